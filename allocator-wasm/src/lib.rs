@@ -1,0 +1,1 @@
+//! The default allocation policy: zone-spread

@@ -1,0 +1,12 @@
+//! The pure heart of Sluice: what is seen becomes a snapshot, a plan is verified against it, and a verified plan
+//! becomes writes in an order of which every prefix is a good state.
+//!
+//! No clock, no environment, no I/O, no async runtime; nothing here knows of kube, wasmtime or the policy contract.
+
+pub mod backend;
+pub mod name;
+pub mod observed;
+pub mod plan;
+pub mod schedule;
+pub mod snapshot;
+pub mod status;

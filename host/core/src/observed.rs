@@ -1,0 +1,250 @@
+//! What the host sees: the cluster's objects at one instant, reduced to the facts that decide something.
+//!
+//! Nothing here is judged: a bad value is kept as it is, so that it can be shown and preserved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+
+use crate::name::{NodeName, OwnerName, PoolName};
+
+/// The cluster at one instant. Cheap to clone: facts are shared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observed {
+    /// Counts changes of the index; a plan echoes it.
+    pub generation: u64,
+    /// Unix time in milliseconds.
+    pub now: u64,
+    /// The same for the whole life of a cluster; breaks ties.
+    pub seed: u64,
+    /// Who serves addresses to the machines.
+    pub platform: Platform,
+    /// EgressIPAM objects.
+    pub pools: BTreeMap<PoolName, Arc<PoolFacts>>,
+    /// Nodes.
+    pub nodes: BTreeMap<NodeName, Arc<NodeFacts>>,
+    /// Namespaces.
+    pub namespaces: BTreeMap<OwnerName, Arc<NamespaceFacts>>,
+    /// NetNamespaces of OpenShift SDN.
+    pub net_namespaces: BTreeMap<OwnerName, Arc<NetNamespaceFacts>>,
+    /// HostSubnets of OpenShift SDN.
+    pub host_subnets: BTreeMap<NodeName, Arc<HostSubnetFacts>>,
+}
+
+/// What `Infrastructure/cluster` says about the machines.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// No cloud step is needed: bare metal, vSphere, oVirt, OpenStack without provider, None.
+    SelfManaged(String),
+    /// A cloud whose network has to agree, for which this build has no provider.
+    Unserved(String),
+    /// There is no Infrastructure object, or it names no platform.
+    #[default]
+    Unknown,
+}
+
+impl Platform {
+    /// Why nothing may be written on this platform, if so.
+    pub fn refusal(&self) -> Option<String> {
+        match self {
+            Self::SelfManaged(_) => None,
+            Self::Unserved(name) => Some(format!(
+                "platform {name} needs a cloud provider, which this version does not have: addresses are planned, nothing is written"
+            )),
+            Self::Unknown => Some(
+                "Infrastructure/cluster is missing or names no platform: addresses are planned, nothing is written".to_owned(),
+            ),
+        }
+    }
+}
+
+/// One EgressIPAM object.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolFacts {
+    /// Precondition of a write.
+    pub resource_version: String,
+    /// `metadata.generation`.
+    pub generation: i64,
+    /// Creation, Unix milliseconds: the older of two overlapping pools owns the intersection.
+    pub created: u64,
+    /// `metadata.deletionTimestamp` is set.
+    pub deleting: bool,
+    /// All finalizers, ours among them or not.
+    pub finalizers: Vec<String>,
+    /// What could be read of the spec.
+    pub spec: PoolSpec,
+    /// What could not. A pool with errors keeps what it has and hands out nothing new.
+    pub errors: Vec<SpecError>,
+    /// Oddities that stop nothing, such as a reserved address outside its range.
+    pub warnings: Vec<String>,
+}
+
+/// A field of a spec that makes no sense.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpecError {
+    /// Path of the field, such as `spec.cidrAssignments[0].CIDR`.
+    pub field: String,
+    /// What is wrong with which value.
+    pub text: String,
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.text)
+    }
+}
+
+/// What a pool asks for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolSpec {
+    /// Label key whose value puts a node into a zone.
+    pub topology_label: String,
+    /// Which nodes the pool may use; empty: all.
+    pub node_selector: NodeSelector,
+    /// One zone each, in this order.
+    pub entries: Vec<PoolEntry>,
+    /// A range for all zones together; excludes `entries`.
+    pub cidr: Option<IpNet>,
+    /// Reserved addresses of `cidr`.
+    pub reserved: BTreeSet<IpAddr>,
+    /// Addresses may sit in another zone of the pool when their own has no node.
+    pub zone_failover: bool,
+}
+
+/// One `cidrAssignments` entry.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PoolEntry {
+    /// The range, host bits masked.
+    pub cidr: IpNet,
+    /// Value of the topology label.
+    pub label_value: String,
+    /// Never handed out; an address in use that becomes reserved is replaced.
+    pub reserved: BTreeSet<IpAddr>,
+}
+
+/// A label selector.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NodeSelector {
+    /// All of these must hold.
+    pub requirements: Vec<Requirement>,
+}
+
+/// One condition on labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Requirement {
+    /// The label has one of the values.
+    In(String, BTreeSet<String>),
+    /// The label is absent or has none of the values.
+    NotIn(String, BTreeSet<String>),
+    /// The label is there.
+    Exists(String),
+    /// The label is not there.
+    DoesNotExist(String),
+}
+
+impl NodeSelector {
+    /// Whether a node with these labels is selected.
+    pub fn matches(&self, labels: &BTreeMap<String, String>) -> bool {
+        self.requirements.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => labels.get(key).is_some_and(|v| values.contains(v)),
+            Requirement::NotIn(key, values) => !labels.get(key).is_some_and(|v| values.contains(v)),
+            Requirement::Exists(key) => labels.contains_key(key),
+            Requirement::DoesNotExist(key) => !labels.contains_key(key),
+        })
+    }
+}
+
+/// One Node.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NodeFacts {
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// Condition Ready is `True`.
+    pub ready: bool,
+    /// Cordoned.
+    pub unschedulable: bool,
+    /// Addresses of the machine.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// One Namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NamespaceFacts {
+    /// Precondition of a write.
+    pub resource_version: String,
+    /// Creation, Unix milliseconds: decides who keeps an address that two owners hold.
+    pub created: u64,
+    /// It is going away; its pods may still talk.
+    pub terminating: bool,
+    /// Labels.
+    pub labels: BTreeMap<String, String>,
+    /// The pool it opted into.
+    pub pool: Option<PoolName>,
+    /// Annotation `egressips` as written: a result of ours or somebody's request.
+    pub egress_ips: Option<String>,
+    /// Annotation `sluice.dev/hold` as written.
+    pub hold: Option<String>,
+}
+
+/// One NetNamespace: what a namespace holds.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct NetNamespaceFacts {
+    /// Precondition of a write.
+    pub resource_version: String,
+    /// `egressIPs`.
+    pub egress_ips: Vec<Listed>,
+    /// Annotation `sluice.dev/pool`: we wrote the addresses, for this pool.
+    pub pool: Option<PoolName>,
+    /// Annotation `sluice.dev/zones`: home zones in the order of the addresses.
+    pub zones: Option<Vec<String>>,
+}
+
+/// One HostSubnet: what a node carries.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct HostSubnetFacts {
+    /// Precondition of a write.
+    pub resource_version: String,
+    /// The node's own address.
+    pub host_ip: Option<IpAddr>,
+    /// `egressIPs`.
+    pub egress_ips: Vec<Listed>,
+    /// `egressCIDRs`: if not empty, SDN places addresses by itself.
+    pub egress_cidrs: Vec<String>,
+}
+
+/// An element of a list of addresses; one that is no address is preserved.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Listed {
+    /// An address.
+    Address(IpAddr),
+    /// Something else, kept as it is.
+    Other(String),
+}
+
+impl Listed {
+    /// The address, if it is one.
+    pub fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Address(address) => Some(*address),
+            Self::Other(_) => None,
+        }
+    }
+}
+
+impl From<&str> for Listed {
+    fn from(text: &str) -> Self {
+        text.parse().map_or_else(|_| Self::Other(text.to_owned()), Self::Address)
+    }
+}
+
+impl fmt::Display for Listed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Other(text) => f.write_str(text),
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! Writes as values: one object each, with what must have happened before.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+
+use crate::name::{NodeName, OwnerName, PoolName};
+
+/// Annotation of a Namespace: the pool it opts into. Name of the operator Sluice replaces.
+pub const POOL_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/egressipam";
+/// Annotation of a Namespace: its addresses, as result or as request. Name of the operator Sluice replaces.
+pub const RESULT_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/egressips";
+/// Annotation of a Namespace: why it is not served.
+pub const HOLD_ANNOTATION: &str = "sluice.dev/hold";
+/// Annotation of a NetNamespace: the pool Sluice wrote its addresses for.
+pub const OWNED_BY_POOL_ANNOTATION: &str = "sluice.dev/pool";
+/// Annotation of a NetNamespace: home zones, in the order of its addresses.
+pub const ZONES_ANNOTATION: &str = "sluice.dev/zones";
+/// Finalizer of an EgressIPAM. Name of the operator Sluice replaces.
+pub const FINALIZER: &str = "EgressIPAM_controller";
+
+/// One change of one object. A JSON merge patch, sent with the object's `resourceVersion`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Write {
+    /// What is written.
+    pub target: Target,
+    /// How.
+    pub change: Change,
+    /// Positions, in the same schedule, of writes that must have ended before. Always smaller than its own.
+    pub after: Vec<usize>,
+    /// How many of `after` must have succeeded.
+    pub needs: Needs,
+}
+
+/// When a write may go ahead.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Every predecessor succeeded.
+    All,
+    /// At least one did, or there is none.
+    Any,
+}
+
+/// The object of a write. One write is in flight per target.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Target {
+    /// An EgressIPAM.
+    Pool(PoolName),
+    /// A HostSubnet.
+    HostSubnet(NodeName),
+    /// A NetNamespace.
+    NetNamespace(OwnerName),
+    /// A Namespace.
+    Namespace(OwnerName),
+}
+
+impl Target {
+    /// The object's kind.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Pool(_) => "EgressIPAM",
+            Self::HostSubnet(_) => "HostSubnet",
+            Self::NetNamespace(_) => "NetNamespace",
+            Self::Namespace(_) => "Namespace",
+        }
+    }
+
+    /// The object's name.
+    pub fn name(&self) -> &str {
+        match self {
+            Self::Pool(name) => name.as_str(),
+            Self::HostSubnet(name) => name.as_str(),
+            Self::NetNamespace(name) | Self::Namespace(name) => name.as_str(),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.name())
+    }
+}
+
+/// New values of fields. Lists are whole values, as a merge patch has them.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Of an EgressIPAM: all finalizers.
+    Finalizers(Vec<String>),
+    /// Of a HostSubnet; none: untouched.
+    HostSubnet {
+        /// `egressIPs`, strangers' entries included.
+        egress_ips: Option<Vec<String>>,
+        /// `egressCIDRs`.
+        egress_cidrs: Option<Vec<String>>,
+    },
+    /// Of a NetNamespace: addresses and our annotations, in one patch.
+    NetNamespace {
+        /// `egressIPs`, in zone order.
+        egress_ips: Vec<IpAddr>,
+        /// Our annotations; none: removed.
+        home: Option<Home>,
+    },
+    /// Of a Namespace: annotations; outer none: untouched, inner none: removed.
+    Namespace {
+        /// `egressips`.
+        result: Option<Option<String>>,
+        /// `sluice.dev/hold`.
+        hold: Option<Option<String>>,
+    },
+}
+
+/// Where the addresses of a NetNamespace are at home.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// Its pool.
+    pub pool: PoolName,
+    /// The zone of each address, in their order; empty text: unknown.
+    pub zones: Vec<String>,
+}
+
+impl Change {
+    /// The body of the merge patch, without the precondition.
+    pub fn merge_patch(&self) -> Value {
+        match self {
+            Self::Finalizers(finalizers) => json!({"metadata": {"finalizers": finalizers}}),
+            Self::HostSubnet { egress_ips, egress_cidrs } => {
+                let mut body = Map::new();
+                if let Some(cidrs) = egress_cidrs {
+                    body.insert("egressCIDRs".to_owned(), json!(cidrs));
+                }
+                if let Some(addresses) = egress_ips {
+                    body.insert("egressIPs".to_owned(), json!(addresses));
+                }
+                Value::Object(body)
+            }
+            Self::NetNamespace { egress_ips, home } => json!({
+                "egressIPs": egress_ips,
+                "metadata": {"annotations": {
+                    OWNED_BY_POOL_ANNOTATION: home.as_ref().map(|home| home.pool.as_str()),
+                    ZONES_ANNOTATION: home.as_ref().map(|home| home.zones.join(",")),
+                }},
+            }),
+            Self::Namespace { result, hold } => {
+                let mut annotations = Map::new();
+                for (name, value) in [(HOLD_ANNOTATION, hold), (RESULT_ANNOTATION, result)] {
+                    if let Some(value) = value {
+                        annotations.insert(name.to_owned(), json!(value));
+                    }
+                }
+                json!({"metadata": {"annotations": annotations}})
+            }
+        }
+    }
+}

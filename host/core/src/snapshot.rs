@@ -1,0 +1,223 @@
+//! All inputs of one planning round, judged and put in order. Immutable.
+//!
+//! The lists up to `occupied` are what a policy sees, index for index. Lists are sorted by name, zones by pool and
+//! then in the order of the spec, assignments by address.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::name::{NodeIndex, NodeName, OwnerIndex, OwnerName, PoolIndex, PoolName, ZoneIndex, ZoneName};
+
+/// What a round plans from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Snapshot {
+    /// Generation of the observation; a plan for another one is refused.
+    pub generation: u64,
+    /// Unix milliseconds.
+    pub now: u64,
+    /// The same for the cluster's life.
+    pub seed: u64,
+    /// Most moves, unassigns and releases that nothing forces (R15).
+    pub budget: u32,
+    /// Pools, by name.
+    pub pools: Vec<Pool>,
+    /// Zones, by pool, then in spec order.
+    pub zones: Vec<Zone>,
+    /// Nodes that can carry addresses or do, by name.
+    pub nodes: Vec<Node>,
+    /// Opted-in namespaces that can be served, by name.
+    pub owners: Vec<Owner>,
+    /// Addresses of pools on nodes, by address, then node.
+    pub assignments: Vec<Assignment>,
+    /// Addresses inside pools that nobody may get: of nodes, of strangers, of those who leave. Sorted.
+    pub occupied: Vec<IpAddr>,
+    /// Holders whose addresses the host takes back. A policy never sees them.
+    pub leaving: Vec<Leaving>,
+}
+
+/// Where addresses come from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Pool {
+    /// Name of the EgressIPAM.
+    pub name: PoolName,
+    /// For all zones together; empty if the zones have ranges.
+    pub ranges: Vec<IpNet>,
+    /// Never handed out.
+    pub reserved: Vec<IpNet>,
+    /// The network picks nodes (egressCIDRs): placement is observed, not planned (R13).
+    pub self_placing: bool,
+}
+
+/// One `cidrAssignments` entry, or one label value of a pool with a range for all.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Zone {
+    /// Its pool.
+    pub pool: PoolIndex,
+    /// Label value; may repeat within a pool.
+    pub name: ZoneName,
+    /// What new addresses come from: the entry less what an older pool or an earlier entry owns (R6).
+    pub ranges: Vec<IpNet>,
+    /// Nodes that selector and topology label put here and that have a HostSubnet, sorted.
+    pub nodes: Vec<NodeIndex>,
+    /// Its addresses may sit on nodes of the pool's other zones (R9).
+    pub may_leave: bool,
+    /// Most addresses the policy may hold here; none: all.
+    pub share: Option<u32>,
+}
+
+/// Whether a node can be used (R10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Health {
+    /// Ready.
+    Healthy,
+    /// Cordoned: keeps what it has, gets nothing new.
+    Draining,
+    /// Not ready, or gone.
+    Down,
+}
+
+/// How many addresses a node may carry; none: unlimited.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Capacity {
+    /// Both families together.
+    pub total: Option<u32>,
+    /// IPv4.
+    pub ipv4: Option<u32>,
+    /// IPv6.
+    pub ipv6: Option<u32>,
+}
+
+/// A carrier.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Node {
+    /// Name of the node.
+    pub name: NodeName,
+    /// Whether it can be used.
+    pub health: Health,
+    /// What is left for the addresses of this snapshot; strangers' are taken off already.
+    pub capacity: Capacity,
+    /// Addresses carried for others; for balance only.
+    pub other_load: u32,
+}
+
+/// An address bound to an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Allocation {
+    /// The address.
+    pub address: IpAddr,
+    /// Home zone; none: unknown, or no longer a zone of the pool.
+    pub zone: Option<ZoneIndex>,
+}
+
+/// Who gets addresses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Owner {
+    /// Name of the namespace.
+    pub name: OwnerName,
+    /// The pool it opted into.
+    pub pool: PoolIndex,
+    /// Labels of the namespace.
+    pub labels: Vec<(String, String)>,
+    /// How many addresses; none: the policy's settings decide.
+    pub wanted: Option<u32>,
+    /// Addresses it asks for.
+    pub requested: Vec<IpAddr>,
+    /// What it holds, in the order of the NetNamespace.
+    pub allocations: Vec<Allocation>,
+    /// Its creation, Unix milliseconds. A policy does not see it.
+    pub created: u64,
+}
+
+/// Whether a write is under way (R16).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Nothing is under way.
+    Settled,
+    /// On its way onto the node.
+    Arriving,
+    /// On its way off the node.
+    Leaving,
+}
+
+/// An address on a node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// The address.
+    pub address: IpAddr,
+    /// Its carrier.
+    pub node: NodeIndex,
+    /// Whether a write is under way.
+    pub phase: Phase,
+}
+
+/// A holder that is no owner any more.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Leaving {
+    /// Name of the namespace.
+    pub name: OwnerName,
+    /// Its pool, where known.
+    pub pool: Option<PoolName>,
+    /// What it still holds.
+    pub addresses: Vec<IpAddr>,
+    /// Why it leaves.
+    pub why: Departure,
+}
+
+/// Why a holder leaves (R7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Departure {
+    /// The opt-in annotation was removed.
+    OptedOut,
+    /// The namespace is gone.
+    NamespaceGone,
+    /// The pool is being deleted.
+    PoolDeleted,
+}
+
+impl Snapshot {
+    /// The pool at an index.
+    pub fn pool(&self, index: PoolIndex) -> Option<&Pool> {
+        self.pools.get(index.position())
+    }
+
+    /// The zone at an index.
+    pub fn zone(&self, index: ZoneIndex) -> Option<&Zone> {
+        self.zones.get(index.position())
+    }
+
+    /// The node at an index.
+    pub fn node(&self, index: NodeIndex) -> Option<&Node> {
+        self.nodes.get(index.position())
+    }
+
+    /// The owner at an index.
+    pub fn owner(&self, index: OwnerIndex) -> Option<&Owner> {
+        self.owners.get(index.position())
+    }
+
+    /// The node of a name.
+    pub fn node_named(&self, name: &NodeName) -> Option<NodeIndex> {
+        self.nodes.binary_search_by(|node| node.name.cmp(name)).ok().map(NodeIndex::at)
+    }
+
+    /// The owner of a name.
+    pub fn owner_named(&self, name: &OwnerName) -> Option<OwnerIndex> {
+        self.owners.binary_search_by(|owner| owner.name.cmp(name)).ok().map(OwnerIndex::at)
+    }
+
+    /// The zones of a pool, in spec order.
+    pub fn zones_of(&self, pool: PoolIndex) -> impl Iterator<Item = (ZoneIndex, &Zone)> {
+        self.zones.iter().enumerate().filter(move |(_, zone)| zone.pool == pool).map(|(i, zone)| (ZoneIndex::at(i), zone))
+    }
+
+    /// The name of a node; an index out of bounds is written as a number.
+    pub fn node_name(&self, index: NodeIndex) -> String {
+        self.node(index).map_or_else(|| format!("#{}", index.0), |node| node.name.to_string())
+    }
+
+    /// The name of an owner; an index out of bounds is written as a number.
+    pub fn owner_name(&self, index: OwnerIndex) -> String {
+        self.owner(index).map_or_else(|| format!("#{}", index.0), |owner| owner.name.to_string())
+    }
+}

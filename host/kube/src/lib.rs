@@ -1,0 +1,1 @@
+//! CRDs, watches, the index and object patches

@@ -1,0 +1,1 @@
+//! The wasm host: loads, limits and calls allocation policies

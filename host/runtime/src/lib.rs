@@ -1,0 +1,1 @@
+//! Tasks, lease, shutdown, metrics and the command line

@@ -1,0 +1,1 @@
+//! An in-process cluster with faults and a virtual clock

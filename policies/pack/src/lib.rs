@@ -1,0 +1,1 @@
+//! A policy that fills few nodes

@@ -1,0 +1,1 @@
+//! Rust guest SDK for Sluice policies
