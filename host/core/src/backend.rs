@@ -11,7 +11,11 @@ pub trait Backend: Sync {
     /// Applies one write to the object as it was when the schedule was made, or as our own last write left it.
     ///
     /// A `resource_version` that is no longer current must give [`WriteFailure::Conflict`] and change nothing.
-    fn write(&self, write: &Write, resource_version: &str) -> impl Future<Output = Result<Written, WriteFailure>> + Send;
+    fn write(
+        &self,
+        write: &Write,
+        resource_version: &str,
+    ) -> impl Future<Output = Result<Written, WriteFailure>> + Send;
 }
 
 /// What a write left behind.

@@ -55,7 +55,8 @@ impl Platform {
                 "platform {name} needs a cloud provider, which this version does not have: addresses are planned, nothing is written"
             )),
             Self::Unknown => Some(
-                "Infrastructure/cluster is missing or names no platform: addresses are planned, nothing is written".to_owned(),
+                "Infrastructure/cluster is missing or names no platform: addresses are planned, nothing is written"
+                    .to_owned(),
             ),
         }
     }

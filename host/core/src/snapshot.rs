@@ -77,6 +77,16 @@ pub enum Health {
     Down,
 }
 
+impl std::fmt::Display for Health {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Healthy => "healthy",
+            Self::Draining => "draining",
+            Self::Down => "down",
+        })
+    }
+}
+
 /// How many addresses a node may carry; none: unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Capacity {
@@ -208,7 +218,11 @@ impl Snapshot {
 
     /// The zones of a pool, in spec order.
     pub fn zones_of(&self, pool: PoolIndex) -> impl Iterator<Item = (ZoneIndex, &Zone)> {
-        self.zones.iter().enumerate().filter(move |(_, zone)| zone.pool == pool).map(|(i, zone)| (ZoneIndex::at(i), zone))
+        self.zones
+            .iter()
+            .enumerate()
+            .filter(move |(_, zone)| zone.pool == pool)
+            .map(|(i, zone)| (ZoneIndex::at(i), zone))
     }
 
     /// The name of a node; an index out of bounds is written as a number.

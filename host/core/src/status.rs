@@ -1,12 +1,21 @@
 //! What a pool's status says, computed from a round.
 
-use crate::name::PoolName;
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use crate::name::{OwnerName, PoolIndex, PoolName, ZoneIndex};
+use crate::observed::{Observed, PoolFacts};
+use crate::round::Failure;
+use crate::snapshot::{Health, Pool, Zone};
+use crate::survey::{NamedHold, Survey};
+use crate::verify::VerifiedPlan;
 
 /// The story of one pool after one round.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct PoolReport {
     /// The pool.
-    pub pool: Option<PoolName>,
+    pub pool: PoolName,
     /// `metadata.generation` that was planned.
     pub generation: i64,
     /// Opted-in namespaces.
@@ -40,4 +49,101 @@ pub struct ZoneReport {
     pub nodes: u32,
     /// Of these, healthy.
     pub healthy_nodes: u32,
+}
+
+/// Most holds and findings that a report spells out.
+const SPELLED_OUT: usize = 5;
+
+/// The reports of all pools that are not being deleted, by name.
+pub(crate) fn reports(
+    observed: &Observed,
+    survey: &Survey,
+    plan: &VerifiedPlan,
+    failure: Option<&Failure>,
+    holds: &[NamedHold],
+) -> Vec<PoolReport> {
+    let mut owners: BTreeMap<&PoolName, u32> = BTreeMap::new();
+    for pool in observed.namespaces.values().filter_map(|facts| facts.pool.as_ref()) {
+        *owners.entry(pool).or_default() += 1;
+    }
+    let used = used_by_zone(survey);
+    let report = |(position, pool): (usize, &Pool)| {
+        let facts = observed.pools.get(&pool.name)?;
+        let held: BTreeSet<&OwnerName> =
+            holds.iter().filter(|hold| hold.pool == pool.name).map(|hold| &hold.owner).collect();
+        let owners = owners.get(&pool.name).copied().unwrap_or(0);
+        let held_count = u32::try_from(held.len()).unwrap_or(u32::MAX);
+        let index = PoolIndex::at(position);
+        let zones = survey.snapshot.zones_of(index).enumerate();
+        Some(PoolReport {
+            pool: pool.name.clone(),
+            generation: facts.generation,
+            owners,
+            served: owners.saturating_sub(held_count),
+            held: held_count,
+            zones: zones
+                .map(|(nth, (zone_index, zone))| zone_report(survey, facts, pool, nth, zone, used.get(&zone_index)))
+                .collect(),
+            errors: facts.errors.iter().map(ToString::to_string).chain(failure.map(ToString::to_string)).collect(),
+            blocked: observed.platform.refusal(),
+            warnings: warnings(survey, plan, holds, pool),
+        })
+    };
+    survey.snapshot.pools.iter().enumerate().filter_map(report).collect()
+}
+
+fn used_by_zone(survey: &Survey) -> BTreeMap<ZoneIndex, u64> {
+    let mut used: BTreeMap<ZoneIndex, u64> = BTreeMap::new();
+    for zone in
+        survey.snapshot.owners.iter().flat_map(|owner| &owner.allocations).filter_map(|allocation| allocation.zone)
+    {
+        *used.entry(zone).or_default() += 1;
+    }
+    used
+}
+
+fn zone_report(
+    survey: &Survey,
+    facts: &PoolFacts,
+    pool: &Pool,
+    nth: usize,
+    zone: &Zone,
+    used: Option<&u64>,
+) -> ZoneReport {
+    let range = facts.spec.entries.get(nth).map(|entry| entry.cidr).or(facts.spec.cidr);
+    let healthy =
+        zone.nodes.iter().filter_map(|&node| survey.snapshot.node(node)).filter(|node| node.health == Health::Healthy);
+    ZoneReport {
+        name: zone.name.to_string(),
+        range: range.map(|range| range.to_string()).unwrap_or_default(),
+        size: range.map_or(0, |range| usable(range, &pool.reserved)),
+        used: used.copied().unwrap_or(0),
+        nodes: u32::try_from(zone.nodes.len()).unwrap_or(u32::MAX),
+        healthy_nodes: u32::try_from(healthy.count()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Addresses of a range that are not reserved. Reserved ranges are single addresses or disjoint.
+fn usable(range: IpNet, reserved: &[IpNet]) -> u64 {
+    let taken: u128 = reserved.iter().filter(|net| range.contains(*net)).map(|net| addresses(*net)).sum();
+    u64::try_from(addresses(range).saturating_sub(taken)).unwrap_or(u64::MAX)
+}
+
+fn addresses(net: IpNet) -> u128 {
+    1u128.checked_shl(u32::from(net.max_prefix_len() - net.prefix_len())).unwrap_or(u128::MAX)
+}
+
+fn warnings(survey: &Survey, plan: &VerifiedPlan, holds: &[NamedHold], pool: &Pool) -> Vec<String> {
+    let notes = survey.notes.iter().filter(|note| note.pool == pool.name).map(|note| note.text.clone());
+    let holds = holds.iter().filter(|hold| hold.pool == pool.name);
+    let holds = holds.map(|hold| format!("{} is held: {}: {}", hold.owner, hold.code, hold.text));
+    let in_pool = |owner: &OwnerName| survey.snapshot.owner_named(owner).and_then(|index| survey.snapshot.owner(index));
+    let findings = plan
+        .inherited()
+        .iter()
+        .filter(|finding| {
+            finding.owner.as_ref().and_then(in_pool).is_some_and(|owner| survey.snapshot.pool(owner.pool) == Some(pool))
+        })
+        .map(ToString::to_string);
+    notes.chain(holds.take(SPELLED_OUT)).chain(findings.take(SPELLED_OUT)).collect()
 }

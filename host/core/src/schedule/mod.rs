@@ -1,9 +1,113 @@
-//! From a verified plan to writes, grouped per object and ordered so that every prefix is a state from which
-//! planning again converges.
+//! From a verified plan to writes, one object each, ordered so that every prefix is a state from which planning again
+//! converges.
+//!
+//! Order of an addition: HostSubnet, NetNamespace, annotation. Of a removal: NetNamespace, HostSubnet, annotation. Of
+//! a move: off the old node, onto the new one. Before an allocation changes, the annotation that states the old one is
+//! removed, so that a crash cannot turn an old result into a request.
+//!
+//! What is written is the difference between what is seen and what shall be, not what the plan changed: a write that
+//! was lost, or undone by somebody else, is made again.
 
+mod carry;
+mod hold;
+mod intent;
+mod pools;
 mod write;
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::name::{NodeIndex, NodeName, OwnerName, PoolName};
+use crate::observed::Observed;
+use crate::snapshot::Snapshot;
+use crate::survey::{NamedHold, Survey};
+use crate::verify::VerifiedPlan;
+
+pub(crate) use carry::network_places;
 pub use write::{
-    Change, FINALIZER, HOLD_ANNOTATION, Home, Needs, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, Target,
+    Change, FINALIZER, HOLD_ANNOTATION, Home, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, Target,
     Write, ZONES_ANNOTATION,
 };
+
+/// Makes the writes of a verified plan. `holds`: everyone who is not served, for the annotation; none: unknown this
+/// time, so the annotations stay. Objects in `avoid` are left alone, and so is what depends on them.
+pub fn schedule(
+    observed: &Observed,
+    survey: &Survey,
+    plan: &VerifiedPlan,
+    holds: Option<&[NamedHold]>,
+    avoid: &BTreeSet<Target>,
+) -> Vec<Write> {
+    let mut draft = Draft {
+        observed,
+        snapshot: &survey.snapshot,
+        plan,
+        avoid,
+        writes: Vec::new(),
+        finalizer_of: BTreeMap::new(),
+        cleared: BTreeMap::new(),
+        taken_off: BTreeMap::new(),
+        put_on: BTreeMap::new(),
+        ranged: BTreeMap::new(),
+        last_of_node: BTreeMap::new(),
+        net_of: BTreeMap::new(),
+        unfinished: BTreeSet::new(),
+    };
+    draft.add_finalizers();
+    let intents = draft.intents();
+    let loads = draft.loads(&intents);
+    draft.clear_results(&intents);
+    draft.carry_now(&loads);
+    draft.carry_moved(&loads);
+    draft.hold(&intents);
+    draft.carry_no_longer(&loads, &intents);
+    draft.state_results(&intents, holds);
+    draft.remove_finalizers(&intents);
+    draft.writes
+}
+
+/// A schedule in the making.
+struct Draft<'a> {
+    observed: &'a Observed,
+    snapshot: &'a Snapshot,
+    plan: &'a VerifiedPlan,
+    avoid: &'a BTreeSet<Target>,
+    writes: Vec<Write>,
+    /// The write that adds a pool's finalizer.
+    finalizer_of: BTreeMap<PoolName, usize>,
+    /// The write that removes the annotation of a namespace whose allocation changes.
+    cleared: BTreeMap<OwnerName, usize>,
+    /// The write that takes an address off its carriers, one for each.
+    taken_off: BTreeMap<IpAddr, Vec<usize>>,
+    /// The write that puts an address onto its carrier.
+    put_on: BTreeMap<IpAddr, usize>,
+    /// The writes that let the network place a pool's addresses.
+    ranged: BTreeMap<PoolName, Vec<usize>>,
+    /// The last write to a HostSubnet, with the list it leaves.
+    last_of_node: BTreeMap<NodeName, (usize, Vec<String>)>,
+    /// The write to a NetNamespace.
+    net_of: BTreeMap<OwnerName, usize>,
+    /// Namespaces and nodes whose change has to wait for a later round.
+    unfinished: BTreeSet<Target>,
+}
+
+impl Draft<'_> {
+    /// Appends a write unless its object is to be avoided.
+    fn push(&mut self, target: Target, change: Change, mut after: Vec<usize>, after_any: Vec<usize>) -> Option<usize> {
+        if self.avoid.contains(&target) {
+            self.unfinished.insert(target);
+            return None;
+        }
+        after.sort_unstable();
+        after.dedup();
+        self.writes.push(Write { target, change, after, after_any });
+        Some(self.writes.len() - 1)
+    }
+
+    fn node_name(&self, index: NodeIndex) -> Option<&NodeName> {
+        self.snapshot.node(index).map(|node| &node.name)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,19 +27,10 @@ pub struct Write {
     pub target: Target,
     /// How.
     pub change: Change,
-    /// Positions, in the same schedule, of writes that must have ended before. Always smaller than its own.
+    /// Positions, in the same schedule, of writes that must have succeeded before. Always smaller than its own.
     pub after: Vec<usize>,
-    /// How many of `after` must have succeeded.
-    pub needs: Needs,
-}
-
-/// When a write may go ahead.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Needs {
-    /// Every predecessor succeeded.
-    All,
-    /// At least one did, or there is none.
-    Any,
+    /// Positions of writes that must have ended before; if there are any, one of them with success.
+    pub after_any: Vec<usize>,
 }
 
 /// The object of a write. One write is in flight per target.

@@ -1,0 +1,247 @@
+//! HostSubnets: which node carries what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::intent::Intent;
+use super::{Change, Draft, Target};
+use crate::name::{NodeIndex, NodeName, OwnerName, PoolName};
+use crate::observed::{HostSubnetFacts, Listed};
+use crate::snapshot::Snapshot;
+use crate::survey::ranges::{spec_pool_of, spec_ranges};
+
+/// What one HostSubnet gets and loses, by when it may happen.
+#[derive(Default)]
+pub(super) struct Load {
+    /// Off at once: nobody holds it, or it moves.
+    off: BTreeSet<IpAddr>,
+    /// Off once its NetNamespace no longer names it.
+    off_later: BTreeSet<IpAddr>,
+    /// On at once: nobody else carries it.
+    on: BTreeSet<IpAddr>,
+    /// On once its old carrier is rid of it.
+    on_later: BTreeSet<IpAddr>,
+}
+
+impl Draft<'_> {
+    /// First what may happen at once: ranges for self-placing pools, and addresses off nodes they move away from.
+    pub(super) fn carry_now(&mut self, loads: &BTreeMap<NodeName, Load>) {
+        let ranges = self.ranges_by_node();
+        for (name, load) in loads {
+            let Some(facts) = self.observed.host_subnets.get(name) else {
+                continue;
+            };
+            let cidrs = self.cidrs(name, facts, &ranges, !load.on.is_empty() || !load.on_later.is_empty());
+            let on = if load.off.is_empty() && cidrs.is_none() { BTreeSet::new() } else { load.on.clone() };
+            if load.off.is_empty() && on.is_empty() && cidrs.is_none() {
+                continue;
+            }
+            let list = (!load.off.is_empty() || !on.is_empty()).then(|| relist(&texts(facts), &load.off, &on));
+            let after = self.finalizers_of(&on, ranges.get(name));
+            let change = Change::HostSubnet { egress_ips: list.clone(), egress_cidrs: cidrs };
+            if let Some(write) = self.push(Target::HostSubnet(name.clone()), change, after, Vec::new()) {
+                for &address in &load.off {
+                    self.taken_off.entry(address).or_default().push(write);
+                }
+                self.put_on.extend(on.into_iter().map(|address| (address, write)));
+                if let Some((pool, _)) = ranges.get(name) {
+                    self.ranged.entry(pool.clone()).or_default().push(write);
+                }
+                self.last_of_node.insert(name.clone(), (write, list.unwrap_or_else(|| texts(facts))));
+            }
+        }
+    }
+
+    /// Then what comes from elsewhere, and what is new on nodes that lose nothing.
+    pub(super) fn carry_moved(&mut self, loads: &BTreeMap<NodeName, Load>) {
+        for (name, load) in loads {
+            let on: BTreeSet<IpAddr> =
+                load.on.union(&load.on_later).copied().filter(|address| !self.put_on.contains_key(address)).collect();
+            // An address whose old carrier cannot be written now stays where it is.
+            let on: BTreeSet<IpAddr> =
+                on.into_iter().filter(|address| !load.on_later.contains(address) || self.is_off(*address)).collect();
+            if on.is_empty() {
+                continue;
+            }
+            let mut after = self.finalizers_of(&on, None);
+            after.extend(on.iter().filter_map(|address| self.taken_off.get(address)).flatten());
+            self.rewrite(name, &BTreeSet::new(), &on, after);
+        }
+    }
+
+    /// Last what a NetNamespace had to let go of first.
+    pub(super) fn carry_no_longer(&mut self, loads: &BTreeMap<NodeName, Load>, intents: &[Intent]) {
+        let holders = holders(intents);
+        for (name, load) in loads {
+            let mut off = BTreeSet::new();
+            let mut after = Vec::new();
+            for &address in &load.off_later {
+                let released: Option<Vec<usize>> =
+                    holders.get(&address).into_iter().flatten().map(|owner| self.net_of.get(*owner).copied()).collect();
+                if let Some(writes) = released {
+                    off.insert(address);
+                    after.extend(writes);
+                } else {
+                    self.unfinished.insert(Target::HostSubnet(name.clone()));
+                }
+            }
+            if !off.is_empty() {
+                self.rewrite(name, &off, &BTreeSet::new(), after);
+            }
+        }
+    }
+
+    fn rewrite(&mut self, name: &NodeName, off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>, mut after: Vec<usize>) {
+        let Some(facts) = self.observed.host_subnets.get(name) else {
+            return;
+        };
+        let (previous, base) = match self.last_of_node.get(name) {
+            Some((write, list)) => (Some(*write), list.clone()),
+            None => (None, texts(facts)),
+        };
+        after.extend(previous);
+        let list = relist(&base, off, on);
+        let change = Change::HostSubnet { egress_ips: Some(list.clone()), egress_cidrs: None };
+        if let Some(write) = self.push(Target::HostSubnet(name.clone()), change, after, Vec::new()) {
+            for &address in off {
+                self.taken_off.entry(address).or_default().push(write);
+            }
+            self.put_on.extend(on.iter().map(|&address| (address, write)));
+            self.last_of_node.insert(name.clone(), (write, list));
+        }
+    }
+
+    /// Whether the address has left, or will leave in this schedule, every node it moves away from.
+    fn is_off(&self, address: IpAddr) -> bool {
+        let end = self.plan.end().carriers_of(address);
+        let leaving = crate::survey::carriers(self.snapshot, address).filter(|node| !end.contains(node)).count();
+        self.taken_off.get(&address).map_or(0, Vec::len) >= leaving
+    }
+
+    /// Who gets and loses what.
+    pub(super) fn loads(&self, intents: &[Intent]) -> BTreeMap<NodeName, Load> {
+        let holders = holders(intents);
+        let mut loads: BTreeMap<NodeIndex, Load> = BTreeMap::new();
+        for assignment in &self.snapshot.assignments {
+            let (address, node) = (assignment.address, assignment.node);
+            if self.plan.end().carriers_of(address).contains(&node) {
+                continue;
+            }
+            let load = loads.entry(node).or_default();
+            // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
+            if self.owner_after(address).is_none() && holders.contains_key(&address) {
+                load.off_later.insert(address);
+            } else {
+                load.off.insert(address);
+            }
+        }
+        for (address, nodes) in self.plan.end().carried() {
+            let before: Vec<NodeIndex> = crate::survey::carriers(self.snapshot, address).collect();
+            for &node in nodes.iter().filter(|node| !before.contains(node)) {
+                let load = loads.entry(node).or_default();
+                if before.is_empty() {
+                    load.on.insert(address);
+                } else {
+                    load.on_later.insert(address);
+                }
+            }
+        }
+        // Nodes whose ranges may have to change come along with an empty load.
+        let mut named: BTreeMap<NodeName, Load> = self
+            .observed
+            .host_subnets
+            .iter()
+            .filter(|(_, f)| !f.egress_cidrs.is_empty())
+            .map(|(n, _)| (n.clone(), Load::default()))
+            .collect();
+        named.extend(self.ranges_by_node().into_keys().map(|name| (name, Load::default())));
+        for (index, load) in loads {
+            if let Some(name) = self.node_name(index) {
+                named.insert(name.clone(), load);
+            }
+        }
+        named
+    }
+
+    /// Nodes of self-placing pools, with the range the network may place from.
+    fn ranges_by_node(&self) -> BTreeMap<NodeName, (PoolName, String)> {
+        let mut ranges = BTreeMap::new();
+        for zone in &self.snapshot.zones {
+            let Some(pool) = self.snapshot.pool(zone.pool).filter(|pool| pool.self_placing) else {
+                continue;
+            };
+            let Some(entry) = self.observed.pools.get(&pool.name).and_then(|facts| facts.spec.entries.first()) else {
+                continue;
+            };
+            for name in zone.nodes.iter().filter_map(|&node| self.node_name(node)) {
+                ranges.insert(name.clone(), (pool.name.clone(), entry.cidr.to_string()));
+            }
+        }
+        ranges
+    }
+
+    /// New `egressCIDRs`, if they have to change. Ranges of no pool are somebody else's and stay, unless the node gets
+    /// addresses: SDN does not allow both.
+    fn cidrs(
+        &self,
+        name: &NodeName,
+        facts: &HostSubnetFacts,
+        ranges: &BTreeMap<NodeName, (PoolName, String)>,
+        gets_addresses: bool,
+    ) -> Option<Vec<String>> {
+        let wanted: Vec<String> = match ranges.get(name) {
+            Some((_, range)) => vec![range.clone()],
+            None if gets_addresses => Vec::new(),
+            None => facts.egress_cidrs.iter().filter(|cidr| !self.is_of_a_pool(cidr)).cloned().collect(),
+        };
+        (wanted != facts.egress_cidrs).then_some(wanted)
+    }
+
+    fn is_of_a_pool(&self, cidr: &str) -> bool {
+        let Ok(cidr) = cidr.parse::<ipnet::IpNet>() else {
+            return false;
+        };
+        self.observed.pools.values().any(|facts| spec_ranges(&facts.spec).any(|range| range == cidr.trunc()))
+    }
+
+    fn finalizers_of(&self, on: &BTreeSet<IpAddr>, range: Option<&(PoolName, String)>) -> Vec<usize> {
+        let pools = on.iter().filter_map(|&address| {
+            let owner = self.snapshot.owner(self.owner_after(address)?)?;
+            self.snapshot.pool(owner.pool).map(|pool| &pool.name)
+        });
+        pools.chain(range.map(|(pool, _)| pool)).filter_map(|pool| self.finalizer_of.get(pool).copied()).collect()
+    }
+}
+
+/// Whether the network itself puts this address onto this node and takes it off (R13).
+pub(crate) fn network_places(snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> bool {
+    let Some(index) = spec_pool_of(snapshot, address) else {
+        return false;
+    };
+    snapshot.pool(index).is_some_and(|pool| pool.self_placing)
+        && snapshot.zones_of(index).any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
+}
+
+/// Who names an address in a NetNamespace now.
+fn holders(intents: &[Intent]) -> BTreeMap<IpAddr, Vec<&OwnerName>> {
+    let mut holders: BTreeMap<IpAddr, Vec<&OwnerName>> = BTreeMap::new();
+    for intent in intents {
+        for &address in &intent.held {
+            holders.entry(address).or_default().push(&intent.owner);
+        }
+    }
+    holders
+}
+
+fn texts(facts: &HostSubnetFacts) -> Vec<String> {
+    facts.egress_ips.iter().map(ToString::to_string).collect()
+}
+
+/// What stays keeps its place, what comes follows in order.
+fn relist(base: &[String], off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>) -> Vec<String> {
+    let stays = |text: &&String| Listed::from(text.as_str()).address().is_none_or(|address| !off.contains(&address));
+    let mut list: Vec<String> = base.iter().filter(stays).cloned().collect();
+    let new: Vec<String> = on.iter().map(ToString::to_string).filter(|text| !list.contains(text)).collect();
+    list.extend(new);
+    list
+}

@@ -1,0 +1,121 @@
+//! What each namespace shall hold, beside what it holds.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::{Draft, Home};
+use crate::name::{OwnerIndex, OwnerName, PoolName};
+use crate::observed::Listed;
+use crate::plan::Holder;
+use crate::survey::Wish;
+
+/// One namespace: what it holds and what it shall hold.
+pub(super) struct Intent {
+    pub(super) owner: OwnerName,
+    /// The pool it is in or leaves, where known.
+    pub(super) pool: Option<PoolName>,
+    pub(super) held: BTreeSet<IpAddr>,
+    /// In zone order.
+    pub(super) shall: Vec<IpAddr>,
+    pub(super) home: Option<Home>,
+    /// It opted out, is gone, or its pool is being deleted.
+    pub(super) leaving: bool,
+    pub(super) terminating: bool,
+    /// The annotation asks for something.
+    pub(super) wish: Wish,
+}
+
+impl Intent {
+    /// Whether the NetNamespace has to change. Another order of the same addresses is left alone: it means nothing to
+    /// the network, and a cluster that is taken over is not rewritten.
+    pub(super) fn changes(&self) -> bool {
+        self.held.len() != self.shall.len() || !self.shall.iter().all(|address| self.held.contains(address))
+    }
+
+    /// The annotation `egressips` that states what it shall hold.
+    pub(super) fn result(&self) -> String {
+        self.shall.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+    }
+}
+
+impl Draft<'_> {
+    /// Every namespace that holds or shall hold something, by name.
+    pub(super) fn intents(&self) -> Vec<Intent> {
+        let mut intents = self.owner_intents();
+        intents.extend(self.leaving_intents());
+        intents.sort_by(|a, b| a.owner.cmp(&b.owner));
+        intents
+    }
+
+    fn owner_intents(&self) -> Vec<Intent> {
+        let allocations = self.plan.end().allocations(self.snapshot.owners.len());
+        self.snapshot
+            .owners
+            .iter()
+            .zip(allocations)
+            .map(|(owner, allocations)| {
+                let pool = self.snapshot.pool(owner.pool).map(|pool| pool.name.clone());
+                let zone_name = |zone: Option<crate::name::ZoneIndex>| {
+                    zone.and_then(|zone| self.snapshot.zone(zone))
+                        .map_or_else(String::new, |zone| zone.name.to_string())
+                };
+                let zones = allocations.iter().map(|allocation| zone_name(allocation.zone)).collect();
+                let namespace = self.observed.namespaces.get(&owner.name);
+                let held = self.held(&owner.name);
+                Intent {
+                    owner: owner.name.clone(),
+                    home: pool.clone().filter(|_| !allocations.is_empty()).map(|pool| Home { pool, zones }),
+                    pool,
+                    shall: allocations.iter().map(|allocation| allocation.address).collect(),
+                    leaving: false,
+                    terminating: namespace.is_some_and(|facts| facts.terminating),
+                    wish: namespace.map_or(Wish::None, |facts| Wish::of(facts, &held)),
+                    held,
+                }
+            })
+            .collect()
+    }
+
+    fn leaving_intents(&self) -> Vec<Intent> {
+        let kept: BTreeMap<u32, Vec<IpAddr>> =
+            self.plan.end().held().fold(BTreeMap::new(), |mut kept, (address, holders)| {
+                for holding in holders {
+                    if let Holder::Leaving(index) = holding.holder {
+                        kept.entry(index).or_default().push(address);
+                    }
+                }
+                kept
+            });
+        self.snapshot
+            .leaving
+            .iter()
+            .zip(0u32..)
+            .map(|(leaving, index)| {
+                let shall = kept.get(&index).cloned().unwrap_or_default();
+                Intent {
+                    owner: leaving.name.clone(),
+                    pool: leaving.pool.clone(),
+                    held: self.held(&leaving.name),
+                    home: None,
+                    leaving: shall.is_empty(),
+                    shall,
+                    terminating: false,
+                    wish: Wish::None,
+                }
+            })
+            .collect()
+    }
+
+    fn held(&self, owner: &OwnerName) -> BTreeSet<IpAddr> {
+        let listed = self.observed.net_namespaces.get(owner).into_iter().flat_map(|facts| &facts.egress_ips);
+        listed.filter_map(Listed::address).collect()
+    }
+
+    /// Who holds an address after the plan, if an owner does.
+    pub(super) fn owner_after(&self, address: IpAddr) -> Option<OwnerIndex> {
+        self.plan.end().holders_of(address).iter().find_map(|holding| match holding.holder {
+            Holder::Owner(owner) => Some(owner),
+            Holder::Leaving(_) => None,
+        })
+    }
+}

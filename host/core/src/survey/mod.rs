@@ -1,0 +1,140 @@
+//! From facts to a snapshot: who is an owner, what it holds and asks for, which node is in which zone, and what is
+//! not ours. Judges nothing about the future: that is the policy's, and `settle`'s for an inherited mess.
+
+mod network;
+mod owners;
+pub(crate) mod ranges;
+mod topology;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName};
+use crate::observed::{NamespaceFacts, Observed};
+use crate::plan::HoldCode;
+use crate::snapshot::Snapshot;
+
+pub(crate) use network::carriers;
+pub(crate) use ranges::Territory;
+
+/// A snapshot and what the host alone needs to know beside it.
+#[derive(Clone, Debug, Default)]
+pub struct Survey {
+    /// What is there. A policy sees it only after `settle`.
+    pub snapshot: Snapshot,
+    /// Namespaces that the host itself holds, before any policy.
+    pub holds: Vec<NamedHold>,
+    /// Warnings by pool.
+    pub notes: Vec<Note>,
+    /// Held addresses that are no longer the pool's to give: to be released (R4, R18).
+    pub(crate) displaced: Vec<(OwnerIndex, IpAddr)>,
+    /// Everything that is or was some pool's.
+    pub(crate) territory: Territory,
+    /// Pools whose spec has errors: they keep what they have.
+    pub(crate) frozen: BTreeSet<PoolIndex>,
+}
+
+/// A hold with names instead of indices: what people and status see.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NamedHold {
+    /// Its pool.
+    pub pool: PoolName,
+    /// Label value of the zone; none: in all of the pool.
+    pub zone: Option<String>,
+    /// Who waits.
+    pub owner: OwnerName,
+    /// Why.
+    pub code: HoldCode,
+    /// Why, in words.
+    pub text: String,
+}
+
+/// A warning about a pool.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// The pool.
+    pub pool: PoolName,
+    /// The warning.
+    pub text: String,
+}
+
+/// Unforced changes allowed in a round: 5 % of the assignments, but at least this many (R15).
+const LEAST_BUDGET: usize = 10;
+
+impl Survey {
+    /// Surveys the cluster.
+    pub fn of(observed: &Observed) -> Self {
+        let territory = Territory::of(observed);
+        let topology = topology::Topology::of(observed);
+        let mut survey = Self {
+            snapshot: Snapshot {
+                generation: observed.generation,
+                now: observed.now,
+                seed: observed.seed,
+                pools: topology.pools,
+                zones: topology.zones,
+                nodes: topology.nodes,
+                ..Snapshot::default()
+            },
+            notes: topology.notes,
+            frozen: topology.frozen,
+            territory,
+            ..Self::default()
+        };
+        survey.add_owners(observed);
+        survey.add_network(observed);
+        survey.snapshot.budget =
+            u32::try_from((survey.snapshot.assignments.len() * 5 / 100).max(LEAST_BUDGET)).unwrap_or(u32::MAX);
+        survey.notes.sort();
+        survey.holds.sort();
+        survey
+    }
+
+    /// The index of a pool that is served.
+    pub(crate) fn pool_named(&self, name: &PoolName) -> Option<PoolIndex> {
+        self.snapshot.pools.binary_search_by(|pool| pool.name.cmp(name)).ok().map(PoolIndex::at)
+    }
+}
+
+/// What the annotation `egressips` of a namespace means, given what it holds (R1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Wish {
+    /// There is none, or it states what is held.
+    None,
+    /// It asks for these addresses.
+    Request(Vec<IpAddr>),
+    /// It cannot be read; the text says where.
+    Malformed(String),
+}
+
+impl Wish {
+    /// Reads the annotation.
+    pub(crate) fn of(namespace: &NamespaceFacts, held: &BTreeSet<IpAddr>) -> Self {
+        let Some(text) = namespace.egress_ips.as_deref().filter(|text| !text.trim().is_empty()) else {
+            return Self::None;
+        };
+        let mut addresses = Vec::new();
+        for part in text.split(',').map(str::trim) {
+            match part.parse::<IpAddr>() {
+                Ok(address) if !addresses.contains(&address) => addresses.push(address),
+                Ok(_) => {
+                    return Self::Malformed(format!("annotation egressips names {part} twice"));
+                }
+                Err(_) => {
+                    let part: String = part.chars().take(40).filter(|c| !c.is_control()).collect();
+                    return Self::Malformed(format!("annotation egressips: \"{part}\" is not an address"));
+                }
+            }
+        }
+        if addresses.len() == held.len() && addresses.iter().all(|address| held.contains(address)) {
+            return Self::None;
+        }
+        Self::Request(addresses)
+    }
+}
+
+/// Addresses with their holders among those who are no owners: strangers and those who leave.
+type Strangers = BTreeMap<IpAddr, OwnerName>;
+
+#[cfg(test)]
+mod tests;

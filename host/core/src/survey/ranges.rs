@@ -1,0 +1,119 @@
+//! Arithmetic on ranges: what is reserved by custom, and what an older pool takes away.
+
+use std::net::IpAddr;
+
+use ipnet::{IpNet, Ipv4Net};
+
+use crate::name::{PoolIndex, PoolName};
+use crate::observed::{Observed, PoolFacts, PoolSpec};
+use crate::snapshot::Snapshot;
+
+/// All ranges of a pool as its spec has them.
+pub(crate) fn spec_ranges(spec: &PoolSpec) -> impl Iterator<Item = IpNet> {
+    spec.entries.iter().map(|entry| entry.cidr).chain(spec.cidr)
+}
+
+/// Network and broadcast address and the first host, which is the gateway by custom (R5). Ranges of one or two
+/// addresses have none of these.
+pub(crate) fn customary_reserved(range: IpNet) -> Vec<IpNet> {
+    match range {
+        IpNet::V4(net) if net.prefix_len() < 31 => {
+            let first = u32::from(net.network());
+            [first, first + 1, u32::from(net.broadcast())]
+                .iter()
+                .map(|&a| IpNet::V4(Ipv4Net::from(std::net::Ipv4Addr::from(a))))
+                .collect()
+        }
+        IpNet::V6(net) if net.prefix_len() < 127 => {
+            let first = u128::from(net.network());
+            [first, first + 1].iter().map(|&a| IpNet::from(IpAddr::from(std::net::Ipv6Addr::from(a)))).collect()
+        }
+        IpNet::V4(_) | IpNet::V6(_) => Vec::new(),
+    }
+}
+
+/// `ranges` without the addresses of `hole`.
+pub(crate) fn subtract(ranges: &[IpNet], hole: IpNet) -> Vec<IpNet> {
+    let mut rest = Vec::new();
+    let mut pending: Vec<IpNet> = ranges.to_vec();
+    while let Some(range) = pending.pop() {
+        if hole.contains(&range) {
+            continue;
+        }
+        if !range.contains(&hole) {
+            rest.push(range);
+            continue;
+        }
+        // The range is larger than the hole, so it has two halves.
+        if let Ok(halves) = range.subnets(range.prefix_len() + 1) {
+            pending.extend(halves);
+        }
+    }
+    rest.sort();
+    rest
+}
+
+/// The pool that may hand out an address now.
+pub(crate) fn spec_pool_of(snapshot: &Snapshot, address: IpAddr) -> Option<PoolIndex> {
+    let inside = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&address));
+    let by_zone = snapshot.zones.iter().find(|zone| inside(&zone.ranges)).map(|zone| zone.pool);
+    by_zone.or_else(|| snapshot.pools.iter().position(|pool| inside(&pool.ranges)).map(PoolIndex::at))
+}
+
+/// Of two pools, whether the first owns what both claim: the older one, then the one that sorts first (R6).
+pub(crate) fn precedes(a: (&PoolName, &PoolFacts), b: (&PoolName, &PoolFacts)) -> bool {
+    (a.1.created, a.0) < (b.1.created, b.0)
+}
+
+/// All ranges that are or were some pool's to give, deleted pools included.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Territory {
+    ranges: Vec<IpNet>,
+}
+
+impl Territory {
+    /// The territory of all pools.
+    pub(crate) fn of(observed: &Observed) -> Self {
+        Self { ranges: observed.pools.values().flat_map(|facts| spec_ranges(&facts.spec)).collect() }
+    }
+
+    /// Whether an address is inside some pool.
+    pub(crate) fn contains(&self, address: IpAddr) -> bool {
+        self.ranges.iter().any(|range| range.contains(&address))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn nets(texts: &[&str]) -> Vec<IpNet> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    #[test]
+    fn subtracting_splits_the_range_around_the_hole() {
+        let rest = subtract(&nets(&["10.0.0.0/29"]), "10.0.0.2/31".parse().unwrap());
+        assert_eq!(rest, nets(&["10.0.0.0/31", "10.0.0.4/30"]));
+    }
+
+    #[test]
+    fn subtracting_a_larger_hole_leaves_nothing() {
+        assert_eq!(subtract(&nets(&["10.0.0.0/29"]), "10.0.0.0/8".parse().unwrap()), Vec::new());
+    }
+
+    #[test]
+    fn subtracting_elsewhere_changes_nothing() {
+        assert_eq!(subtract(&nets(&["10.0.0.0/29"]), "10.1.0.0/16".parse().unwrap()), nets(&["10.0.0.0/29"]));
+    }
+
+    #[test]
+    fn tiny_ranges_reserve_nothing_by_custom() {
+        assert_eq!(customary_reserved("10.0.0.7/32".parse().unwrap()), Vec::new());
+        assert_eq!(customary_reserved("10.0.0.6/31".parse().unwrap()), Vec::new());
+        assert_eq!(
+            customary_reserved("10.0.0.4/30".parse().unwrap()),
+            nets(&["10.0.0.4/32", "10.0.0.5/32", "10.0.0.7/32"])
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Pools, zones and nodes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ipnet::IpNet;
+
+use super::Note;
+use super::ranges::{customary_reserved, precedes, spec_ranges, subtract};
+use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
+use crate::observed::{NodeFacts, Observed, Platform, PoolFacts};
+use crate::snapshot::{Capacity, Health, Node, Pool, Zone};
+
+/// The part of a snapshot that pools and nodes alone decide.
+pub(super) struct Topology {
+    pub(super) pools: Vec<Pool>,
+    pub(super) zones: Vec<Zone>,
+    pub(super) nodes: Vec<Node>,
+    pub(super) notes: Vec<Note>,
+    pub(super) frozen: BTreeSet<PoolIndex>,
+}
+
+impl Topology {
+    pub(super) fn of(observed: &Observed) -> Self {
+        let nodes = carriers(observed);
+        let mut topology =
+            Self { pools: Vec::new(), zones: Vec::new(), nodes, notes: Vec::new(), frozen: BTreeSet::new() };
+        for (name, facts) in observed.pools.iter().filter(|(_, facts)| !facts.deleting) {
+            topology.add_pool(observed, name, facts);
+        }
+        topology.mark_self_placing(observed);
+        topology
+    }
+
+    fn add_pool(&mut self, observed: &Observed, name: &PoolName, facts: &PoolFacts) {
+        let index = PoolIndex::at(self.pools.len());
+        let spec = &facts.spec;
+        if !facts.errors.is_empty() {
+            self.frozen.insert(index);
+        }
+        self.notes.extend(facts.warnings.iter().map(|text| Note { pool: name.clone(), text: text.clone() }));
+        let elders = elders(observed, name, facts);
+        self.note_overlaps(name, facts, &elders);
+        let holes: Vec<IpNet> = elders.iter().flat_map(|(_, elder)| spec_ranges(&elder.spec)).collect();
+        let own = |range: IpNet| holes.iter().fold(vec![range], |rest, &hole| subtract(&rest, hole));
+
+        let mut reserved: Vec<IpNet> = spec_ranges(spec).flat_map(customary_reserved).collect();
+        reserved.extend(
+            spec.entries.iter().flat_map(|entry| &entry.reserved).chain(&spec.reserved).map(|&a| IpNet::from(a)),
+        );
+        reserved.sort();
+        reserved.dedup();
+
+        let members = Members::of(observed, facts, &self.nodes);
+        let mut earlier: Vec<IpNet> = Vec::new();
+        for entry in &spec.entries {
+            let ranges = earlier.iter().fold(own(entry.cidr), |rest, &hole| subtract(&rest, hole));
+            earlier.push(entry.cidr);
+            self.zones.push(zone(index, &entry.label_value, ranges, &members, facts));
+        }
+        if spec.cidr.is_some() {
+            for value in members.label_values(observed, name) {
+                self.zones.push(zone(index, &value, Vec::new(), &members, facts));
+            }
+        }
+        self.pools.push(Pool {
+            name: name.clone(),
+            ranges: spec.cidr.map_or_else(Vec::new, own),
+            reserved,
+            self_placing: false,
+        });
+    }
+
+    fn note_overlaps(&mut self, name: &PoolName, facts: &PoolFacts, elders: &[(&PoolName, &PoolFacts)]) {
+        for (elder_name, elder) in elders {
+            for range in spec_ranges(&facts.spec) {
+                for theirs in
+                    spec_ranges(&elder.spec).filter(|theirs| theirs.contains(&range) || range.contains(theirs))
+                {
+                    let intersection = if theirs.contains(&range) { range } else { theirs };
+                    self.notes.push(Note {
+                        pool: name.clone(),
+                        text: format!("{range} overlaps {theirs} of the older pool {elder_name}, which owns {intersection} for new addresses"),
+                    });
+                    self.notes.push(Note {
+                        pool: (*elder_name).clone(),
+                        text: format!("{theirs} overlaps {range} of the younger pool {name}; this pool owns {intersection} for new addresses"),
+                    });
+                }
+            }
+        }
+    }
+
+    /// SDN may place the addresses of a pool by itself where nothing else has a say on its nodes (R13).
+    fn mark_self_placing(&mut self, observed: &Observed) {
+        if !matches!(observed.platform, Platform::SelfManaged(_)) {
+            return;
+        }
+        let mut pools_of_node: BTreeMap<NodeIndex, BTreeSet<PoolIndex>> = BTreeMap::new();
+        for zone in &self.zones {
+            for &node in &zone.nodes {
+                pools_of_node.entry(node).or_default().insert(zone.pool);
+            }
+        }
+        for (position, pool) in self.pools.iter_mut().enumerate() {
+            let index = PoolIndex::at(position);
+            let Some(facts) = observed.pools.get(&pool.name) else {
+                continue;
+            };
+            let alone = self
+                .zones
+                .iter()
+                .filter(|zone| zone.pool == index)
+                .flat_map(|zone| &zone.nodes)
+                .all(|node| pools_of_node.get(node).is_none_or(|pools| pools.len() == 1));
+            pool.self_placing =
+                alone && facts.spec.cidr.is_none() && facts.spec.entries.len() == 1 && facts.errors.is_empty();
+        }
+    }
+}
+
+/// Pools that own what they share with this one.
+fn elders<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec<(&'a PoolName, &'a PoolFacts)> {
+    observed
+        .pools
+        .iter()
+        .map(|(other_name, other)| (other_name, other.as_ref()))
+        .filter(|&(other_name, other)| {
+            other_name != name && !other.deleting && precedes((other_name, other), (name, facts))
+        })
+        .collect()
+}
+
+/// Nodes with a HostSubnet; a HostSubnet whose Node is gone is a carrier that is down (R10, R12).
+fn carriers(observed: &Observed) -> Vec<Node> {
+    observed
+        .host_subnets
+        .keys()
+        .map(|name| Node {
+            name: name.clone(),
+            health: observed.nodes.get(name).map_or(Health::Down, |facts| health(facts)),
+            capacity: Capacity::default(),
+            other_load: 0,
+        })
+        .collect()
+}
+
+fn health(facts: &NodeFacts) -> Health {
+    match (facts.ready, facts.unschedulable) {
+        (false, _) => Health::Down,
+        (true, true) => Health::Draining,
+        (true, false) => Health::Healthy,
+    }
+}
+
+fn zone(pool: PoolIndex, label_value: &str, ranges: Vec<IpNet>, members: &Members<'_>, facts: &PoolFacts) -> Zone {
+    Zone {
+        pool,
+        name: ZoneName::from(label_value),
+        ranges,
+        nodes: members.by_value.get(label_value).cloned().unwrap_or_default(),
+        // Without a cloud there is no subnet to ask: the administrator's word counts (R9).
+        may_leave: facts.spec.zone_failover,
+        share: None,
+    }
+}
+
+/// Nodes that a pool selects, by value of its topology label.
+struct Members<'a> {
+    by_value: BTreeMap<&'a str, Vec<NodeIndex>>,
+}
+
+impl<'a> Members<'a> {
+    fn of(observed: &'a Observed, facts: &PoolFacts, nodes: &[Node]) -> Self {
+        let mut by_value: BTreeMap<&str, Vec<NodeIndex>> = BTreeMap::new();
+        for (position, node) in nodes.iter().enumerate() {
+            let Some(node_facts) = observed.nodes.get::<NodeName>(&node.name) else {
+                continue;
+            };
+            let Some(value) = node_facts.labels.get(&facts.spec.topology_label) else {
+                continue;
+            };
+            if facts.spec.node_selector.matches(&node_facts.labels) {
+                by_value.entry(value).or_default().push(NodeIndex::at(position));
+            }
+        }
+        Self { by_value }
+    }
+
+    /// The zones of a pool-wide range: every label value that has a node, or that is home to an address. A zone
+    /// without nodes stays a zone as long as an address calls it home, or its addresses would lose theirs.
+    fn label_values(&self, observed: &Observed, pool: &PoolName) -> BTreeSet<String> {
+        let homes = observed
+            .net_namespaces
+            .values()
+            .filter(|facts| facts.pool.as_ref() == Some(pool))
+            .flat_map(|facts| facts.zones.iter().flatten())
+            .filter(|zone| !zone.is_empty())
+            .cloned();
+        self.by_value.keys().map(|&value| value.to_owned()).chain(homes).collect()
+    }
+}
