@@ -4,10 +4,12 @@
 //! No clock, no environment, no I/O, no async runtime; nothing here knows of kube, wasmtime or the policy contract.
 
 pub mod backend;
+pub mod diff;
 pub mod name;
 pub mod observed;
 pub mod plan;
 pub mod round;
+pub mod rows;
 pub mod schedule;
 pub mod settle;
 pub mod snapshot;

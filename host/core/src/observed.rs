@@ -37,7 +37,7 @@ pub struct Observed {
 /// What `Infrastructure/cluster` says about the machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Platform {
-    /// No cloud step is needed: bare metal, vSphere, oVirt, OpenStack without provider, None.
+    /// No cloud step is needed: bare metal, vSphere, oVirt, `OpenStack` without provider, None.
     SelfManaged(String),
     /// A cloud whose network has to agree, for which this build has no provider.
     Unserved(String),

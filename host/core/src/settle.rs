@@ -6,9 +6,10 @@ use std::net::IpAddr;
 
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::plan::{Holder, Operation, Patch, Reason};
+use crate::schedule::network_places;
 use crate::snapshot::{Assignment, Departure, Health, Snapshot};
-use crate::survey::Survey;
 use crate::survey::ranges::spec_pool_of;
+use crate::survey::{Survey, at_most, is_live};
 
 /// The host's patches, and the snapshot as a policy sees it: as if they were applied.
 #[derive(Clone, Debug, Default)]
@@ -23,12 +24,13 @@ impl Settlement {
     /// Settles a survey.
     pub fn of(survey: &Survey) -> Self {
         let mut settlement = Self { snapshot: survey.snapshot.clone(), patches: Vec::new() };
+        settlement.unassign_twins();
         settlement.release_leaving();
         settlement.release_displaced(survey);
         settlement.release_duplicates();
         settlement.hide_released(survey);
-        settlement.unassign_twins();
-        settlement.unassign_strays();
+        settlement.hide_pinned(survey);
+        settlement.unassign_strays(survey);
         settlement
     }
 
@@ -47,22 +49,22 @@ impl Settlement {
     }
 
     fn release_displaced(&mut self, survey: &Survey) {
-        for &(owner, address) in &survey.displaced {
-            self.forget(owner, address);
-            let text = "no longer an address of its pool".to_owned();
-            self.release(Holder::Owner(owner), address, Reason::PoolChanged, text);
+        for gone in &survey.displaced {
+            self.forget(gone.owner, gone.address);
+            self.release(Holder::Owner(gone.owner), gone.address, gone.reason, gone.text.clone());
         }
     }
 
     /// Of several owners of one address the oldest namespace keeps it.
     fn release_duplicates(&mut self) {
-        let mut owners_of: BTreeMap<IpAddr, Vec<OwnerIndex>> = BTreeMap::new();
-        for (position, owner) in self.snapshot.owners.iter().enumerate() {
-            for allocation in &owner.allocations {
-                owners_of.entry(allocation.address).or_default().push(OwnerIndex::at(position));
-            }
-        }
-        for (address, mut owners) in owners_of.into_iter().filter(|(_, owners)| owners.len() > 1) {
+        let owners = self.snapshot.owners.iter().enumerate();
+        let mut held: Vec<(IpAddr, OwnerIndex)> = owners
+            .flat_map(|(position, owner)| owner.allocations.iter().map(move |a| (a.address, OwnerIndex::at(position))))
+            .collect();
+        held.sort_unstable();
+        for of_one in held.chunk_by(|a, b| a.0 == b.0).filter(|of_one| of_one.len() > 1) {
+            let Some(&(address, _)) = of_one.first() else { continue };
+            let mut owners: Vec<OwnerIndex> = of_one.iter().map(|&(_, owner)| owner).collect();
             owners.sort_by_key(|&index| self.snapshot.owner(index).map(|owner| (owner.created, owner.name.clone())));
             let keeper = owners.first().map(|&index| self.snapshot.owner_name(index)).unwrap_or_default();
             for &loser in owners.iter().skip(1) {
@@ -90,54 +92,90 @@ impl Settlement {
 
     /// Released addresses are occupied, and a load of others, until they are gone everywhere.
     fn hide_released(&mut self, survey: &Survey) {
-        let held: BTreeSet<IpAddr> =
-            self.snapshot.owners.iter().flat_map(|o| o.allocations.iter().map(|a| a.address)).collect();
-        let released: BTreeSet<IpAddr> = self
-            .patches
-            .iter()
-            .map(|patch| patch.operation.address())
-            .filter(|address| !held.contains(address))
-            .collect();
+        let released = self.patches.iter().filter(|patch| matches!(patch.operation, Operation::Release { .. }));
+        let mut released: BTreeSet<IpAddr> = released.map(|patch| patch.operation.address()).collect();
+        self.drop_held(&mut released);
+        self.hide(survey, &released);
+    }
+
+    /// Addresses that nobody may touch now are not shown, and of those who get nothing new just as many are wanted
+    /// as are shown.
+    fn hide_pinned(&mut self, survey: &Survey) {
+        for &(owner, address) in &survey.pinned {
+            self.forget(owner, address);
+        }
+        let mut pinned = survey.pinned.iter().map(|&(_, address)| address).collect();
+        self.drop_held(&mut pinned);
+        self.hide(survey, &pinned);
+        for &closed in &survey.closed {
+            if let Some(owner) = self.snapshot.owners.get_mut(closed.position()) {
+                owner.wanted = Some(at_most(&owner.allocations));
+            }
+        }
+    }
+
+    fn drop_held(&self, addresses: &mut BTreeSet<IpAddr>) {
+        if addresses.is_empty() {
+            return;
+        }
+        for allocation in self.snapshot.owners.iter().flat_map(|owner| &owner.allocations) {
+            addresses.remove(&allocation.address);
+        }
+    }
+
+    fn hide(&mut self, survey: &Survey, addresses: &BTreeSet<IpAddr>) {
+        if addresses.is_empty() {
+            return;
+        }
         let nodes = &mut self.snapshot.nodes;
         self.snapshot.assignments.retain(|assignment| {
-            let hidden = released.contains(&assignment.address);
+            let hidden = addresses.contains(&assignment.address);
             if hidden && let Some(node) = nodes.get_mut(assignment.node.position()) {
                 node.other_load += 1;
             }
             !hidden
         });
-        self.snapshot.occupied.extend(released.into_iter().filter(|&address| survey.territory.contains(address)));
+        self.snapshot.occupied.extend(addresses.iter().filter(|&&address| survey.territory.contains(address)));
         self.snapshot.occupied.sort_unstable();
         self.snapshot.occupied.dedup();
     }
 
     /// Of several nodes that carry one address the best one keeps it.
     fn unassign_twins(&mut self) {
-        let mut nodes_of: BTreeMap<IpAddr, Vec<NodeIndex>> = BTreeMap::new();
-        for assignment in &self.snapshot.assignments {
-            nodes_of.entry(assignment.address).or_default().push(assignment.node);
+        let runs = self.snapshot.assignments.chunk_by(|a, b| a.address == b.address);
+        let runs: Vec<&[Assignment]> = runs.filter(|run| run.len() > 1).collect();
+        if runs.is_empty() {
+            return;
         }
         let homes = Homes::of(&self.snapshot);
         let mut twins = Vec::new();
-        for (address, mut nodes) in nodes_of.into_iter().filter(|(_, nodes)| nodes.len() > 1) {
-            if homes.self_placing(&self.snapshot, address) {
-                continue;
-            }
-            nodes.sort_by_key(|&node| (homes.rank(&self.snapshot, address, node), node));
+        for run in runs {
+            let Some(address) = run.first().map(|assignment| assignment.address) else { continue };
+            let mut nodes: Vec<NodeIndex> = run.iter().map(|assignment| assignment.node).collect();
+            // Where the network places, what it placed stays.
+            let placed =
+                |node: &NodeIndex| homes.self_placing(&self.snapshot, address) && network_places(&self.snapshot, *node);
+            nodes.sort_by_key(|&node| (!placed(&node), homes.rank(&self.snapshot, address, node), node));
             let keeper = nodes.first().map(|&node| self.snapshot.node_name(node)).unwrap_or_default();
-            for &node in nodes.iter().skip(1) {
+            for &node in nodes.iter().skip(1).filter(|node| !placed(node)) {
                 twins.push((address, node, Reason::Duplicate, format!("{keeper} carries it too")));
             }
         }
         self.unassign(twins);
     }
 
-    /// SDN does not take addresses off nodes that it may no longer use; where it places, nobody else would.
-    fn unassign_strays(&mut self) {
+    /// SDN takes nothing off nodes that it does not place on: what is left there would stay. It does stay as long as no
+    /// other node can take it.
+    fn unassign_strays(&mut self, survey: &Survey) {
+        if self.snapshot.pools.iter().all(|pool| !pool.self_placing) {
+            return;
+        }
         let homes = Homes::of(&self.snapshot);
         let stray = |assignment: &&Assignment| {
             homes.self_placing(&self.snapshot, assignment.address)
-                && homes.rank(&self.snapshot, assignment.address, assignment.node) == Rank::Ineligible
+                && !network_places(&self.snapshot, assignment.node)
+                && homes.can_be_placed(&self.snapshot, assignment.address)
+                && homes.pool(&self.snapshot, assignment.address).is_none_or(|pool| !survey.frozen.contains(&pool))
         };
         let strays = self.snapshot.assignments.iter().filter(stray);
         let strays =
@@ -164,8 +202,9 @@ impl Settlement {
 enum Rank {
     Healthy,
     Draining,
-    Down,
+    /// Works, but should not carry it.
     Ineligible,
+    Down,
 }
 
 /// Where held addresses are at home.
@@ -192,19 +231,22 @@ impl Homes {
     }
 
     fn rank(&self, snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> Rank {
-        let Some(pool) = self.pool(snapshot, address) else {
-            return Rank::Ineligible;
-        };
         let home = self.of_address.get(&address).and_then(|(_, zone)| *zone);
-        let eligible = snapshot
-            .zones_of(pool)
-            .filter(|(index, _)| home.is_none_or(|home| home == *index))
-            .any(|(_, zone)| zone.nodes.binary_search(&node).is_ok());
+        let eligible = self.pool(snapshot, address).is_some_and(|pool| {
+            let mut zones = snapshot.zones_of(pool).filter(|(index, _)| home.is_none_or(|home| home == *index));
+            zones.any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
+        });
         match snapshot.node(node).map(|node| node.health) {
             Some(Health::Healthy) if eligible => Rank::Healthy,
             Some(Health::Draining) if eligible => Rank::Draining,
-            Some(Health::Down) if eligible => Rank::Down,
-            _ => Rank::Ineligible,
+            Some(Health::Healthy | Health::Draining) => Rank::Ineligible,
+            Some(Health::Down) | None => Rank::Down,
         }
+    }
+
+    fn can_be_placed(&self, snapshot: &Snapshot, address: IpAddr) -> bool {
+        spec_pool_of(snapshot, address)
+            .filter(|&pool| self.pool(snapshot, address) == Some(pool))
+            .is_some_and(|pool| snapshot.zones_of(pool).any(|(_, z)| z.nodes.iter().any(|&n| is_live(snapshot, n))))
     }
 }

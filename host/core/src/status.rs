@@ -136,7 +136,11 @@ fn addresses(net: IpNet) -> u128 {
 fn warnings(survey: &Survey, plan: &VerifiedPlan, holds: &[NamedHold], pool: &Pool) -> Vec<String> {
     let notes = survey.notes.iter().filter(|note| note.pool == pool.name).map(|note| note.text.clone());
     let holds = holds.iter().filter(|hold| hold.pool == pool.name);
-    let holds = holds.map(|hold| format!("{} is held: {}: {}", hold.owner, hold.code, hold.text));
+    let holds = holds.map(|hold| {
+        let zone = hold.zone.as_ref().map(|zone| format!(" in zone {zone}")).unwrap_or_default();
+        let why = if hold.text.is_empty() { String::new() } else { format!(": {}", hold.text) };
+        format!("{} is held{zone}: {}{why}", hold.owner, hold.code)
+    });
     let in_pool = |owner: &OwnerName| survey.snapshot.owner_named(owner).and_then(|index| survey.snapshot.owner(index));
     let findings = plan
         .inherited()

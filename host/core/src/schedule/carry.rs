@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::intent::Intent;
 use super::{Change, Draft, Target};
-use crate::name::{NodeIndex, NodeName, OwnerName, PoolName};
+use crate::name::{NodeIndex, NodeName, OwnerName, PoolIndex, PoolName};
 use crate::observed::{HostSubnetFacts, Listed};
-use crate::snapshot::Snapshot;
-use crate::survey::ranges::{spec_pool_of, spec_ranges};
+use crate::snapshot::{Snapshot, Zone};
+use crate::survey::ranges::spec_ranges;
 
 /// What one HostSubnet gets and loses, by when it may happen.
 #[derive(Default)]
@@ -21,6 +23,13 @@ pub(super) struct Load {
     on: BTreeSet<IpAddr>,
     /// On once its old carrier is rid of it.
     on_later: BTreeSet<IpAddr>,
+}
+
+/// What the network may place on a node.
+struct Placing {
+    pool: PoolName,
+    index: PoolIndex,
+    range: IpNet,
 }
 
 impl Draft<'_> {
@@ -44,8 +53,8 @@ impl Draft<'_> {
                     self.taken_off.entry(address).or_default().push(write);
                 }
                 self.put_on.extend(on.into_iter().map(|address| (address, write)));
-                if let Some((pool, _)) = ranges.get(name) {
-                    self.ranged.entry(pool.clone()).or_default().push(write);
+                if let Some(placing) = ranges.get(name) {
+                    self.ranged.entry(placing.pool.clone()).or_default().push(write);
                 }
                 self.last_of_node.insert(name.clone(), (write, list.unwrap_or_else(|| texts(facts))));
             }
@@ -57,9 +66,6 @@ impl Draft<'_> {
         for (name, load) in loads {
             let on: BTreeSet<IpAddr> =
                 load.on.union(&load.on_later).copied().filter(|address| !self.put_on.contains_key(address)).collect();
-            // An address whose old carrier cannot be written now stays where it is.
-            let on: BTreeSet<IpAddr> =
-                on.into_iter().filter(|address| !load.on_later.contains(address) || self.is_off(*address)).collect();
             if on.is_empty() {
                 continue;
             }
@@ -70,8 +76,9 @@ impl Draft<'_> {
     }
 
     /// Last what a NetNamespace had to let go of first.
-    pub(super) fn carry_no_longer(&mut self, loads: &BTreeMap<NodeName, Load>, intents: &[Intent]) {
-        let holders = holders(intents);
+    pub(super) fn carry_no_longer(&mut self, loads: &BTreeMap<NodeName, Load>, intents: &[Intent<'_>]) {
+        let leaving = loads.values().flat_map(|load| load.off_later.iter().copied()).collect();
+        let holders = holders(intents, &leaving);
         for (name, load) in loads {
             let mut off = BTreeSet::new();
             let mut after = Vec::new();
@@ -111,39 +118,31 @@ impl Draft<'_> {
         }
     }
 
-    /// Whether the address has left, or will leave in this schedule, every node it moves away from.
-    fn is_off(&self, address: IpAddr) -> bool {
-        let end = self.plan.end().carriers_of(address);
-        let leaving = crate::survey::carriers(self.snapshot, address).filter(|node| !end.contains(node)).count();
-        self.taken_off.get(&address).map_or(0, Vec::len) >= leaving
-    }
-
     /// Who gets and loses what.
-    pub(super) fn loads(&self, intents: &[Intent]) -> BTreeMap<NodeName, Load> {
-        let holders = holders(intents);
+    pub(super) fn loads(&self, intents: &[Intent<'_>]) -> BTreeMap<NodeName, Load> {
+        let moving = self.moving();
+        let holders = holders(intents, &moving);
         let mut loads: BTreeMap<NodeIndex, Load> = BTreeMap::new();
-        for assignment in &self.snapshot.assignments {
-            let (address, node) = (assignment.address, assignment.node);
-            if self.plan.end().carriers_of(address).contains(&node) {
-                continue;
-            }
-            let load = loads.entry(node).or_default();
-            // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
-            if self.owner_after(address).is_none() && holders.contains_key(&address) {
-                load.off_later.insert(address);
-            } else {
-                load.off.insert(address);
-            }
-        }
-        for (address, nodes) in self.plan.end().carried() {
+        for &address in moving.difference(&self.waiting) {
             let before: Vec<NodeIndex> = crate::survey::carriers(self.snapshot, address).collect();
-            for &node in nodes.iter().filter(|node| !before.contains(node)) {
+            let after = self.plan.end().carriers_of(address);
+            // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
+            let later = self.owner_after(address).is_none() && holders.contains_key(&address);
+            for &node in before.iter().filter(|node| !after.contains(node)) {
+                let load = loads.entry(node).or_default();
+                if later {
+                    load.off_later.insert(address)
+                } else {
+                    load.off.insert(address)
+                };
+            }
+            for &node in after.iter().filter(|node| !before.contains(node)) {
                 let load = loads.entry(node).or_default();
                 if before.is_empty() {
-                    load.on.insert(address);
+                    load.on.insert(address)
                 } else {
-                    load.on_later.insert(address);
-                }
+                    load.on_later.insert(address)
+                };
             }
         }
         // Nodes whose ranges may have to change come along with an empty load.
@@ -164,7 +163,7 @@ impl Draft<'_> {
     }
 
     /// Nodes of self-placing pools, with the range the network may place from.
-    fn ranges_by_node(&self) -> BTreeMap<NodeName, (PoolName, String)> {
+    fn ranges_by_node(&self) -> BTreeMap<NodeName, Placing> {
         let mut ranges = BTreeMap::new();
         for zone in &self.snapshot.zones {
             let Some(pool) = self.snapshot.pool(zone.pool).filter(|pool| pool.self_placing) else {
@@ -174,59 +173,88 @@ impl Draft<'_> {
                 continue;
             };
             for name in zone.nodes.iter().filter_map(|&node| self.node_name(node)) {
-                ranges.insert(name.clone(), (pool.name.clone(), entry.cidr.to_string()));
+                let placing = Placing { pool: pool.name.clone(), index: zone.pool, range: entry.cidr.trunc() };
+                ranges.insert(name.clone(), placing);
             }
         }
         ranges
     }
 
     /// New `egressCIDRs`, if they have to change. Ranges of no pool are somebody else's and stay, unless the node gets
-    /// addresses: SDN does not allow both.
+    /// addresses: SDN does not allow both. Those that overlap a pool would let SDN place its addresses there.
     fn cidrs(
         &self,
         name: &NodeName,
         facts: &HostSubnetFacts,
-        ranges: &BTreeMap<NodeName, (PoolName, String)>,
+        ranges: &BTreeMap<NodeName, Placing>,
         gets_addresses: bool,
     ) -> Option<Vec<String>> {
         let wanted: Vec<String> = match ranges.get(name) {
-            Some((_, range)) => vec![range.clone()],
+            Some(placing) => self.with_guests(facts, placing),
             None if gets_addresses => Vec::new(),
             None => facts.egress_cidrs.iter().filter(|cidr| !self.is_of_a_pool(cidr)).cloned().collect(),
         };
         (wanted != facts.egress_cidrs).then_some(wanted)
     }
 
-    fn is_of_a_pool(&self, cidr: &str) -> bool {
-        let Ok(cidr) = cidr.parse::<ipnet::IpNet>() else {
-            return false;
-        };
-        self.observed.pools.values().any(|facts| spec_ranges(&facts.spec).any(|range| range == cidr.trunc()))
+    /// The pool's range, and what keeps SDN from taking off what somebody still talks through: a stranger's address, or
+    /// one outside the range that an owner of the pool holds until it is replaced.
+    fn with_guests(&self, facts: &HostSubnetFacts, placing: &Placing) -> Vec<String> {
+        let mut cidrs = vec![placing.range];
+        for address in facts.egress_ips.iter().filter_map(Listed::address) {
+            if cidrs.iter().any(|cidr| cidr.contains(&address)) || !self.is_guest(address, placing) {
+                continue;
+            }
+            let now = facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse::<IpNet>().ok());
+            cidrs.push(now.into_iter().find(|cidr| cidr.contains(&address)).unwrap_or_else(|| IpNet::from(address)));
+        }
+        cidrs.iter().map(ToString::to_string).collect()
     }
 
-    fn finalizers_of(&self, on: &BTreeSet<IpAddr>, range: Option<&(PoolName, String)>) -> Vec<usize> {
+    fn is_guest(&self, address: IpAddr, placing: &Placing) -> bool {
+        match self.holding_now.get(&address) {
+            Some(Some(owner)) => self.snapshot.owner(*owner).is_some_and(|owner| owner.pool == placing.index),
+            Some(None) => true,
+            None => false,
+        }
+    }
+
+    fn is_of_a_pool(&self, cidr: &str) -> bool {
+        let Ok(cidr) = cidr.parse::<IpNet>() else {
+            return false;
+        };
+        // Of a pool whose spec has errors nothing is taken away.
+        let sound = self.observed.pools.values().filter(|facts| facts.deleting || facts.errors.is_empty());
+        let overlaps = |range: IpNet| range.contains(&cidr) || cidr.contains(&range);
+        sound.into_iter().any(|facts| spec_ranges(&facts.spec).any(overlaps))
+    }
+
+    fn finalizers_of(&self, on: &BTreeSet<IpAddr>, placing: Option<&Placing>) -> Vec<usize> {
         let pools = on.iter().filter_map(|&address| {
             let owner = self.snapshot.owner(self.owner_after(address)?)?;
             self.snapshot.pool(owner.pool).map(|pool| &pool.name)
         });
-        pools.chain(range.map(|(pool, _)| pool)).filter_map(|pool| self.finalizer_of.get(pool).copied()).collect()
+        pools
+            .chain(placing.map(|placing| &placing.pool))
+            .filter_map(|pool| self.finalizer_of.get(pool).copied())
+            .collect()
     }
 }
 
-/// Whether the network itself puts this address onto this node and takes it off (R13).
-pub(crate) fn network_places(snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> bool {
-    let Some(index) = spec_pool_of(snapshot, address) else {
-        return false;
-    };
-    snapshot.pool(index).is_some_and(|pool| pool.self_placing)
-        && snapshot.zones_of(index).any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
+/// Whether the network itself decides what this node carries (R13): it takes off whatever it did not place.
+pub(crate) fn network_places(snapshot: &Snapshot, node: NodeIndex) -> bool {
+    let placing = |zone: &Zone| snapshot.pool(zone.pool).is_some_and(|pool| pool.self_placing);
+    snapshot.zones.iter().any(|zone| placing(zone) && zone.nodes.binary_search(&node).is_ok())
 }
 
-/// Who names an address in a NetNamespace now.
-fn holders(intents: &[Intent]) -> BTreeMap<IpAddr, Vec<&OwnerName>> {
+/// Who names one of these addresses in a NetNamespace now.
+fn holders<'a>(intents: &'a [Intent<'_>], of: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Vec<&'a OwnerName>> {
     let mut holders: BTreeMap<IpAddr, Vec<&OwnerName>> = BTreeMap::new();
+    if of.is_empty() {
+        return holders;
+    }
     for intent in intents {
-        for &address in &intent.held {
+        for &address in intent.held.iter().filter(|address| of.contains(address)) {
             holders.entry(address).or_default().push(&intent.owner);
         }
     }
@@ -238,7 +266,7 @@ fn texts(facts: &HostSubnetFacts) -> Vec<String> {
 }
 
 /// What stays keeps its place, what comes follows in order.
-fn relist(base: &[String], off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>) -> Vec<String> {
+pub(super) fn relist(base: &[String], off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>) -> Vec<String> {
     let stays = |text: &&String| Listed::from(text.as_str()).address().is_none_or(|address| !off.contains(&address));
     let mut list: Vec<String> = base.iter().filter(stays).cloned().collect();
     let new: Vec<String> = on.iter().map(ToString::to_string).filter(|text| !list.contains(text)).collect();

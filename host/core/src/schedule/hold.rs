@@ -4,67 +4,73 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::intent::Intent;
 use super::{Change, Draft, Target};
-use crate::name::{OwnerIndex, OwnerName};
+use crate::name::OwnerName;
+use crate::observed::NetNamespaceFacts;
 use crate::plan::HoldCode;
-use crate::survey::{NamedHold, Wish};
+use crate::survey::{NamedHold, Wish, carriers, is_live};
 
 /// The longest text of a hold in an annotation, in bytes.
-const LONGEST_HOLD: usize = 512;
+pub(super) const LONGEST_HOLD: usize = 512;
 
 impl Draft<'_> {
-    /// Removes annotations that state what will no longer be true.
-    pub(super) fn clear_results(&mut self, intents: &[Intent]) {
-        for intent in intents.iter().filter(|intent| intent.changes() && !intent.leaving && intent.wish == Wish::None) {
-            let stated = self.observed.namespaces.get(&intent.owner).is_some_and(|facts| facts.egress_ips.is_some());
-            if stated && !intent.held.is_empty() {
-                let change = Change::Namespace { result: Some(None), hold: None };
-                if let Some(write) = self.push(Target::Namespace(intent.owner.clone()), change, Vec::new(), Vec::new())
-                {
-                    self.cleared.insert(intent.owner.clone(), write);
-                }
-            }
-        }
+    /// Whether the annotation states what will no longer be true: it has to go before the NetNamespace changes.
+    pub(super) fn has_to_be_cleared(&self, intent: &Intent<'_>) -> bool {
+        let states = || {
+            let now = self.observed.namespaces.get(&intent.owner).and_then(|facts| facts.egress_ips.as_deref());
+            now.is_some_and(|text| !text.trim().is_empty())
+        };
+        intent.changes() && !intent.leaving && *intent.wish == Wish::None && !intent.held.is_empty() && states()
     }
 
     /// Writes NetNamespaces: from old to new addresses in one patch (R2).
-    pub(super) fn hold(&mut self, intents: &[Intent]) {
+    pub(super) fn hold(&mut self, intents: &[Intent<'_>]) {
         for intent in intents {
             let Some(facts) = self.observed.net_namespaces.get(&intent.owner) else {
                 continue;
             };
-            if !intent.changes() && !(intent.leaving && facts.pool.is_some()) {
+            if !intent.changes() && !marked_wrongly(intent, facts) {
                 continue;
             }
-            let mut after: Vec<usize> =
-                intent.pool.iter().filter_map(|pool| self.finalizer_of.get(pool).copied()).collect();
-            if self.unfinished.contains(&Target::Namespace(intent.owner.clone())) {
+            let target = Target::NetNamespace(intent.owner.clone());
+            if self.is_deaf(intent) {
+                self.unfinished.insert(target);
                 continue;
             }
-            after.extend(self.cleared.get(&intent.owner));
             let Some(after_any) = self.carried_by(intent) else {
                 continue;
             };
-            let change = Change::NetNamespace { egress_ips: intent.shall.clone(), home: intent.home.clone() };
-            if let Some(write) = self.push(Target::NetNamespace(intent.owner.clone()), change, after, after_any) {
+            let mut after: Vec<usize> =
+                intent.pool.iter().filter_map(|pool| self.finalizer_of.get(pool).copied()).collect();
+            if self.has_to_be_cleared(intent) {
+                let change = Change::Namespace { result: Some(None), hold: None };
+                let clear = self.push(Target::Namespace(intent.owner.clone()), change, Vec::new(), Vec::new());
+                after.extend(clear);
+                self.cleared.extend(clear.map(|write| (intent.owner.clone(), write)));
+            }
+            let change = Change::NetNamespace { egress_ips: intent.shall.clone(), home: self.home(intent) };
+            if let Some(write) = self.push(target, change, after, after_any) {
                 self.net_of.insert(intent.owner.clone(), write);
             }
         }
     }
 
     /// The writes of which one must put an address of the namespace onto a node first; none if that cannot be.
-    fn carried_by(&self, intent: &Intent) -> Option<Vec<usize>> {
-        if intent.shall.is_empty() {
+    fn carried_by(&self, intent: &Intent<'_>) -> Option<Vec<usize>> {
+        if intent.shall.iter().all(|address| intent.held.contains(address)) {
             return Some(Vec::new());
         }
-        let carried =
-            intent.shall.iter().any(|&address| crate::survey::carriers(self.snapshot, address).next().is_some());
         let puts: BTreeSet<usize> =
             intent.shall.iter().filter_map(|address| self.put_on.get(address).copied()).collect();
-        if carried {
-            return Some(Vec::new());
-        }
         if !puts.is_empty() {
             return Some(puts.into_iter().collect());
+        }
+        let mut carriers = intent.shall.iter().flat_map(|&address| carriers(self.snapshot, address));
+        if carriers.any(|node| is_live(self.snapshot, node)) {
+            return Some(Vec::new());
+        }
+        // To let go first is the only way for its address to be carried next.
+        if intent.shall.iter().any(|address| self.next_round.contains(address)) {
+            return Some(Vec::new());
         }
         let pool = self.snapshot.pools.iter().find(|pool| Some(&pool.name) == intent.pool.as_ref());
         let placed = pool.filter(|pool| pool.self_placing)?;
@@ -77,34 +83,43 @@ impl Draft<'_> {
     }
 
     /// Tells each namespace what it has, or why not.
-    pub(super) fn state_results(&mut self, intents: &[Intent], holds: Option<&[NamedHold]>) {
+    pub(super) fn state_results(&mut self, intents: &[Intent<'_>], holds: Option<&[NamedHold]>) {
         let texts = holds.map(hold_texts);
-        let by_owner: BTreeMap<&OwnerName, &Intent> = intents.iter().map(|intent| (&intent.owner, intent)).collect();
+        let by_owner: BTreeMap<&OwnerName, &Intent<'_>> =
+            intents.iter().map(|intent| (&intent.owner, intent)).collect();
+        let refused = self.refused();
         let observed = self.observed;
         for (name, facts) in &observed.namespaces {
             let intent = by_owner.get(name).copied();
-            let result = intent.and_then(|intent| self.stated(intent, facts.egress_ips.as_deref()));
+            let result = intent.and_then(|intent| self.stated(intent, facts.egress_ips.as_deref(), &refused));
             let said = texts.as_ref().map(|texts| texts.get(name).cloned());
             let mut hold = said.filter(|said| *said != facts.hold && !facts.terminating);
-            let result = match result {
-                Some((result, after)) => Some((result, after)),
-                None if hold.is_none() => continue,
-                None => None,
-            };
-            let (result, mut after) = result.map_or((None, Vec::new()), |(result, after)| (Some(result), after));
-            if intent.is_some_and(|intent| intent.leaving && facts.pool.is_none()) && facts.hold.is_some() {
+            if result.is_some() && facts.pool.is_none() && facts.hold.is_some() {
                 hold = Some(None);
             }
+            let target = Target::Namespace(name.clone());
+            let Some((result, mut after)) = result.map(|(result, after)| (Some(result), after)).or_else(|| {
+                // A mere explanation delays nothing.
+                let told = hold.is_some() && !self.avoid.contains(&target);
+                told.then(|| (None, Vec::new()))
+            }) else {
+                continue;
+            };
             after.extend(self.cleared.get(name));
-            self.push(Target::Namespace(name.clone()), Change::Namespace { result, hold }, after, Vec::new());
+            self.push(target, Change::Namespace { result, hold }, after, Vec::new());
         }
     }
 
     /// The new value of the annotation `egressips`, with the writes it states, or none if it stays.
-    fn stated(&mut self, intent: &Intent, now: Option<&str>) -> Option<(Option<String>, Vec<usize>)> {
+    fn stated(
+        &mut self,
+        intent: &Intent<'_>,
+        now: Option<&str>,
+        refused: &BTreeSet<OwnerName>,
+    ) -> Option<(Option<String>, Vec<usize>)> {
         let waits = intent.changes() && !self.net_of.contains_key(&intent.owner);
         let net_exists = self.observed.net_namespaces.contains_key(&intent.owner);
-        if waits && net_exists {
+        if (waits && net_exists) || (intent.leaving && self.still_carried(intent)) {
             self.unfinished.insert(Target::Namespace(intent.owner.clone()));
             return None;
         }
@@ -113,39 +128,57 @@ impl Draft<'_> {
             after.extend(intent.held.iter().filter_map(|address| self.taken_off.get(address)).flatten());
             return now.is_some().then_some((None, after));
         }
-        if intent.terminating || !self.honoured(intent) {
+        let met = match intent.wish {
+            Wish::None => true,
+            // A request that is not met stays as its author wrote it (R1).
+            Wish::Malformed(_) => false,
+            Wish::Request(addresses) => {
+                addresses.iter().all(|address| intent.shall.contains(address)) && !refused.contains(&intent.owner)
+            }
+        };
+        if intent.terminating || !met {
+            return None;
+        }
+        // One that states what is held stands, in whatever order; one that was removed above has to come back.
+        let blank = now.is_none_or(|text| text.trim().is_empty());
+        if intent.shall.is_empty() || (!blank && *intent.wish == Wish::None && !intent.changes()) {
             return None;
         }
         let result = intent.result();
-        // The annotation may have been removed above; then it has to come back.
-        let stands = now == Some(result.as_str()) && !self.cleared.contains_key(&intent.owner);
-        (!intent.shall.is_empty() && !stands).then_some((Some(result), after))
+        (now != Some(result.as_str())).then_some((Some(result), after))
     }
 
-    /// A request that is not met stays as its author wrote it (R1).
-    fn honoured(&self, intent: &Intent) -> bool {
-        match &intent.wish {
-            Wish::None => true,
-            Wish::Malformed(_) => false,
-            Wish::Request(addresses) => {
-                let owner = self.snapshot.owner_named(&intent.owner);
-                addresses.iter().all(|address| intent.shall.contains(address)) && !self.refused(owner)
-            }
-        }
+    /// Whether a node keeps an address of a namespace that leaves, since it cannot be written now.
+    fn still_carried(&self, intent: &Intent<'_>) -> bool {
+        intent.held.iter().any(|&address| {
+            let end = self.plan.end().carriers_of(address);
+            let leaves = carriers(self.snapshot, address).any(|node| !end.contains(&node));
+            leaves && self.owner_after(address).is_none() && !self.taken_off.contains_key(&address)
+        })
     }
 
-    fn refused(&self, owner: Option<OwnerIndex>) -> bool {
+    /// Owners whose request the policy does not meet.
+    fn refused(&self) -> BTreeSet<OwnerName> {
         let about_request = |code| matches!(code, HoldCode::RequestInvalid | HoldCode::RequestTaken);
-        self.plan.holds().iter().any(|hold| Some(hold.owner) == owner && about_request(hold.code))
+        let refused = self.plan.holds().iter().filter(|hold| about_request(hold.code));
+        refused.filter_map(|hold| Some(self.snapshot.owner(hold.owner)?.name.clone())).collect()
     }
 }
 
+/// Whether the NetNamespace names a pool it does not belong to: the namespace left it, or went to another one that
+/// gives the same addresses. One that names none is left as it was taken over.
+fn marked_wrongly(intent: &Intent<'_>, facts: &NetNamespaceFacts) -> bool {
+    let named = intent.pool.as_ref().filter(|_| !intent.zones.is_empty());
+    facts.pool.is_some() && (intent.leaving || (named.is_some() && facts.pool.as_ref() != named))
+}
+
 /// One text for each namespace that is held.
-fn hold_texts(holds: &[NamedHold]) -> BTreeMap<OwnerName, String> {
+pub(super) fn hold_texts(holds: &[NamedHold]) -> BTreeMap<OwnerName, String> {
     let mut texts: BTreeMap<OwnerName, String> = BTreeMap::new();
     for hold in holds {
         let zone = hold.zone.as_ref().map(|zone| format!(" (zone {zone})")).unwrap_or_default();
-        let text = format!("{}: {}{zone}", hold.code, hold.text);
+        let why = if hold.text.is_empty() { String::new() } else { format!(": {}", hold.text) };
+        let text = format!("{}{why}{zone}", hold.code);
         let all = texts.entry(hold.owner.clone()).or_default();
         if !all.is_empty() {
             all.push_str("; ");

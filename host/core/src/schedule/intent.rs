@@ -1,31 +1,31 @@
 //! What each namespace shall hold, beside what it holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::{Draft, Home};
-use crate::name::{OwnerIndex, OwnerName, PoolName};
-use crate::observed::Listed;
+use crate::name::{OwnerIndex, OwnerName, PoolName, ZoneIndex};
 use crate::plan::Holder;
 use crate::survey::Wish;
 
 /// One namespace: what it holds and what it shall hold.
-pub(super) struct Intent {
+pub(super) struct Intent<'a> {
     pub(super) owner: OwnerName,
     /// The pool it is in or leaves, where known.
     pub(super) pool: Option<PoolName>,
-    pub(super) held: BTreeSet<IpAddr>,
+    pub(super) held: Vec<IpAddr>,
     /// In zone order.
     pub(super) shall: Vec<IpAddr>,
-    pub(super) home: Option<Home>,
+    /// The home zone of each, in the same order.
+    pub(super) zones: Vec<Option<ZoneIndex>>,
     /// It opted out, is gone, or its pool is being deleted.
     pub(super) leaving: bool,
     pub(super) terminating: bool,
     /// The annotation asks for something.
-    pub(super) wish: Wish,
+    pub(super) wish: &'a Wish,
 }
 
-impl Intent {
+impl Intent<'_> {
     /// Whether the NetNamespace has to change. Another order of the same addresses is left alone: it means nothing to
     /// the network, and a cluster that is taken over is not rewritten.
     pub(super) fn changes(&self) -> bool {
@@ -38,45 +38,40 @@ impl Intent {
     }
 }
 
-impl Draft<'_> {
+impl<'a> Draft<'a> {
     /// Every namespace that holds or shall hold something, by name.
-    pub(super) fn intents(&self) -> Vec<Intent> {
+    pub(super) fn intents(&self) -> Vec<Intent<'a>> {
         let mut intents = self.owner_intents();
         intents.extend(self.leaving_intents());
         intents.sort_by(|a, b| a.owner.cmp(&b.owner));
         intents
     }
 
-    fn owner_intents(&self) -> Vec<Intent> {
+    fn owner_intents(&self) -> Vec<Intent<'a>> {
         let allocations = self.plan.end().allocations(self.snapshot.owners.len());
         self.snapshot
             .owners
             .iter()
             .zip(allocations)
-            .map(|(owner, allocations)| {
+            .zip(self.wishes)
+            .map(|((owner, allocations), wish)| {
                 let pool = self.snapshot.pool(owner.pool).map(|pool| pool.name.clone());
-                let zone_name = |zone: Option<crate::name::ZoneIndex>| {
-                    zone.and_then(|zone| self.snapshot.zone(zone))
-                        .map_or_else(String::new, |zone| zone.name.to_string())
-                };
-                let zones = allocations.iter().map(|allocation| zone_name(allocation.zone)).collect();
                 let namespace = self.observed.namespaces.get(&owner.name);
-                let held = self.held(&owner.name);
                 Intent {
                     owner: owner.name.clone(),
-                    home: pool.clone().filter(|_| !allocations.is_empty()).map(|pool| Home { pool, zones }),
                     pool,
                     shall: allocations.iter().map(|allocation| allocation.address).collect(),
+                    zones: allocations.iter().map(|allocation| allocation.zone).collect(),
                     leaving: false,
                     terminating: namespace.is_some_and(|facts| facts.terminating),
-                    wish: namespace.map_or(Wish::None, |facts| Wish::of(facts, &held)),
-                    held,
+                    wish,
+                    held: owner.allocations.iter().map(|allocation| allocation.address).collect(),
                 }
             })
             .collect()
     }
 
-    fn leaving_intents(&self) -> Vec<Intent> {
+    fn leaving_intents(&self) -> Vec<Intent<'a>> {
         let kept: BTreeMap<u32, Vec<IpAddr>> =
             self.plan.end().held().fold(BTreeMap::new(), |mut kept, (address, holders)| {
                 for holding in holders {
@@ -95,20 +90,26 @@ impl Draft<'_> {
                 Intent {
                     owner: leaving.name.clone(),
                     pool: leaving.pool.clone(),
-                    held: self.held(&leaving.name),
-                    home: None,
+                    held: leaving.addresses.clone(),
+                    zones: Vec::new(),
                     leaving: shall.is_empty(),
                     shall,
                     terminating: false,
-                    wish: Wish::None,
+                    wish: &Wish::None,
                 }
             })
             .collect()
     }
 
-    fn held(&self, owner: &OwnerName) -> BTreeSet<IpAddr> {
-        let listed = self.observed.net_namespaces.get(owner).into_iter().flat_map(|facts| &facts.egress_ips);
-        listed.filter_map(Listed::address).collect()
+    /// What our annotations on its NetNamespace shall say; none: nothing.
+    pub(super) fn home(&self, intent: &Intent<'_>) -> Option<Home> {
+        if intent.zones.is_empty() {
+            return None;
+        }
+        let name = |zone: &Option<ZoneIndex>| {
+            zone.and_then(|zone| self.snapshot.zone(zone)).map_or_else(String::new, |zone| zone.name.to_string())
+        };
+        Some(Home { pool: intent.pool.clone()?, zones: intent.zones.iter().map(name).collect() })
     }
 
     /// Who holds an address after the plan, if an owner does.

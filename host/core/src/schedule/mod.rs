@@ -12,15 +12,16 @@ mod carry;
 mod hold;
 mod intent;
 mod pools;
+mod waiting;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::name::{NodeIndex, NodeName, OwnerName, PoolName};
-use crate::observed::Observed;
+use crate::name::{NodeIndex, NodeName, OwnerIndex, OwnerName, PoolName};
+use crate::observed::{Listed, Observed};
 use crate::snapshot::Snapshot;
-use crate::survey::{NamedHold, Survey};
+use crate::survey::{NamedHold, Survey, Wish};
 use crate::verify::VerifiedPlan;
 
 pub(crate) use carry::network_places;
@@ -41,10 +42,15 @@ pub fn schedule(
     let mut draft = Draft {
         observed,
         snapshot: &survey.snapshot,
+        wishes: &survey.wishes,
         plan,
         avoid,
         writes: Vec::new(),
+        waiting: BTreeSet::new(),
+        next_round: BTreeSet::new(),
+        holding_now: holding_now(observed, &survey.snapshot),
         finalizer_of: BTreeMap::new(),
+        unguarded: BTreeSet::new(),
         cleared: BTreeMap::new(),
         taken_off: BTreeMap::new(),
         put_on: BTreeMap::new(),
@@ -55,8 +61,8 @@ pub fn schedule(
     };
     draft.add_finalizers();
     let intents = draft.intents();
+    draft.find_waiting(&intents);
     let loads = draft.loads(&intents);
-    draft.clear_results(&intents);
     draft.carry_now(&loads);
     draft.carry_moved(&loads);
     draft.hold(&intents);
@@ -66,15 +72,39 @@ pub fn schedule(
     draft.writes
 }
 
+/// Who holds each address, as far as self-placing pools need it, those who leave left out: what they hold is on its way out.
+fn holding_now(observed: &Observed, snapshot: &Snapshot) -> BTreeMap<IpAddr, Option<OwnerIndex>> {
+    if snapshot.pools.iter().all(|pool| !pool.self_placing) {
+        return BTreeMap::new();
+    }
+    let leaving = |name: &OwnerName| snapshot.leaving.binary_search_by(|leaving| leaving.name.cmp(name)).is_ok();
+    let mut holding = BTreeMap::new();
+    for (name, facts) in observed.net_namespaces.iter().filter(|(name, _)| !leaving(name)) {
+        let owner = snapshot.owner_named(name);
+        holding.extend(facts.egress_ips.iter().filter_map(Listed::address).map(|address| (address, owner)));
+    }
+    holding
+}
+
 /// A schedule in the making.
 struct Draft<'a> {
     observed: &'a Observed,
     snapshot: &'a Snapshot,
+    /// What each owner asks for.
+    wishes: &'a [Wish],
     plan: &'a VerifiedPlan,
     avoid: &'a BTreeSet<Target>,
     writes: Vec<Write>,
+    /// Addresses that stay where they are for now.
+    waiting: BTreeSet<IpAddr>,
+    /// Of these, those that only wait until their owner has let go of another address.
+    next_round: BTreeSet<IpAddr>,
+    /// Who holds each address now: an owner, or a stranger.
+    holding_now: BTreeMap<IpAddr, Option<OwnerIndex>>,
     /// The write that adds a pool's finalizer.
     finalizer_of: BTreeMap<PoolName, usize>,
+    /// Pools that should have the finalizer and cannot get it now.
+    unguarded: BTreeSet<PoolName>,
     /// The write that removes the annotation of a namespace whose allocation changes.
     cleared: BTreeMap<OwnerName, usize>,
     /// The write that takes an address off its carriers, one for each.

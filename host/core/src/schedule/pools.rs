@@ -1,10 +1,15 @@
 //! Finalizers: a pool is ours to clean up before it goes.
 
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
 use super::intent::Intent;
 use super::{Change, Draft, FINALIZER, Target};
 use crate::name::{OwnerName, PoolName};
 use crate::observed::PoolFacts;
+use crate::plan::Holder;
 use crate::survey::ranges::spec_ranges;
+use crate::verify::Holding;
 
 impl Draft<'_> {
     /// Before anything of a pool is written, it gets the finalizer.
@@ -16,17 +21,22 @@ impl Draft<'_> {
                 self.push(Target::Pool(name.clone()), Change::Finalizers(finalizers), Vec::new(), Vec::new())
             {
                 self.finalizer_of.insert(name.clone(), write);
+            } else {
+                self.unguarded.insert(name.clone());
             }
         }
     }
 
     /// After everything of a deleted pool is cleaned up, it loses it.
-    pub(super) fn remove_finalizers(&mut self, intents: &[Intent]) {
+    pub(super) fn remove_finalizers(&mut self, intents: &[Intent<'_>]) {
         let observed = self.observed;
         for (name, facts) in observed.pools.iter().filter(|(_, facts)| facts.deleting && has_finalizer(facts)) {
-            let owners: Vec<&OwnerName> =
-                intents.iter().filter(|i| i.pool.as_ref() == Some(name)).map(|i| &i.owner).collect();
-            if self.unfinished.iter().any(|target| concerns(target, &owners)) {
+            let inside = |address: IpAddr| spec_ranges(&facts.spec).any(|range| range.contains(&address));
+            let leaving = intents.iter().filter(|intent| {
+                intent.pool.as_ref() == Some(name) || (intent.leaving && intent.held.iter().copied().any(inside))
+            });
+            let owners: BTreeSet<&OwnerName> = leaving.map(|intent| &intent.owner).collect();
+            if self.unfinished.iter().any(|target| concerns(target, &owners)) || self.is_used(inside) {
                 continue;
             }
             let after =
@@ -36,14 +46,22 @@ impl Draft<'_> {
         }
     }
 
+    /// Whether the plan leaves an address of a deleted pool with somebody who is no owner, or on a node for nobody.
+    fn is_used(&self, inside: impl Fn(IpAddr) -> bool) -> bool {
+        let end = self.plan.end();
+        let kept = |holding: &Holding| matches!(holding.holder, Holder::Leaving(_));
+        end.held().any(|(address, holders)| inside(address) && holders.iter().any(kept))
+            || end.carried().any(|(address, _)| inside(address) && end.holders_of(address).is_empty())
+    }
+
     /// Whether a write belongs to the cleaning up of a pool.
-    fn cleans(&self, position: usize, pool: &PoolName, facts: &PoolFacts, owners: &[&OwnerName]) -> bool {
+    fn cleans(&self, position: usize, pool: &PoolName, facts: &PoolFacts, owners: &BTreeSet<&OwnerName>) -> bool {
         let Some(write) = self.writes.get(position) else {
             return false;
         };
         match &write.target {
             Target::Pool(name) => name == pool,
-            Target::NetNamespace(owner) | Target::Namespace(owner) => owners.contains(&owner),
+            Target::NetNamespace(owner) | Target::Namespace(owner) => owners.contains(owner),
             Target::HostSubnet(node) => self.observed.host_subnets.get(node).is_some_and(|subnet| {
                 let carries = subnet.egress_ips.iter().filter_map(crate::observed::Listed::address);
                 let mut carries =
@@ -58,10 +76,10 @@ fn has_finalizer(facts: &PoolFacts) -> bool {
     facts.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
 }
 
-fn concerns(target: &Target, owners: &[&OwnerName]) -> bool {
+fn concerns(target: &Target, owners: &BTreeSet<&OwnerName>) -> bool {
     match target {
         Target::HostSubnet(_) => true,
-        Target::NetNamespace(owner) | Target::Namespace(owner) => owners.contains(&owner),
+        Target::NetNamespace(owner) | Target::Namespace(owner) => owners.contains(owner),
         Target::Pool(_) => false,
     }
 }

@@ -11,10 +11,11 @@ use std::net::IpAddr;
 
 use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName};
 use crate::observed::{NamespaceFacts, Observed};
-use crate::plan::HoldCode;
-use crate::snapshot::Snapshot;
+use crate::plan::{HoldCode, Reason};
+use crate::snapshot::{Allocation, Snapshot};
 
-pub(crate) use network::carriers;
+pub(crate) use network::{carriers, is_live};
+pub(crate) use owners::at_most;
 pub(crate) use ranges::Territory;
 
 /// A snapshot and what the host alone needs to know beside it.
@@ -26,12 +27,27 @@ pub struct Survey {
     pub holds: Vec<NamedHold>,
     /// Warnings by pool.
     pub notes: Vec<Note>,
-    /// Held addresses that are no longer the pool's to give: to be released (R4, R18).
-    pub(crate) displaced: Vec<(OwnerIndex, IpAddr)>,
+    /// Held addresses that their owners have to give up: to be released (R4, R18).
+    pub(crate) displaced: Vec<Displaced>,
+    /// What each owner asks for.
+    pub(crate) wishes: Vec<Wish>,
+    /// Owners that keep what they have and get nothing new: of frozen pools, or going away.
+    pub(crate) closed: BTreeSet<OwnerIndex>,
+    /// Addresses of closed owners that are in no range of the pool, as far as it can be read: they stay where they are.
+    pub(crate) pinned: Vec<(OwnerIndex, IpAddr)>,
     /// Everything that is or was some pool's.
     pub(crate) territory: Territory,
     /// Pools whose spec has errors: they keep what they have.
     pub(crate) frozen: BTreeSet<PoolIndex>,
+}
+
+/// A held address that its owner cannot keep.
+#[derive(Clone, Debug)]
+pub(crate) struct Displaced {
+    pub(crate) owner: OwnerIndex,
+    pub(crate) address: IpAddr,
+    pub(crate) reason: Reason,
+    pub(crate) text: String,
 }
 
 /// A hold with names instead of indices: what people and status see.
@@ -109,7 +125,7 @@ pub(crate) enum Wish {
 
 impl Wish {
     /// Reads the annotation.
-    pub(crate) fn of(namespace: &NamespaceFacts, held: &BTreeSet<IpAddr>) -> Self {
+    pub(crate) fn of(namespace: &NamespaceFacts, held: &[Allocation]) -> Self {
         let Some(text) = namespace.egress_ips.as_deref().filter(|text| !text.trim().is_empty()) else {
             return Self::None;
         };
@@ -126,14 +142,14 @@ impl Wish {
                 }
             }
         }
-        if addresses.len() == held.len() && addresses.iter().all(|address| held.contains(address)) {
+        if addresses.len() == held.len() && held.iter().all(|held| addresses.contains(&held.address)) {
             return Self::None;
         }
         Self::Request(addresses)
     }
 }
 
-/// Addresses with their holders among those who are no owners: strangers and those who leave.
+/// Addresses with their holders among those who are neither owners nor leaving.
 type Strangers = BTreeMap<IpAddr, OwnerName>;
 
 #[cfg(test)]

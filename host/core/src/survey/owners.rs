@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::ranges::spec_ranges;
-use super::{NamedHold, Survey, Wish};
+use super::{Displaced, NamedHold, Survey, Wish};
 use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::observed::{Listed, NamespaceFacts, NetNamespaceFacts, Observed, PoolFacts};
-use crate::plan::HoldCode;
+use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Departure, Leaving, Owner};
 
 impl Survey {
@@ -40,17 +40,23 @@ impl Survey {
         net: Option<&NetNamespaceFacts>,
         pool: &PoolName,
     ) {
+        // A namespace that goes away waits for nothing.
+        let hold = |survey: &mut Self, code: HoldCode, text: String| {
+            if !namespace.terminating {
+                survey.hold(pool, name, code, text);
+            }
+        };
         let Some(facts) = observed.pools.get(pool) else {
-            self.hold(pool, name, HoldCode::PoolMissing, format!("there is no EgressIPAM {pool}"));
+            hold(self, HoldCode::PoolMissing, format!("there is no EgressIPAM {pool}"));
             return;
         };
         if facts.deleting {
-            self.hold(pool, name, HoldCode::PoolDeleting, format!("EgressIPAM {pool} is being deleted"));
+            hold(self, HoldCode::PoolDeleting, format!("EgressIPAM {pool} is being deleted"));
             self.leave(name, net, Some(pool.clone()), Departure::PoolDeleted);
             return;
         }
         let (Some(net), Some(index)) = (net, self.pool_named(pool)) else {
-            self.hold(pool, name, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned());
+            hold(self, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned());
             return;
         };
         self.add_owner(name, namespace, net, facts, index);
@@ -64,78 +70,82 @@ impl Survey {
         facts: &PoolFacts,
         pool: PoolIndex,
     ) {
-        let held: BTreeSet<IpAddr> = net.egress_ips.iter().filter_map(Listed::address).collect();
-        let wish = Wish::of(namespace, &held);
+        let allocations = self.allocations(net, facts, pool);
+        let wish = Wish::of(namespace, &allocations);
         let frozen = self.frozen.contains(&pool);
         if let Wish::Malformed(text) = &wish {
             self.hold_in(pool, name, HoldCode::RequestInvalid, text.clone());
         }
-        if held.is_empty() {
-            if frozen {
-                self.hold_in(
-                    pool,
-                    name,
-                    HoldCode::PoolInvalid,
-                    "the pool's spec has errors: see its status".to_owned(),
-                );
-            }
-            if frozen || namespace.terminating || matches!(wish, Wish::Malformed(_)) {
-                return;
-            }
+        if frozen && (allocations.is_empty() || matches!(wish, Wish::Request(_))) {
+            let text = "the pool's spec has errors: see its status".to_owned();
+            self.hold_in(pool, name, HoldCode::PoolInvalid, text);
+        }
+        let malformed = matches!(wish, Wish::Malformed(_));
+        if allocations.is_empty() && (frozen || namespace.terminating || malformed) {
+            return;
         }
         // A namespace that goes away, or one of a pool that makes no sense, keeps what it has and gets nothing new.
         let closed = frozen || namespace.terminating;
-        let allocations = self.allocations(net, facts, pool);
         let index = OwnerIndex::at(self.snapshot.owners.len());
-        if !closed {
-            let displaced = allocations.iter().map(|a| a.address).filter(|&a| !still_given(facts, a));
-            self.displaced.extend(displaced.map(|address| (index, address)));
+        if closed {
+            self.closed.insert(index);
         }
+        self.sort_out(index, &allocations, facts, closed);
         self.snapshot.owners.push(Owner {
             name: name.clone(),
             pool,
             labels: namespace.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            wanted: closed.then(|| u32::try_from(held.len()).unwrap_or(u32::MAX)),
-            requested: match wish {
-                Wish::Request(addresses) if !closed => addresses,
+            wanted: (closed || malformed).then(|| at_most(&allocations)),
+            requested: match &wish {
+                Wish::Request(addresses) if !closed => addresses.clone(),
                 _ => Vec::new(),
             },
             allocations,
             created: namespace.created,
         });
+        self.wishes.push(wish);
+    }
+
+    /// Notes which addresses the owner has to give up, and which nobody may touch.
+    fn sort_out(&mut self, owner: OwnerIndex, allocations: &[Allocation], facts: &PoolFacts, closed: bool) {
+        for address in allocations.iter().map(|allocation| allocation.address) {
+            if closed && !in_spec(facts, address) {
+                self.pinned.push((owner, address));
+            } else if !closed && !still_given(facts, address) {
+                let text = "no longer an address of its pool".to_owned();
+                self.displaced.push(Displaced { owner, address, reason: Reason::PoolChanged, text });
+            }
+        }
     }
 
     fn allocations(&self, net: &NetNamespaceFacts, facts: &PoolFacts, pool: PoolIndex) -> Vec<Allocation> {
         let recorded = net.zones.as_ref().filter(|zones| zones.len() == net.egress_ips.len());
-        let mut seen = BTreeSet::new();
-        net.egress_ips
-            .iter()
-            .enumerate()
-            .filter_map(|(position, listed)| Some((position, listed.address()?)))
-            .filter(|(_, address)| seen.insert(*address))
-            .map(|(position, address)| {
+        let mut allocations: Vec<Allocation> = Vec::with_capacity(net.egress_ips.len());
+        for (position, listed) in net.egress_ips.iter().enumerate() {
+            let Some(address) = listed.address() else { continue };
+            if allocations.iter().all(|earlier| earlier.address != address) {
                 let recorded = recorded.and_then(|zones| zones.get(position)).map(String::as_str);
-                Allocation { address, zone: self.home(facts, pool, address, recorded) }
-            })
-            .collect()
+                allocations.push(Allocation { address, zone: self.home(facts, pool, address, recorded) });
+            }
+        }
+        allocations
     }
 
     /// The home zone of an address (R3): of a pool-wide range the recorded one (a carrier's is filled in later), else
     /// the entry whose range contains it, of several the one whose name is recorded.
     fn home(&self, facts: &PoolFacts, pool: PoolIndex, address: IpAddr, recorded: Option<&str>) -> Option<ZoneIndex> {
-        let zones: Vec<ZoneIndex> = self.snapshot.zones_of(pool).map(|(index, _)| index).collect();
-        let named =
-            |index: &ZoneIndex| self.snapshot.zone(*index).is_some_and(|zone| Some(zone.name.as_str()) == recorded);
-        if facts.spec.cidr.is_some() {
-            return zones.into_iter().find(named);
+        let wide = facts.spec.cidr.is_some();
+        let mut first = None;
+        for (nth, (index, zone)) in self.snapshot.zones_of(pool).enumerate() {
+            let contains = || facts.spec.entries.get(nth).is_some_and(|entry| entry.cidr.contains(&address));
+            if wide || contains() {
+                if Some(zone.name.as_str()) == recorded {
+                    return Some(index);
+                }
+                first = first.or(Some(index).filter(|_| !wide));
+            }
         }
-        let containing: Vec<ZoneIndex> = zones
-            .into_iter()
-            .zip(&facts.spec.entries)
-            .filter(|(_, entry)| entry.cidr.contains(&address))
-            .map(|(index, _)| index)
-            .collect();
-        containing.iter().copied().find(named).or_else(|| containing.first().copied())
+        first
     }
 
     fn add_opted_out(&mut self, name: &OwnerName, namespace: &NamespaceFacts, net: Option<&NetNamespaceFacts>) {
@@ -168,10 +178,20 @@ impl Survey {
     }
 }
 
+/// How many addresses of each family an owner holds at most: as many it may keep.
+pub(crate) fn at_most(allocations: &[Allocation]) -> u32 {
+    let ipv4 = allocations.iter().filter(|allocation| allocation.address.is_ipv4()).count();
+    u32::try_from(ipv4.max(allocations.len() - ipv4)).unwrap_or(u32::MAX)
+}
+
 /// Whether the pool still gives this address: it is in a range and nobody reserved it since (R4).
 fn still_given(facts: &PoolFacts, address: IpAddr) -> bool {
     let spec = &facts.spec;
     let reserved =
         spec.reserved.contains(&address) || spec.entries.iter().any(|entry| entry.reserved.contains(&address));
-    spec_ranges(spec).any(|range| range.contains(&address)) && !reserved
+    in_spec(facts, address) && !reserved
+}
+
+fn in_spec(facts: &PoolFacts, address: IpAddr) -> bool {
+    spec_ranges(&facts.spec).any(|range| range.contains(&address))
 }

@@ -112,8 +112,15 @@ impl Topology {
                 .filter(|zone| zone.pool == index)
                 .flat_map(|zone| &zone.nodes)
                 .all(|node| pools_of_node.get(node).is_none_or(|pools| pools.len() == 1));
-            pool.self_placing =
-                alone && facts.spec.cidr.is_none() && facts.spec.entries.len() == 1 && facts.errors.is_empty();
+            let [entry] = facts.spec.entries.as_slice() else {
+                continue;
+            };
+            // Of a spec with errors an entry may be missing: then only what is there already counts.
+            let range = entry.cidr.to_string();
+            let nodes = || self.zones.iter().filter(|zone| zone.pool == index).flat_map(|zone| &zone.nodes);
+            let subnet = |node: &NodeIndex| observed.host_subnets.get(&self.nodes.get(node.position())?.name);
+            let placed = || nodes().filter_map(subnet).any(|subnet| subnet.egress_cidrs.contains(&range));
+            pool.self_placing = alone && facts.spec.cidr.is_none() && (facts.errors.is_empty() || placed());
         }
     }
 }

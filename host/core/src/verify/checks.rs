@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use super::{EndState, Finding, Invariant};
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
 use crate::plan::{Holder, Operation, Patch};
-use crate::snapshot::{Health, Pool, Snapshot};
+use crate::snapshot::{Capacity, Health, Pool, Snapshot};
 
 /// A plan with the states before and after it.
 pub(super) struct View<'a> {
@@ -42,7 +42,8 @@ impl View<'_> {
                 }
             }
             let (before, after) = (self.base.carriers_of(address).len(), self.end.carriers_of(address).len());
-            if after > before.max(1) {
+            // Whoever puts an address onto a node answers for all its carriers, inherited ones included.
+            if after > 1 && (after > before || target(&patch.operation).is_some()) {
                 findings.push(Finding {
                     invariant: Invariant::Unique,
                     inherited: false,
@@ -51,6 +52,37 @@ impl View<'_> {
                 });
             }
         }
+    }
+
+    /// What the contract says of operations: a policy changes the place of an address once, and never where the
+    /// network places by itself.
+    pub(super) fn contract(&self, findings: &mut Vec<Finding>) {
+        let mut placed = BTreeSet::new();
+        for patch in self.patches.iter().filter(|patch| !patch.by_host) {
+            let (Operation::Assign { address, .. }
+            | Operation::Unassign { address, .. }
+            | Operation::Move { address, .. }) = patch.operation
+            else {
+                continue;
+            };
+            if !placed.insert(address) {
+                findings.push(super::contract(format!("{address} is assigned, unassigned or moved more than once")));
+            }
+            if self.is_self_placed(address) {
+                findings.push(super::contract(format!(
+                    "{address} belongs to a self-placing pool, whose placement is not planned"
+                )));
+            }
+        }
+    }
+
+    fn is_self_placed(&self, address: IpAddr) -> bool {
+        let held_in = self.owner_after(address).and_then(|(owner, _)| self.snapshot.owner(owner)).map(|o| o.pool);
+        let pool = held_in.or_else(|| {
+            let ranges = self.snapshot.zones.iter().find(|zone| inside(&zone.ranges, address)).map(|zone| zone.pool);
+            ranges.or_else(|| self.snapshot.pools.iter().position(|p| inside(&p.ranges, address)).map(PoolIndex::at))
+        });
+        pool.and_then(|pool| self.snapshot.pool(pool)).is_some_and(|pool| pool.self_placing)
     }
 
     /// Invariant 2.
@@ -124,8 +156,14 @@ impl View<'_> {
 
     /// Invariant 3, for every node that gets something.
     pub(super) fn capacity(&self, findings: &mut Vec<Finding>) {
+        let targets: BTreeSet<NodeIndex> = self.patches.iter().filter_map(|patch| target(&patch.operation)).collect();
+        let limited = |node: &&NodeIndex| self.snapshot.node(**node).is_some_and(|n| n.capacity != Capacity::default());
+        let targets: Vec<NodeIndex> = targets.iter().filter(limited).copied().collect();
+        if targets.is_empty() {
+            return;
+        }
         let (before, after) = (loads(self.base), loads(self.end));
-        for node_index in self.patches.iter().filter_map(|patch| target(&patch.operation)).collect::<BTreeSet<_>>() {
+        for node_index in targets {
             let Some(node) = self.snapshot.node(node_index) else {
                 continue;
             };
@@ -157,6 +195,7 @@ impl View<'_> {
     /// never share one.
     pub(super) fn eligible(&self, findings: &mut Vec<Finding>) {
         let crowded = self.crowded_after();
+        self.adopted(&crowded, findings);
         for patch in self.patches {
             let Some(node_index) = target(&patch.operation) else {
                 continue;
@@ -173,12 +212,6 @@ impl View<'_> {
             let Some(pool) = self.snapshot.owner(owner).map(|owner| owner.pool) else {
                 continue;
             };
-            if self.snapshot.pool(pool).is_some_and(|pool| pool.self_placing) {
-                findings.push(super::contract(format!(
-                    "{address} belongs to a self-placing pool, whose placement is not planned"
-                )));
-                continue;
-            }
             if node.health != Health::Healthy {
                 findings.push(self.finding(
                     Invariant::Eligible,
@@ -200,9 +233,30 @@ impl View<'_> {
         }
     }
 
-    /// How many addresses of an owner each node carries, for nodes that get one.
-    fn crowded_after(&self) -> BTreeMap<(OwnerIndex, NodeIndex), u32> {
+    /// An address that is carried already when it is given away must not share its node with another of its owner.
+    fn adopted(&self, crowded: &Crowds, findings: &mut Vec<Finding>) {
+        for patch in self.patches {
+            let Operation::Allocate { owner, address, .. } = patch.operation else {
+                continue;
+            };
+            let carriers = self.base.carriers_of(address).iter();
+            for &node in carriers.filter(|node| self.end.carriers_of(address).contains(node)) {
+                if crowded.get(&(owner, node)).is_some_and(|&count| count > 1) && !self.is_self_placed(address) {
+                    let name = self.snapshot.node_name(node);
+                    let text = format!("node {name} carries {address} and another address of the same owner");
+                    findings.push(self.finding(Invariant::Eligible, owner, text));
+                }
+            }
+        }
+    }
+
+    /// How many addresses of an owner each node carries.
+    fn crowded_after(&self) -> Crowds {
         let mut counts = BTreeMap::new();
+        let adds = |patch: &Patch| target(&patch.operation).is_some() || is_allocation(&patch.operation);
+        if !self.patches.iter().any(adds) {
+            return counts;
+        }
         for (address, nodes) in self.end.carried() {
             let Some((owner, _)) = self.owner_after(address) else {
                 continue;
@@ -280,11 +334,19 @@ impl View<'_> {
         format!("pool {}{}", pool.name, zone.unwrap_or_default())
     }
 
-    fn finding(&self, invariant: Invariant, owner: OwnerIndex, text: String) -> Finding {
+    fn finding(&self, invariant: Invariant, owner: OwnerIndex, mut text: String) -> Finding {
         let name: Option<OwnerName> = self.snapshot.owner(owner).map(|owner| owner.name.clone());
-        let text = name.as_ref().map_or_else(|| text.clone(), |name| format!("{name}: {text}"));
+        if let Some(name) = &name {
+            text = format!("{name}: {text}");
+        }
         Finding { invariant, inherited: false, owner: name, text }
     }
+}
+
+type Crowds = BTreeMap<(OwnerIndex, NodeIndex), u32>;
+
+fn is_allocation(operation: &Operation) -> bool {
+    matches!(operation, Operation::Allocate { .. })
 }
 
 /// The node that gets an address.

@@ -2,17 +2,87 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::{Finding, contract};
 use crate::name::{NodeIndex, OwnerIndex, ZoneIndex};
 use crate::plan::{Holder, Operation, Patch};
 use crate::snapshot::{Allocation, Snapshot};
 
-/// Holders and carriers of every address.
+/// Holders and carriers of every address: what a snapshot has, and what patches make of it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EndState {
+    base: Arc<Base>,
+    /// Of addresses that patches touch.
     holders: BTreeMap<IpAddr, Vec<Holding>>,
     carriers: BTreeMap<IpAddr, Vec<NodeIndex>>,
+}
+
+/// A snapshot's holders and carriers, sorted by address.
+#[derive(Debug, Default, PartialEq)]
+struct Base {
+    holders: Runs<Holding>,
+    carriers: Runs<NodeIndex>,
+}
+
+/// Values by address; several of one address lie side by side.
+#[derive(Debug, PartialEq)]
+struct Runs<T> {
+    addresses: Vec<IpAddr>,
+    values: Vec<T>,
+}
+
+impl<T> Default for Runs<T> {
+    fn default() -> Self {
+        Self { addresses: Vec::new(), values: Vec::new() }
+    }
+}
+
+impl<T> Runs<T> {
+    /// Stable: values of one address keep their order.
+    fn of(mut pairs: Vec<(IpAddr, T)>) -> Self {
+        pairs.sort_by_key(|(address, _)| *address);
+        let (addresses, values) = pairs.into_iter().unzip();
+        Self { addresses, values }
+    }
+
+    fn get(&self, address: IpAddr) -> &[T] {
+        let start = self.addresses.partition_point(|&other| other < address);
+        let rest = self.addresses.get(start..).unwrap_or_default();
+        let count = rest.iter().take_while(|&&other| other == address).count();
+        self.values.get(start..start + count).unwrap_or_default()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (IpAddr, &[T])> {
+        let mut values = self.values.as_slice();
+        self.addresses.chunk_by(|a, b| a == b).filter_map(move |run| {
+            let (first, rest) = values.split_at_checked(run.len())?;
+            values = rest;
+            Some((*run.first()?, first))
+        })
+    }
+}
+
+/// All runs that are not touched, and the touched ones, by address; empty ones left out.
+fn merged<'a, T>(base: &'a Runs<T>, touched: &'a BTreeMap<IpAddr, Vec<T>>) -> impl Iterator<Item = (IpAddr, &'a [T])> {
+    let mut base = base.iter().peekable();
+    let mut over = touched.iter().peekable();
+    std::iter::from_fn(move || {
+        loop {
+            let next = match (base.peek(), over.peek()) {
+                (Some((address, _)), Some((touched, _))) if address < *touched => base.next()?,
+                (Some((address, _)), Some((touched, _))) if address == *touched => {
+                    base.next();
+                    continue;
+                }
+                (_, Some(_)) => over.next().map(|(address, values)| (*address, values.as_slice()))?,
+                (_, None) => base.next()?,
+            };
+            if !next.1.is_empty() {
+                return Some(next);
+            }
+        }
+    })
 }
 
 /// One holder of an address.
@@ -27,23 +97,18 @@ pub struct Holding {
 impl EndState {
     /// The state of a snapshot.
     pub(crate) fn before(snapshot: &Snapshot) -> Self {
-        let mut state = Self::default();
+        let mut holders = Vec::new();
         for (position, owner) in snapshot.owners.iter().enumerate() {
-            for allocation in &owner.allocations {
-                let holding = Holding { holder: Holder::Owner(OwnerIndex::at(position)), zone: allocation.zone };
-                state.holders.entry(allocation.address).or_default().push(holding);
-            }
+            let holder = Holder::Owner(OwnerIndex::at(position));
+            holders.extend(owner.allocations.iter().map(|a| (a.address, Holding { holder, zone: a.zone })));
         }
         for (position, leaving) in snapshot.leaving.iter().enumerate() {
-            for &address in &leaving.addresses {
-                let holder = Holder::Leaving(u32::try_from(position).unwrap_or(u32::MAX));
-                state.holders.entry(address).or_default().push(Holding { holder, zone: None });
-            }
+            let holder = Holder::Leaving(u32::try_from(position).unwrap_or(u32::MAX));
+            holders.extend(leaving.addresses.iter().map(|&address| (address, Holding { holder, zone: None })));
         }
-        for assignment in &snapshot.assignments {
-            state.carriers.entry(assignment.address).or_default().push(assignment.node);
-        }
-        state
+        let carriers = snapshot.assignments.iter().map(|assignment| (assignment.address, assignment.node)).collect();
+        let base = Base { holders: Runs::of(holders), carriers: Runs::of(carriers) };
+        Self { base: Arc::new(base), ..Self::default() }
     }
 
     /// The state once the patches are applied. Patches that make no sense are findings and change nothing.
@@ -69,11 +134,11 @@ impl EndState {
                     }
                 }
                 let holding = Holding { holder: Holder::Owner(owner), zone };
-                self.holders.entry(address).or_default().push(holding);
+                self.holders_mut(address).push(holding);
             }
             Operation::Release { holder, address } => {
                 let holder = holder.ok_or("nobody holds it")?;
-                let holders = self.holders.entry(address).or_default();
+                let holders = self.holders_mut(address);
                 let before = holders.len();
                 holders.retain(|holding| holding.holder != holder);
                 if holders.len() == before {
@@ -82,7 +147,7 @@ impl EndState {
             }
             Operation::Assign { address, node } => {
                 in_bounds(snapshot, node)?;
-                self.carriers.entry(address).or_default().push(node);
+                self.carriers_mut(address).push(node);
             }
             Operation::Unassign { address, node } => {
                 in_bounds(snapshot, node)?;
@@ -95,14 +160,14 @@ impl EndState {
                     return Err("moved to where it is".to_owned());
                 }
                 self.take_off(base, address, source)?;
-                self.carriers.entry(address).or_default().push(target);
+                self.carriers_mut(address).push(target);
             }
         }
         Ok(())
     }
 
     fn take_off(&mut self, base: &Self, address: IpAddr, node: NodeIndex) -> Result<(), String> {
-        let carriers = self.carriers.entry(address).or_default();
+        let carriers = self.carriers_mut(address);
         match carriers.iter().position(|&carrier| carrier == node) {
             Some(position) if base.carriers_of(address).contains(&node) => {
                 carriers.remove(position);
@@ -112,27 +177,32 @@ impl EndState {
         }
     }
 
+    fn holders_mut(&mut self, address: IpAddr) -> &mut Vec<Holding> {
+        self.holders.entry(address).or_insert_with(|| self.base.holders.get(address).to_vec())
+    }
+
+    fn carriers_mut(&mut self, address: IpAddr) -> &mut Vec<NodeIndex> {
+        self.carriers.entry(address).or_insert_with(|| self.base.carriers.get(address).to_vec())
+    }
+
     /// Who holds an address.
     pub fn holders_of(&self, address: IpAddr) -> &[Holding] {
-        self.holders.get(&address).map_or(&[], Vec::as_slice)
+        self.holders.get(&address).map_or_else(|| self.base.holders.get(address), Vec::as_slice)
     }
 
     /// Which nodes carry an address.
     pub fn carriers_of(&self, address: IpAddr) -> &[NodeIndex] {
-        self.carriers.get(&address).map_or(&[], Vec::as_slice)
+        self.carriers.get(&address).map_or_else(|| self.base.carriers.get(address), Vec::as_slice)
     }
 
-    /// All addresses with a holder.
+    /// All addresses with a holder, in order.
     pub fn held(&self) -> impl Iterator<Item = (IpAddr, &[Holding])> {
-        self.holders
-            .iter()
-            .filter(|(_, holders)| !holders.is_empty())
-            .map(|(address, holders)| (*address, holders.as_slice()))
+        merged(&self.base.holders, &self.holders)
     }
 
-    /// All addresses with a carrier.
+    /// All addresses with a carrier, in order.
     pub fn carried(&self) -> impl Iterator<Item = (IpAddr, &[NodeIndex])> {
-        self.carriers.iter().filter(|(_, nodes)| !nodes.is_empty()).map(|(address, nodes)| (*address, nodes.as_slice()))
+        merged(&self.base.carriers, &self.carriers)
     }
 
     /// What each owner holds: by zone in spec order, unknown homes last, then by address.

@@ -1,12 +1,12 @@
 //! Breaches that a snapshot holds before any plan: shown, repaired where possible, never a reason to refuse a plan.
 
-use std::collections::{BTreeMap, BTreeSet};
+use ipnet::IpNet;
 
 use super::checks::loads;
 use super::{EndState, Finding, Invariant};
-use crate::name::{NodeIndex, OwnerIndex};
+use crate::name::NodeIndex;
 use crate::plan::Holder;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Capacity, Snapshot};
 
 /// All breaches of a snapshot, sorted. A node that is merely down is none: that is what failover is for.
 pub(super) fn findings(snapshot: &Snapshot, base: &EndState) -> Vec<Finding> {
@@ -20,27 +20,52 @@ pub(super) fn findings(snapshot: &Snapshot, base: &EndState) -> Vec<Finding> {
     findings
 }
 
+/// One finding for each owner that has to give way, and one for an address on several nodes.
 fn duplicates(snapshot: &Snapshot, base: &EndState, findings: &mut Vec<Finding>) {
+    let created = |holder: Holder| match holder {
+        Holder::Owner(owner) => snapshot.owner(owner).map_or(u64::MAX, |owner| owner.created),
+        Holder::Leaving(_) => u64::MAX,
+    };
     for (address, holders) in base.held().filter(|(_, holders)| holders.len() > 1) {
-        let names: BTreeSet<String> = holders
+        let mut holders: Vec<(u64, String, Holder)> = holders
             .iter()
-            .map(|holding| match holding.holder {
-                Holder::Owner(owner) => snapshot.owner_name(owner),
-                Holder::Leaving(index) => {
-                    snapshot.leaving.get(index as usize).map_or_else(String::new, |l| l.name.to_string())
-                }
-            })
+            .map(|holding| (created(holding.holder), holder_name(snapshot, holding.holder), holding.holder))
             .collect();
-        let names: Vec<String> = names.into_iter().collect();
-        findings.push(inherited(Invariant::Unique, None, format!("{address} is held by {}", names.join(" and "))));
+        holders.sort();
+        let keeper = holders.first().map(|(_, name, _)| name.clone()).unwrap_or_default();
+        for (_, name, _) in holders.iter().skip(1) {
+            let owner = snapshot.owner_named(&name.as_str().into()).map(|_| name.as_str().into());
+            let text = format!("{name}: {address} is held by {keeper} too");
+            findings.push(inherited(Invariant::Unique, owner, text));
+        }
     }
     for (address, nodes) in base.carried().filter(|(_, nodes)| nodes.len() > 1) {
         let names: Vec<String> = nodes.iter().map(|&node| snapshot.node_name(node)).collect();
-        findings.push(inherited(Invariant::Unique, None, format!("{address} sits on {}", names.join(" and "))));
+        let holder = base.holders_of(address).first().map(|holding| holding.holder);
+        let owner = match holder {
+            Some(Holder::Owner(owner)) => snapshot.owner(owner).map(|owner| owner.name.clone()),
+            _ => None,
+        };
+        let whose = owner.as_ref().map(|owner| format!("{owner}: ")).unwrap_or_default();
+        let text = format!("{whose}{address} sits on {}", names.join(" and "));
+        findings.push(inherited(Invariant::Unique, owner, text));
+    }
+}
+
+fn holder_name(snapshot: &Snapshot, holder: Holder) -> String {
+    match holder {
+        Holder::Owner(owner) => snapshot.owner_name(owner),
+        Holder::Leaving(index) => {
+            snapshot.leaving.get(index as usize).map_or_else(String::new, |leaving| leaving.name.to_string())
+        }
     }
 }
 
 fn overloads(snapshot: &Snapshot, base: &EndState, findings: &mut Vec<Finding>) {
+    let limited = |node: &crate::snapshot::Node| node.capacity != Capacity::default();
+    if !snapshot.nodes.iter().any(limited) {
+        return;
+    }
     for (node_index, load) in loads(base) {
         let Some(node) = snapshot.node(node_index) else {
             continue;
@@ -62,37 +87,31 @@ fn overloads(snapshot: &Snapshot, base: &EndState, findings: &mut Vec<Finding>) 
 
 /// Two addresses of one owner on one node.
 fn crowds(snapshot: &Snapshot, base: &EndState, findings: &mut Vec<Finding>) {
-    let mut counts: BTreeMap<(OwnerIndex, NodeIndex), u32> = BTreeMap::new();
-    for (address, nodes) in base.carried() {
-        for holding in base.holders_of(address) {
-            let Holder::Owner(owner) = holding.holder else {
-                continue;
-            };
-            for &node in nodes {
-                *counts.entry((owner, node)).or_default() += 1;
-            }
+    for owner in &snapshot.owners {
+        let addresses = owner.allocations.iter().map(|allocation| allocation.address);
+        let mut nodes: Vec<NodeIndex> =
+            addresses.flat_map(|address| base.carriers_of(address).iter().copied()).collect();
+        nodes.sort_unstable();
+        for of_one in nodes.chunk_by(|a, b| a == b).filter(|of_one| of_one.len() > 1) {
+            let node = of_one.first().map(|&node| snapshot.node_name(node)).unwrap_or_default();
+            let text = format!("{}: node {node} carries {} of its addresses", owner.name, of_one.len());
+            findings.push(inherited(Invariant::Eligible, Some(owner.name.clone()), text));
         }
-    }
-    for ((owner, node), count) in counts.into_iter().filter(|(_, count)| *count > 1) {
-        let text = format!(
-            "{}: node {} carries {count} of its addresses",
-            snapshot.owner_name(owner),
-            snapshot.node_name(node)
-        );
-        findings.push(inherited(Invariant::Eligible, snapshot.owner(owner).map(|owner| owner.name.clone()), text));
     }
 }
 
-/// Held addresses outside the ranges of the owner's pool, and carriers outside the zones of it.
+/// Held addresses outside the ranges of all pools, and carriers outside the zones of it.
 fn outsiders(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
+    let zones = snapshot.zones.iter().flat_map(|zone| &zone.ranges);
+    let all: Vec<IpNet> = zones.chain(snapshot.pools.iter().flat_map(|pool| &pool.ranges)).copied().collect();
     for owner in &snapshot.owners {
         let Some(pool) = snapshot.pool(owner.pool) else {
             continue;
         };
         for allocation in &owner.allocations {
             let address = allocation.address;
-            let ranges = snapshot.zones_of(owner.pool).flat_map(|(_, zone)| &zone.ranges).chain(&pool.ranges);
-            if !ranges.into_iter().any(|range| range.contains(&address)) {
+            // What a younger pool gave before an older one claimed it stays, and is nobody's fault.
+            if !all.iter().any(|range| range.contains(&address)) {
                 let text = format!("{}: {address} is outside pool {}", owner.name, pool.name);
                 findings.push(inherited(Invariant::InPool, Some(owner.name.clone()), text));
                 continue;

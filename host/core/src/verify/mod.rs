@@ -15,7 +15,7 @@ use crate::name::OwnerName;
 use crate::plan::{Hold, Patch, Plan};
 use crate::snapshot::Snapshot;
 
-pub use end_state::EndState;
+pub use end_state::{EndState, Holding};
 
 /// Which rule a finding is about: the names of the invariants, and `contract` for a plan that makes no sense.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -86,11 +86,12 @@ pub struct VerifiedPlan {
 }
 
 impl VerifiedPlan {
-    /// The plan that changes nothing, which needs no check.
-    pub(crate) fn unchanged(snapshot: &Snapshot) -> Self {
-        let end = EndState::before(snapshot);
-        let inherited = inherited::findings(snapshot, &end);
-        Self { generation: snapshot.generation, patches: Vec::new(), holds: Vec::new(), inherited, end }
+    /// A plan that [`check`] found nothing wrong with.
+    pub(crate) fn new(snapshot: &Snapshot, base: &EndState, plan: Plan, end: EndState) -> Self {
+        let mut patches = plan.patches;
+        patches.sort_by_key(|patch| (patch.operation.address(), patch.operation.name()));
+        let inherited = inherited::findings(snapshot, base);
+        Self { generation: plan.generation, patches, holds: plan.holds, inherited, end }
     }
 
     /// Generation of the snapshot it is for.
@@ -121,29 +122,33 @@ impl VerifiedPlan {
 
 /// Checks a plan against the snapshot it was made from.
 pub fn verify(snapshot: &Snapshot, plan: Plan) -> Result<VerifiedPlan, Rejection> {
+    let base = EndState::before(snapshot);
+    let end = check(snapshot, &base, &plan)?;
+    Ok(VerifiedPlan::new(snapshot, &base, plan, end))
+}
+
+/// The state after a plan, if nothing is wrong with it. `base` is the state of the snapshot.
+pub(crate) fn check(snapshot: &Snapshot, base: &EndState, plan: &Plan) -> Result<EndState, Rejection> {
     let mut findings = Vec::new();
     if plan.generation != snapshot.generation {
         findings
             .push(contract(format!("made for generation {}, but this is {}", plan.generation, snapshot.generation)));
     }
-    let base = EndState::before(snapshot);
     let end = base.after(snapshot, &plan.patches, &mut findings);
-    let view = checks::View { snapshot, base: &base, end: &end, patches: &plan.patches };
+    let view = checks::View { snapshot, base, end: &end, patches: &plan.patches };
+    view.contract(&mut findings);
     view.unique(&mut findings);
     view.in_pool(&mut findings);
     view.capacity(&mut findings);
     view.eligible(&mut findings);
     view.budget(&mut findings);
     check_holds(snapshot, &plan.holds, &mut findings);
-    if !findings.is_empty() {
-        findings.sort();
-        findings.dedup();
-        return Err(Rejection { findings });
+    if findings.is_empty() {
+        return Ok(end);
     }
-    let mut patches = plan.patches;
-    patches.sort_by_key(|patch| (patch.operation.address(), patch.operation.name()));
-    let inherited = inherited::findings(snapshot, &base);
-    Ok(VerifiedPlan { generation: plan.generation, patches, holds: plan.holds, inherited, end })
+    findings.sort();
+    findings.dedup();
+    Err(Rejection { findings })
 }
 
 fn check_holds(snapshot: &Snapshot, holds: &[Hold], findings: &mut Vec<Finding>) {

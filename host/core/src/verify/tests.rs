@@ -1,1 +1,110 @@
+use super::{EndState, Finding, Invariant, Rejection, verify};
+use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
+use crate::plan::{Operation, Patch, Plan, Reason};
+use crate::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
 
+/// One pool, one zone, two nodes, one owner with an address on the first.
+fn snapshot() -> Snapshot {
+    let node =
+        |name: &str| Node { name: name.into(), health: Health::Healthy, capacity: Capacity::default(), other_load: 0 };
+    let address = "10.0.0.2".parse().unwrap();
+    Snapshot {
+        generation: 7,
+        budget: 10,
+        pools: vec![Pool { name: "pool".into(), ranges: Vec::new(), reserved: Vec::new(), self_placing: false }],
+        zones: vec![Zone {
+            pool: PoolIndex(0),
+            name: "a".into(),
+            ranges: vec!["10.0.0.0/29".parse().unwrap()],
+            nodes: vec![NodeIndex(0), NodeIndex(1)],
+            may_leave: false,
+            share: None,
+        }],
+        nodes: vec![node("n0"), node("n1")],
+        owners: vec![Owner {
+            name: "shop".into(),
+            pool: PoolIndex(0),
+            labels: Vec::new(),
+            wanted: None,
+            requested: Vec::new(),
+            allocations: vec![Allocation { address, zone: None }],
+            created: 1,
+        }],
+        assignments: vec![Assignment { address, node: NodeIndex(0), phase: Phase::Settled }],
+        ..Snapshot::default()
+    }
+}
+
+fn plan(operations: &[Operation]) -> Plan {
+    let patch = |&operation| Patch { operation, reason: Reason::Other, text: String::new(), by_host: false };
+    Plan { generation: 7, patches: operations.iter().map(patch).collect(), holds: Vec::new() }
+}
+
+#[test]
+fn the_order_of_patches_means_nothing() {
+    let new = "10.0.0.3".parse().unwrap();
+    let allocate = Operation::Allocate { owner: OwnerIndex(0), zone: None, address: new };
+    let assign = Operation::Assign { address: new, node: NodeIndex(1) };
+    let one = verify(&snapshot(), plan(&[allocate, assign])).unwrap();
+    let other = verify(&snapshot(), plan(&[assign, allocate])).unwrap();
+    assert_eq!(one, other);
+    assert_eq!(one.end().carriers_of(new), [NodeIndex(1)]);
+}
+
+#[test]
+fn the_end_state_shows_touched_and_untouched_addresses_in_order() {
+    let mut snapshot = snapshot();
+    let later = "10.0.0.5".parse().unwrap();
+    snapshot.assignments.push(Assignment { address: later, node: NodeIndex(1), phase: Phase::Settled });
+    let base = EndState::before(&snapshot);
+    let first = "10.0.0.2".parse().unwrap();
+    let moved = Operation::Move { address: first, source: NodeIndex(0), target: NodeIndex(1) };
+    let mut findings = Vec::new();
+    let end = base.after(&snapshot, &plan(&[moved]).patches, &mut findings);
+    let carried: Vec<_> = end.carried().map(|(address, nodes)| (address, nodes.to_vec())).collect();
+    assert_eq!(carried, [(first, vec![NodeIndex(1)]), (later, vec![NodeIndex(1)])]);
+    let off = Operation::Unassign { address: first, node: NodeIndex(0) };
+    let end = base.after(&snapshot, &plan(&[off]).patches, &mut findings);
+    assert_eq!(end.carried().map(|(address, _)| address).collect::<Vec<_>>(), [later]);
+    assert_eq!(findings, []);
+}
+
+#[test]
+fn all_findings_are_collected_and_the_first_are_spelled_out() {
+    let node = NodeIndex(9);
+    let bad: Vec<Operation> =
+        (2..7).map(|n| Operation::Assign { address: format!("192.0.2.{n}").parse().unwrap(), node }).collect();
+    let rejection = verify(&snapshot(), plan(&bad)).unwrap_err();
+    assert_eq!(rejection.findings.len(), 5);
+    assert_eq!(
+        rejection.to_string(),
+        "the plan breaks 5 rule(s): contract: assign 192.0.2.2: node 9 does not exist; the snapshot has 2; \
+         contract: assign 192.0.2.3: node 9 does not exist; the snapshot has 2; \
+         contract: assign 192.0.2.4: node 9 does not exist; the snapshot has 2; and 2 more"
+    );
+}
+
+#[test]
+fn a_breach_that_was_there_is_inherited_and_refuses_nothing() {
+    let mut snapshot = snapshot();
+    let mut twin = snapshot.owners[0].clone();
+    twin.name = "twin".into();
+    twin.created = 2;
+    snapshot.owners.push(twin);
+    let verified = verify(&snapshot, plan(&[])).unwrap();
+    let finding = Finding {
+        invariant: Invariant::Unique,
+        inherited: true,
+        owner: Some("twin".into()),
+        text: "twin: 10.0.0.2 is held by shop too".to_owned(),
+    };
+    assert_eq!(verified.inherited(), [finding]);
+}
+
+#[test]
+fn names_of_invariants_are_those_of_the_docs() {
+    let rejection = Rejection {
+        findings: vec![Finding { invariant: Invariant::InPool, inherited: false, owner: None, text: "x".to_owned() }],
+    };
+    assert_eq!(rejection.to_string(), "the plan breaks 1 rule(s): in-pool: x");
+}

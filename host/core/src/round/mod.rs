@@ -1,0 +1,153 @@
+//! One planning round, from facts to writes, around the call of a policy.
+//!
+//! `Round::prepare` -> the policy plans from `policy_input` -> `Round::finish`. Pure: who calls it does the I/O.
+
+mod adjust;
+
+use std::collections::BTreeSet;
+
+use crate::diff::Diff;
+use crate::observed::Observed;
+use crate::plan::Plan;
+use crate::schedule::{self, Target, Write};
+use crate::settle::Settlement;
+use crate::snapshot::Snapshot;
+use crate::status::{self, PoolReport};
+use crate::survey::{NamedHold, Survey};
+use crate::verify::{EndState, Finding, Rejection, VerifiedPlan, check};
+
+/// A round that waits for the policy's answer.
+#[derive(Clone, Debug)]
+pub struct Round {
+    survey: Survey,
+    settlement: Settlement,
+    base: EndState,
+}
+
+/// What a round came to.
+#[derive(Clone, Debug)]
+pub struct Outcome {
+    /// The plan to apply. Where the policy failed or its plan was refused: what the host does by itself.
+    pub plan: VerifiedPlan,
+    /// Why the policy's plan is not part of it.
+    pub failure: Option<Failure>,
+    /// Everyone who is not served, sorted. With a failure, only those whom the host itself holds.
+    pub holds: Vec<NamedHold>,
+    /// Breaches that were there before, and those of a refused plan.
+    pub findings: Vec<Finding>,
+    /// Writes in the order of application.
+    pub writes: Vec<Write>,
+    /// The story of each pool.
+    pub reports: Vec<PoolReport>,
+}
+
+/// Why a policy's plan changes nothing.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Failure {
+    /// The policy gave no plan.
+    #[error("the policy failed: {0}")]
+    Policy(String),
+    /// The checker refused the plan.
+    #[error("the policy's plan was refused: {0}")]
+    Rejected(#[from] Rejection),
+}
+
+impl Round {
+    /// Surveys the cluster and settles what the host settles by itself.
+    pub fn prepare(observed: &Observed) -> Self {
+        let survey = Survey::of(observed);
+        let settlement = Settlement::of(&survey);
+        let base = EndState::before(&survey.snapshot);
+        Self { survey, settlement, base }
+    }
+
+    /// What the policy plans from.
+    pub fn policy_input(&self) -> &Snapshot {
+        &self.settlement.snapshot
+    }
+
+    /// What was there before anything was settled.
+    pub fn surveyed(&self) -> &Survey {
+        &self.survey
+    }
+
+    /// Checks the policy's answer and makes writes of it. `avoid` names objects that are not to be written now, since
+    /// an earlier write to them failed; what depends on them waits, everything else goes on.
+    pub fn finish(&self, observed: &Observed, answer: Result<Plan, String>, avoid: &BTreeSet<Target>) -> Outcome {
+        let snapshot = &self.survey.snapshot;
+        let combined = answer.map_err(Failure::Policy).and_then(|plan| Ok(self.judge(plan)?));
+        let (plan, failure) = match combined {
+            Ok(plan) => (plan, None),
+            Err(failure) => (self.host_only(), Some(failure)),
+        };
+        let mut holds = self.survey.holds.clone();
+        holds.extend(plan.holds().iter().filter_map(|hold| {
+            let owner = snapshot.owner(hold.owner)?;
+            Some(NamedHold {
+                pool: snapshot.pool(owner.pool)?.name.clone(),
+                zone: hold.zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string()),
+                owner: owner.name.clone(),
+                code: hold.code,
+                text: hold.text.clone(),
+            })
+        }));
+        holds.sort();
+        holds.dedup();
+        let mut findings = plan.inherited().to_vec();
+        if let Some(Failure::Rejected(rejection)) = &failure {
+            findings.extend(rejection.findings.iter().cloned());
+            findings.sort();
+        }
+        let known_holds = failure.is_none().then_some(holds.as_slice());
+        let writes = schedule::schedule(observed, &self.survey, &plan, known_holds, avoid);
+        let reports = status::reports(observed, &self.survey, &plan, failure.as_ref(), &holds);
+        Outcome { plan, failure, holds, findings, writes, reports }
+    }
+
+    /// What an outcome of this round changes, for people.
+    pub fn diff(&self, outcome: &Outcome) -> Diff {
+        Diff::new(&self.survey.snapshot, &outcome.plan, &outcome.holds, &outcome.findings)
+    }
+
+    /// Judges the policy's plan by what the policy saw, and what is made of it by what is there.
+    fn judge(&self, answer: Plan) -> Result<VerifiedPlan, Rejection> {
+        let (snapshot, seen) = (&self.survey.snapshot, &self.settlement.snapshot);
+        let saw_all = self.settlement.patches.is_empty() && self.survey.pinned.is_empty();
+        let seen_base = if saw_all { self.base.clone() } else { EndState::before(seen) };
+        let mut end = check(seen, &seen_base, &answer)?;
+        let mut plan = answer;
+        plan.patches.extend(self.settlement.patches.iter().cloned());
+        if !saw_all {
+            end = self.base.after(snapshot, &plan.patches, &mut Vec::new());
+        }
+        if self.combine(&mut plan, &end) || !saw_all {
+            end = check(snapshot, &self.base, &plan)?;
+        }
+        Ok(VerifiedPlan::new(snapshot, &self.base, plan, end))
+    }
+
+    /// The host's patches alone. They only take away, so they pass; if they should not, nothing is done.
+    fn host_only(&self) -> VerifiedPlan {
+        let snapshot = &self.survey.snapshot;
+        let nothing = Plan { generation: snapshot.generation, ..Plan::default() };
+        self.judge(nothing.clone())
+            .unwrap_or_else(|_| VerifiedPlan::new(snapshot, &self.base, nothing, self.base.clone()))
+    }
+
+    /// The host's patches, the policy's, and what follows from both: addresses that nobody holds leave their nodes.
+    /// `end` is the state after the patches as they are; returns whether it is so no longer.
+    fn combine(&self, plan: &mut Plan, end: &EndState) -> bool {
+        let snapshot = &self.survey.snapshot;
+        let before = plan.patches.len();
+        self.restrain(&mut plan.patches);
+        self.untangle(&mut plan.patches, end);
+        let restrained =
+            (plan.patches.len() < before).then(|| self.base.after(snapshot, &plan.patches, &mut Vec::new()));
+        let (held, waiting) = self.keep_until_replaced(&mut plan.patches, restrained.as_ref().unwrap_or(end));
+        self.explain(waiting, &mut plan.holds);
+        let sweeps = self.sweeps(&plan.patches, held.as_ref().or(restrained.as_ref()).unwrap_or(end));
+        let changed = restrained.is_some() || held.is_some() || !sweeps.is_empty();
+        plan.patches.extend(sweeps);
+        changed
+    }
+}

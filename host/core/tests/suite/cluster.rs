@@ -1,0 +1,180 @@
+//! A cluster in memory: facts, the writes that change them, and a stand-in for the controller of OpenShift SDN.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use sluice_core::name::{NodeName, OwnerName};
+use sluice_core::observed::{Listed, Observed};
+use sluice_core::round::{Outcome, Round};
+use sluice_core::schedule::{Change, Target, Write};
+
+use crate::honest;
+
+/// A node on which SDN places: its ranges, the addresses there, and whose they are.
+type Auto = (Vec<IpNet>, BTreeSet<IpAddr>, BTreeSet<OwnerName>);
+
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) observed: Observed,
+}
+
+impl Cluster {
+    /// One round with the honest policy; nothing is written.
+    pub(crate) fn plan(&self, avoid: &BTreeSet<Target>) -> (Round, Outcome) {
+        let round = Round::prepare(&self.observed);
+        let answer = honest::plan(round.policy_input());
+        let outcome = round.finish(&self.observed, Ok(answer), avoid);
+        (round, outcome)
+    }
+
+    pub(crate) fn apply(&mut self, write: &Write) {
+        self.observed.generation += 1;
+        let version = self.observed.generation.to_string();
+        match (&write.target, &write.change) {
+            (Target::Pool(name), Change::Finalizers(finalizers)) => {
+                let facts = Arc::make_mut(self.observed.pools.get_mut(name).expect("the pool is there"));
+                facts.finalizers.clone_from(finalizers);
+                facts.resource_version = version;
+                if facts.deleting && finalizers.is_empty() {
+                    self.observed.pools.remove(name);
+                }
+            }
+            (Target::HostSubnet(name), Change::HostSubnet { egress_ips, egress_cidrs }) => {
+                let facts = Arc::make_mut(self.observed.host_subnets.get_mut(name).expect("the HostSubnet is there"));
+                facts.resource_version = version;
+                if let Some(list) = egress_ips {
+                    facts.egress_ips = list.iter().map(|text| Listed::from(text.as_str())).collect();
+                }
+                if let Some(list) = egress_cidrs {
+                    facts.egress_cidrs.clone_from(list);
+                }
+            }
+            (Target::NetNamespace(name), Change::NetNamespace { egress_ips, home }) => {
+                let facts = self.observed.net_namespaces.get_mut(name).expect("the NetNamespace is there");
+                let facts = Arc::make_mut(facts);
+                facts.resource_version = version;
+                facts.egress_ips = egress_ips.iter().copied().map(Listed::Address).collect();
+                facts.pool = home.as_ref().map(|home| home.pool.clone());
+                facts.zones = home.as_ref().map(|home| home.zones.clone());
+            }
+            (Target::Namespace(name), Change::Namespace { result, hold }) => {
+                let facts = Arc::make_mut(self.observed.namespaces.get_mut(name).expect("the Namespace is there"));
+                facts.resource_version = version;
+                if let Some(result) = result {
+                    facts.egress_ips.clone_from(result);
+                }
+                if let Some(hold) = hold {
+                    facts.hold.clone_from(hold);
+                }
+            }
+            (target, change) => panic!("{target} cannot change by {change:?}"),
+        }
+    }
+
+    /// Applies a schedule in order; those that fail, and those that depend on them, are left out.
+    pub(crate) fn apply_all(&mut self, writes: &[Write], fails: impl Fn(usize) -> bool, mut seen: impl FnMut(&Self)) {
+        let mut done = vec![false; writes.len()];
+        for (position, write) in writes.iter().enumerate() {
+            let ready = write.after.iter().all(|&before| done[before])
+                && (write.after_any.is_empty() || write.after_any.iter().any(|&before| done[before]));
+            if ready && !fails(position) {
+                self.apply(write);
+                done[position] = true;
+                seen(self);
+            }
+        }
+    }
+
+    pub(crate) fn held(&self, owner: &OwnerName) -> BTreeSet<IpAddr> {
+        let facts = self.observed.net_namespaces.get(owner);
+        facts.into_iter().flat_map(|facts| &facts.egress_ips).filter_map(Listed::address).collect()
+    }
+
+    pub(crate) fn holders(&self) -> BTreeMap<IpAddr, BTreeSet<OwnerName>> {
+        let mut holders: BTreeMap<IpAddr, BTreeSet<OwnerName>> = BTreeMap::new();
+        for name in self.observed.net_namespaces.keys() {
+            for address in self.held(name) {
+                holders.entry(address).or_default().insert(name.clone());
+            }
+        }
+        holders
+    }
+
+    pub(crate) fn carriers(&self) -> BTreeMap<IpAddr, BTreeSet<NodeName>> {
+        let mut carriers: BTreeMap<IpAddr, BTreeSet<NodeName>> = BTreeMap::new();
+        for (name, facts) in &self.observed.host_subnets {
+            for address in facts.egress_ips.iter().filter_map(Listed::address) {
+                carriers.entry(address).or_default().insert(name.clone());
+            }
+        }
+        carriers
+    }
+
+    pub(crate) fn is_live(&self, node: &NodeName) -> bool {
+        self.observed.nodes.get(node).is_some_and(|facts| facts.ready)
+    }
+
+    /// One pass of the SDN controller over the nodes with `egressCIDRs`: it keeps what fits, drops the rest and places
+    /// what namespaces claim, at most one address of a namespace on a node.
+    pub(crate) fn run_sdn(&mut self) {
+        let holders = self.holders();
+        let single = |address: &IpAddr| match holders.get(address) {
+            Some(names) if names.len() == 1 => names.first().cloned(),
+            _ => None,
+        };
+        let mut nodes: BTreeMap<NodeName, Auto> = BTreeMap::new();
+        let mut taken: BTreeSet<IpAddr> = BTreeSet::new();
+        for (name, facts) in &self.observed.host_subnets {
+            let listed = facts.egress_ips.iter().filter_map(Listed::address);
+            if facts.egress_cidrs.is_empty() {
+                taken.extend(listed);
+                continue;
+            }
+            let cidrs: Vec<IpNet> = facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
+            let mut state = (cidrs, BTreeSet::new(), BTreeSet::new());
+            for address in listed.filter(|a| self.is_live(name) && state.0.iter().any(|cidr| cidr.contains(a))) {
+                if let Some(owner) = single(&address)
+                    && taken.insert(address)
+                    && state.2.insert(owner)
+                {
+                    state.1.insert(address);
+                }
+            }
+            nodes.insert(name.clone(), state);
+        }
+        for address in holders.keys().filter(|address| !taken.contains(*address)) {
+            let Some(owner) = single(address) else { continue };
+            let fits = |(name, state): &(&NodeName, &mut Auto)| {
+                self.is_live(name) && state.0.iter().any(|cidr| cidr.contains(address)) && !state.2.contains(&owner)
+            };
+            if let Some((_, state)) = nodes.iter_mut().filter(fits).min_by_key(|(_, state)| state.1.len()) {
+                state.1.insert(*address);
+                state.2.insert(owner);
+            }
+        }
+        for (name, (_, addresses, _)) in nodes {
+            let facts = Arc::make_mut(self.observed.host_subnets.get_mut(&name).expect("listed above"));
+            let list: Vec<Listed> = addresses.into_iter().map(Listed::Address).collect();
+            if facts.egress_ips != list {
+                facts.egress_ips = list;
+                self.observed.generation += 1;
+            }
+        }
+    }
+
+    /// Plans and writes until there is nothing to do; the number of rounds, or none if that does not end.
+    pub(crate) fn converge(&mut self, most: usize) -> Option<usize> {
+        for round in 0..most {
+            self.run_sdn();
+            let (_, outcome) = self.plan(&BTreeSet::new());
+            assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+            if outcome.writes.is_empty() {
+                return Some(round);
+            }
+            self.apply_all(&outcome.writes, |_| false, |_| ());
+        }
+        None
+    }
+}

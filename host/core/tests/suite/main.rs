@@ -1,0 +1,20 @@
+//! Core as a whole: from facts to writes, in a cluster that lives in memory.
+
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod honest;
+#[cfg(test)]
+mod judge;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod mutants;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod rows;
+#[cfg(test)]
+mod scenarios;
+#[cfg(test)]
+mod text;

@@ -1,0 +1,124 @@
+//! What `plan -o json` and `plan -o text` print, and what a pool's status says.
+
+#![expect(clippy::needless_raw_string_hashes, reason = "as expect-test writes them")]
+
+use std::collections::BTreeSet;
+
+use expect_test::expect;
+use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
+use sluice_core::status::PoolReport;
+
+use crate::text::cluster;
+
+const CLUSTER: &str = "
+    pool egress zone=zone-a:10.20.0.0/29 zone=zone-b:10.21.0.0/29
+    ns new pool=egress
+    ns old pool=egress holds=10.20.0.2,10.21.0.2 says
+    ns out holds=10.20.0.3 mark=egress says
+    ns taken pool=egress holds=10.20.0.4,10.21.0.4 says=10.20.0.2
+    node n1 zone=zone-a carries=10.20.0.2,10.20.0.3 down
+    node n2 zone=zone-a carries=10.20.0.4
+    node n3 zone=zone-b carries=10.21.0.2,10.21.0.4,10.21.0.6
+";
+
+#[test]
+fn rows_have_the_fields_that_are_printed() {
+    let cluster = cluster(CLUSTER);
+    let (round, outcome) = cluster.plan(&BTreeSet::new());
+    let mut lines = Vec::new();
+    for row in patch_rows(&round.surveyed().snapshot, &outcome.plan) {
+        lines.push(serde_json::to_string(&row).unwrap());
+    }
+    lines.extend(hold_rows(&outcome.holds).iter().map(|row| serde_json::to_string(row).unwrap()));
+    lines.extend(finding_rows(&outcome.findings).iter().map(|row| serde_json::to_string(row).unwrap()));
+    lines.extend(write_rows(&outcome.writes).iter().take(2).map(|row| serde_json::to_string(row).unwrap()));
+    expect![[r#"
+        {"op":"unassign","pool":"egress","address":"10.21.0.6","from":"n3","reason":"stale"}
+        {"op":"allocate","pool":"egress","zone":"zone-a","owner":"new","address":"10.20.0.5","reason":"wanted"}
+        {"op":"assign","pool":"egress","zone":"zone-a","owner":"new","address":"10.20.0.5","to":"n2","reason":"wanted"}
+        {"op":"allocate","pool":"egress","zone":"zone-b","owner":"new","address":"10.21.0.3","reason":"wanted"}
+        {"op":"assign","pool":"egress","zone":"zone-b","owner":"new","address":"10.21.0.3","to":"n3","reason":"wanted"}
+        {"op":"move","pool":"egress","zone":"zone-a","owner":"old","address":"10.20.0.2","from":"n1","to":"n2","reason":"node-down"}
+        {"op":"release","pool":"egress","owner":"out","address":"10.20.0.3","reason":"opted-out"}
+        {"op":"unassign","pool":"egress","owner":"out","address":"10.20.0.3","from":"n1","reason":"opted-out"}
+        {"pool":"egress","owner":"taken","code":"request-taken"}
+        {"order":1,"kind":"HostSubnet","name":"n1","patch":{"egressIPs":["10.20.0.3"]}}
+        {"order":2,"kind":"HostSubnet","name":"n3","patch":{"egressIPs":["10.21.0.2","10.21.0.4","10.21.0.3"]}}"#]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_diff_is_one_line_for_each_address() {
+    let (round, outcome) = cluster(CLUSTER).plan(&BTreeSet::new());
+    expect![[r#"
+        pool egress
+          - (nobody) 10.21.0.6 off n3  stale
+          + new 10.20.0.5 zone-a on n2  wanted
+          + new 10.21.0.3 zone-b on n3  wanted
+          ~ old 10.20.0.2 n1 -> n2  node-down
+          - out 10.20.0.3 from n1  opted-out
+          ! taken held: request-taken
+    "#]]
+    .assert_eq(&round.diff(&outcome).to_string());
+}
+
+#[test]
+fn a_report_tells_the_story_of_a_pool() {
+    let cluster = cluster(CLUSTER);
+    let (_, outcome) = cluster.plan(&BTreeSet::new());
+    let tell = |report: &PoolReport| format!("{report:#?}");
+    let text: Vec<String> = outcome.reports.iter().map(tell).collect();
+    expect![[r#"
+        PoolReport {
+            pool: PoolName(
+                "egress",
+            ),
+            generation: 1,
+            owners: 3,
+            served: 2,
+            held: 1,
+            zones: [
+                ZoneReport {
+                    name: "zone-a",
+                    range: "10.20.0.0/29",
+                    size: 5,
+                    used: 2,
+                    nodes: 2,
+                    healthy_nodes: 1,
+                },
+                ZoneReport {
+                    name: "zone-b",
+                    range: "10.21.0.0/29",
+                    size: 5,
+                    used: 2,
+                    nodes: 1,
+                    healthy_nodes: 1,
+                },
+            ],
+            errors: [],
+            blocked: None,
+            warnings: [
+                "taken is held: request-taken",
+            ],
+        }"#]]
+    .assert_eq(&text.join("\n"));
+}
+
+#[test]
+fn a_refused_plan_is_an_error_of_every_pool() {
+    let cluster = cluster(CLUSTER);
+    let round = sluice_core::round::Round::prepare(&cluster.observed);
+    let stale = sluice_core::plan::Plan { generation: 99, ..sluice_core::plan::Plan::default() };
+    let outcome = round.finish(&cluster.observed, Ok(stale), &BTreeSet::new());
+    expect![
+        "the policy's plan was refused: the plan breaks 1 rule(s): contract: made for generation 99, but this is 1"
+    ]
+    .assert_eq(&outcome.reports[0].errors.join("\n"));
+    // What the host does by itself goes on.
+    expect![[r#"
+        pool egress
+          - (nobody) 10.21.0.6 off n3  stale
+          - out 10.20.0.3 from n1  opted-out
+        contract: made for generation 99, but this is 1
+    "#]]
+    .assert_eq(&round.diff(&outcome).to_string());
+}

@@ -1,0 +1,217 @@
+//! Clusters as text, one object a line, and what a round makes of them as text.
+//!
+//! ```text
+//! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
+//! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 down cordoned unselected nosubnet nonode
+//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
+//! ```
+//!
+//! In `says` and `hold` an underscore is a space; `says` alone repeats `holds`.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::observed::{
+    HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector, Observed, Platform, PoolEntry,
+    PoolFacts, PoolSpec, Requirement, SpecError,
+};
+use sluice_core::round::{Outcome, Round};
+use sluice_core::schedule::FINALIZER;
+
+use crate::cluster::Cluster;
+
+pub(crate) fn cluster(text: &str) -> Cluster {
+    let mut observed =
+        Observed { generation: 1, platform: Platform::SelfManaged("None".to_owned()), ..Observed::default() };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+        let words = Words::of(line);
+        match words.kind {
+            "pool" => pool(&mut observed, &words),
+            "node" => node(&mut observed, &words),
+            "ns" => namespace(&mut observed, &words),
+            kind => panic!("what is a {kind}?"),
+        }
+    }
+    Cluster { observed }
+}
+
+struct Words<'a> {
+    kind: &'a str,
+    name: &'a str,
+    flags: BTreeSet<&'a str>,
+    values: Vec<(&'a str, &'a str)>,
+}
+
+impl<'a> Words<'a> {
+    fn of(line: &'a str) -> Self {
+        let mut words = line.split_whitespace();
+        let (kind, name) = (words.next().expect("a kind"), words.next().expect("a name"));
+        let (mut flags, mut values) = (BTreeSet::new(), Vec::new());
+        for word in words {
+            match word.split_once('=') {
+                Some(pair) => values.push(pair),
+                None => {
+                    flags.insert(word);
+                }
+            }
+        }
+        Self { kind, name, flags, values }
+    }
+
+    fn all(&self, key: &'a str) -> impl Iterator<Item = &'a str> {
+        self.values.iter().filter(move |(name, _)| *name == key).map(|(_, value)| *value)
+    }
+
+    fn value(&self, key: &'a str) -> Option<&'a str> {
+        self.all(key).next()
+    }
+
+    fn list(&self, key: &'a str) -> Vec<&'a str> {
+        self.value(key).into_iter().flat_map(|value| value.split(',')).filter(|item| !item.is_empty()).collect()
+    }
+
+    fn listed(&self, key: &'a str) -> Vec<Listed> {
+        self.list(key).into_iter().map(Listed::from).collect()
+    }
+
+    fn is(&self, flag: &str) -> bool {
+        self.flags.contains(flag)
+    }
+}
+
+fn pool(observed: &mut Observed, words: &Words<'_>) {
+    let reserved: BTreeSet<_> = words.list("reserved").iter().map(|a| a.parse().expect("an address")).collect();
+    let entry = |text: &str| {
+        let (label_value, cidr) = text.split_once(':').expect("zone:range");
+        PoolEntry {
+            cidr: cidr.parse::<ipnet::IpNet>().expect("a range").trunc(),
+            label_value: label_value.to_owned(),
+            reserved: BTreeSet::new(),
+        }
+    };
+    let mut entries: Vec<PoolEntry> = words.all("zone").map(entry).collect();
+    let cidr: Option<ipnet::IpNet> = words.value("cidr").map(|cidr| cidr.parse().expect("a range"));
+    for entry in &mut entries {
+        entry.reserved = reserved.iter().copied().filter(|a| entry.cidr.contains(a)).collect();
+    }
+    let select = Requirement::Exists(words.value("select").unwrap_or("egress").to_owned());
+    let error = SpecError { field: "spec".to_owned(), text: "nonsense".to_owned() };
+    let facts = PoolFacts {
+        resource_version: "1".to_owned(),
+        generation: 1,
+        created: words.value("created").map_or(1, |text| text.parse().expect("a number")),
+        deleting: words.is("deleting"),
+        finalizers: if words.is("unguarded") { Vec::new() } else { vec![FINALIZER.to_owned()] },
+        spec: PoolSpec {
+            topology_label: words.value("label").unwrap_or("zone").to_owned(),
+            node_selector: NodeSelector { requirements: vec![select] },
+            entries,
+            cidr,
+            reserved: if cidr.is_some() { reserved } else { BTreeSet::new() },
+            zone_failover: words.is("failover"),
+        },
+        errors: if words.is("error") { vec![error] } else { Vec::new() },
+        warnings: Vec::new(),
+    };
+    observed.pools.insert(PoolName::from(words.name), Arc::new(facts));
+}
+
+fn node(observed: &mut Observed, words: &Words<'_>) {
+    let name = NodeName::from(words.name);
+    let mut labels: BTreeMap<String, String> =
+        words.all("zone").map(|zone| ("zone".to_owned(), zone.to_owned())).collect();
+    labels.extend(words.all("label").filter_map(|l| l.split_once(':')).map(|(k, v)| (k.to_owned(), v.to_owned())));
+    if !words.is("unselected") {
+        labels.insert("egress".to_owned(), String::new());
+    }
+    let ip = words.value("ip").map(|text| text.parse().expect("an address"));
+    if !words.is("nonode") {
+        let facts = NodeFacts {
+            labels,
+            ready: !words.is("down"),
+            unschedulable: words.is("cordoned"),
+            addresses: ip.into_iter().collect(),
+        };
+        observed.nodes.insert(name.clone(), Arc::new(facts));
+    }
+    if !words.is("nosubnet") {
+        let facts = HostSubnetFacts {
+            resource_version: "1".to_owned(),
+            host_ip: ip,
+            egress_ips: words.listed("carries"),
+            egress_cidrs: words.list("cidrs").into_iter().map(str::to_owned).collect(),
+        };
+        observed.host_subnets.insert(name, Arc::new(facts));
+    }
+}
+
+fn namespace(observed: &mut Observed, words: &Words<'_>) {
+    let name = OwnerName::from(words.name);
+    let says = words.is("says").then(|| words.value("holds").unwrap_or_default()).or_else(|| words.value("says"));
+    let spaced = |text: &str| text.replace('_', " ");
+    if !words.is("nons") {
+        let facts = NamespaceFacts {
+            resource_version: "1".to_owned(),
+            created: words.value("created").map_or(1, |text| text.parse().expect("a number")),
+            terminating: words.is("terminating"),
+            labels: BTreeMap::new(),
+            pool: words.value("pool").map(PoolName::from),
+            egress_ips: says.map(spaced),
+            hold: words.value("hold").map(spaced),
+        };
+        observed.namespaces.insert(name.clone(), Arc::new(facts));
+    }
+    if !words.is("nonet") {
+        let facts = NetNamespaceFacts {
+            resource_version: "1".to_owned(),
+            egress_ips: words.listed("holds"),
+            pool: words.value("mark").map(PoolName::from),
+            zones: words.value("zones").map(|zones| zones.split(',').map(str::to_owned).collect()),
+        };
+        observed.net_namespaces.insert(name, Arc::new(facts));
+    }
+}
+
+/// What a round says and writes.
+pub(crate) fn transcript(round: &Round, outcome: &Outcome) -> String {
+    let mut text = round.diff(outcome).to_string();
+    for (position, write) in outcome.writes.iter().enumerate() {
+        let waits: Vec<String> = write.after.iter().map(|before| format!("{}", before + 1)).collect();
+        let any: Vec<String> = write.after_any.iter().map(|before| format!("{}", before + 1)).collect();
+        let after = if waits.is_empty() { String::new() } else { format!("  after {}", waits.join(" ")) };
+        let any = if any.is_empty() { String::new() } else { format!("  after one of {}", any.join(" ")) };
+        let (target, patch) = (&write.target, short(&write.change.merge_patch().to_string()));
+        writeln!(text, "{}. {target} {patch}{after}{any}", position + 1).expect("a string takes all");
+    }
+    for note in &round.surveyed().notes {
+        writeln!(text, "note on {}: {}", note.pool, note.text).expect("a string takes all");
+    }
+    text
+}
+
+fn short(patch: &str) -> String {
+    let peer = "egressip-ipam-operator.redhat-cop.io/";
+    let text = patch.replace(peer, "").replace('"', "").replace("metadata:{annotations:", "").replace("metadata:{", "");
+    let opened = text.matches('{').count();
+    let closed = text.matches('}').count();
+    text[..text.len() - (closed - opened)].replace(',', ", ").replace(':', ": ")
+}
+
+/// A cluster's state, for failures of the model.
+pub(crate) fn state(cluster: &Cluster) -> String {
+    let mut text = String::new();
+    for (name, facts) in &cluster.observed.host_subnets {
+        let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();
+        writeln!(text, "  {name}: {} {:?}", list.join(","), facts.egress_cidrs).expect("a string takes all");
+    }
+    for (name, facts) in &cluster.observed.net_namespaces {
+        let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();
+        let namespace = cluster.observed.namespaces.get(name);
+        let (says, hold) = namespace.map_or((None, None), |facts| (facts.egress_ips.clone(), facts.hold.clone()));
+        writeln!(text, "  {name}: {} says {says:?} hold {hold:?} mark {:?}", list.join(","), facts.pool)
+            .expect("a string takes all");
+    }
+    text
+}
