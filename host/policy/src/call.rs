@@ -1,0 +1,168 @@
+//! One call into a policy: a fresh store, every limit set before the first instruction, a thread of its own.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use wasmtime::component::Linker;
+use wasmtime::{AsContextMut, Engine, Store, StoreContextMut, Trap, UpdateDeadline};
+
+use crate::bindings::{Policy as Exports, PolicyPre, log};
+use crate::engine::TICK;
+use crate::error::CallError;
+use crate::fault::{Fault, classify};
+use crate::gate::Gate;
+use crate::limiter::{Breach, Limiter};
+use crate::limits::{Limits, seconds};
+use crate::logs::{LogBook, LogRecord};
+use crate::thread::{Lost, contain};
+
+/// Fuel of a log message besides its bytes: about what the host's work is worth.
+const LOG_FUEL: u64 = 1_000;
+
+/// What a store holds for the guest.
+pub(crate) struct Guest {
+    pub(crate) limiter: Limiter,
+    pub(crate) logs: LogBook,
+}
+
+/// What a call may take, besides what is the same for all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Budget {
+    pub(crate) fuel: u64,
+    pub(crate) wall: Duration,
+}
+
+/// What a call took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cost {
+    /// Instructions and log bytes; the same on every machine.
+    pub fuel: u64,
+    /// Wall-clock time from instantiation to the end, of the last try.
+    #[serde(serialize_with = "seconds")]
+    pub wall: Duration,
+    /// The most memory the policy had, in bytes.
+    pub peak_memory: usize,
+    /// Bytes of the answer, texts included.
+    pub result_bytes: usize,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) struct Called<T> {
+    pub(crate) result: Result<T, CallError>,
+    pub(crate) cost: Cost,
+    pub(crate) logs: Vec<LogRecord>,
+    pub(crate) dropped_logs: u64,
+}
+
+impl<T> Called<T> {
+    fn failed(error: CallError) -> Self {
+        Self { result: Err(error), cost: Cost::default(), logs: Vec::new(), dropped_logs: 0 }
+    }
+}
+
+/// A policy ready to be called: linked, with its limits and the bound on concurrent calls.
+#[derive(Clone)]
+pub(crate) struct Linked {
+    pub(crate) exports: PolicyPre<Guest>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) gate: Arc<Gate>,
+}
+
+impl Linked {
+    /// Budget of the calls that are not `make-plan`.
+    pub(crate) fn other_budget(&self) -> Budget {
+        Budget { fuel: self.limits.other_fuel, wall: self.limits.other_wall }
+    }
+
+    /// Calls an export. A timeout says more about the machine than about the policy, so it gets one more try with
+    /// twice the time; every other failure would only happen again.
+    pub(crate) fn call<T: Send>(
+        &self,
+        budget: Budget,
+        export: impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T> + Sync,
+    ) -> Called<T> {
+        let _place = self.gate.enter();
+        let called = self.attempt(budget, &export);
+        if matches!(called.result, Err(CallError::Timeout { .. })) {
+            return self.attempt(Budget { wall: budget.wall.saturating_mul(2), ..budget }, &export);
+        }
+        called
+    }
+
+    fn attempt<T: Send>(
+        &self,
+        budget: Budget,
+        export: &(impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T> + Sync),
+    ) -> Called<T> {
+        match contain(|| self.run(budget, export)) {
+            Ok(called) => called,
+            Err(Lost::Panicked(text)) => Called::failed(CallError::Panicked { text }),
+            Err(Lost::NotStarted(text)) => Called::failed(CallError::NotStarted { text }),
+        }
+    }
+
+    fn run<T>(
+        &self,
+        budget: Budget,
+        export: &impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T>,
+    ) -> Called<T> {
+        let started = Instant::now();
+        let mut store = self.store(budget, started);
+        let result = store
+            .set_fuel(budget.fuel)
+            .and_then(|()| self.exports.instantiate(&mut store))
+            .and_then(|exports| export(&exports, &mut store));
+        // Fuel is on for the whole engine, so that reading it cannot fail.
+        let fuel = budget.fuel.saturating_sub(store.get_fuel().unwrap_or(0));
+        let guest = store.into_data();
+        let cost = Cost { fuel, wall: started.elapsed(), peak_memory: guest.limiter.peak_memory(), result_bytes: 0 };
+        let (logs, dropped_logs) = guest.logs.close();
+        let fault = Fault { limits: &self.limits, budget, cost, logs: &logs };
+        Called { result: result.map_err(|error| classify(&error, &fault)), cost, logs, dropped_logs }
+    }
+
+    /// A store with every limit but fuel, which can fail to be set.
+    fn store(&self, budget: Budget, started: Instant) -> Store<Guest> {
+        let guest = Guest { limiter: Limiter::new(&self.limits), logs: LogBook::new(&self.limits) };
+        let mut store = Store::new(self.exports.engine(), guest);
+        store.limiter(|guest| &mut guest.limiter);
+        store.set_hostcall_fuel(self.limits.hostcall_bytes);
+        store.set_max_component_handles(self.limits.handles);
+        store.set_epoch_deadline(ticks(budget.wall));
+        store.epoch_deadline_callback(move |_| match budget.wall.checked_sub(started.elapsed()) {
+            // Ticks can come in a burst on a loaded machine: only the clock counts.
+            Some(left) if !left.is_zero() => Ok(UpdateDeadline::Continue(ticks(left))),
+            _ => Err(Breach::Wall.into()),
+        });
+        store
+    }
+}
+
+/// Ticks after which the time is over. The current tick is partly gone, hence one more.
+fn ticks(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
+}
+
+/// What a policy may import: `log`, and nothing else.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    linker.instance("sluice:policy/log@0.1.0")?.func_wrap("log", record)?;
+    Ok(linker)
+}
+
+/// The `log` import. Fuel does not see what the host does, so the message is paid for here: a flood of messages ends
+/// like any other endless loop.
+fn record(mut store: StoreContextMut<'_, Guest>, (level, message): (log::Level, String)) -> wasmtime::Result<()> {
+    let bytes = u64::try_from(message.len()).unwrap_or(u64::MAX);
+    let price = LOG_FUEL.saturating_add(bytes);
+    let left = store.get_fuel()?.checked_sub(price);
+    store.as_context_mut().set_fuel(left.unwrap_or(0))?;
+    if left.is_none() {
+        return Err(Trap::OutOfFuel.into());
+    }
+    store.data_mut().logs.record(level.into(), &message);
+    Ok(())
+}

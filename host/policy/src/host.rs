@@ -1,0 +1,185 @@
+//! Loading, stage by stage.
+
+use std::collections::VecDeque;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use wasmtime::Engine;
+use wasmtime::component::{Component, Linker};
+
+use crate::bindings::PolicyPre;
+use crate::call::{Guest, Linked, linker};
+use crate::compile::Compiler;
+use crate::contents::Contents;
+use crate::describe::Description;
+use crate::engine;
+use crate::error::{HostError, LoadError, SettingsProblem};
+use crate::gate::Gate;
+use crate::lift;
+use crate::limits::Limits;
+use crate::policy::{Policy, PolicyInfo};
+use crate::text::tidy;
+use crate::thread::{Lost, contain};
+
+/// Compiled components that are kept: the active policy, its predecessor, a candidate, and a few tenants'.
+const KEPT: usize = 8;
+
+/// Loads policies and owns what they share: engine, clock, compiler, and the bound on concurrent calls. Cheap to
+/// clone.
+#[derive(Clone)]
+pub struct PolicyHost {
+    shared: Arc<Shared>,
+    limits: Arc<Limits>,
+}
+
+struct Shared {
+    engine: Engine,
+    linker: Linker<Guest>,
+    compiler: Compiler,
+    gate: Arc<Gate>,
+    /// By digest, the latest last.
+    compiled: Mutex<VecDeque<(String, Component)>>,
+}
+
+impl PolicyHost {
+    /// Starts the engine and its clock.
+    pub fn new(limits: Limits, compiler: Compiler) -> Result<Self, HostError> {
+        let cannot = |error: wasmtime::Error| HostError(format!("{error:#}"));
+        let engine = engine::serving().map_err(cannot)?;
+        let linker = linker(&engine).map_err(cannot)?;
+        let gate = Arc::new(Gate::new(limits.concurrent_calls));
+        let shared = Shared { engine, linker, compiler, gate, compiled: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared), limits: Arc::new(limits) })
+    }
+
+    /// The same host with other limits for the policies loaded from now on. The bound on concurrent calls stays.
+    pub fn with_limits(&self, limits: Limits) -> Self {
+        Self { shared: Arc::clone(&self.shared), limits: Arc::new(limits) }
+    }
+
+    /// What policies loaded from here may use.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Runs every stage. Blocks for as long as compiling takes. Empty settings are `{}`.
+    pub fn load(&self, component: &[u8], settings: &str) -> Result<Policy, LoadError> {
+        let contents = Contents::read(component, &self.limits)?;
+        if let Some(refusal) = contents.refusals(&self.limits).into_iter().next() {
+            return Err(refusal);
+        }
+        let digest = digest(component);
+        let linked = self.link(component, &digest)?;
+        let Description { name, version, summary, schema } = self.describe(&linked)?;
+        let settings = self.settings(settings)?;
+        // Another crate's code on a foreign schema: contained like a call.
+        let problems = contain(|| schema.problems(&settings, &self.limits)).map_err(lost)?;
+        if !problems.is_empty() {
+            return Err(LoadError::SettingsInvalid { errors: problems });
+        }
+        // Written again, so that the policy reads what the schema was checked against: members that occur twice
+        // and other liberties of the text are gone.
+        let settings = settings.to_string();
+        self.validate(&linked, &settings)?;
+        let settings_schema = schema.into_value();
+        let info = PolicyInfo { name, version, summary, digest, bytes: component.len(), settings, settings_schema };
+        Ok(Policy::new(linked, info))
+    }
+
+    /// Compiles, unless it was done before, and links.
+    pub(crate) fn link(&self, wasm: &[u8], digest: &str) -> Result<Linked, LoadError> {
+        let component = match self.compiled(digest) {
+            Some(component) => component,
+            None => self.compile(wasm, digest)?,
+        };
+        let unlinkable = |error: wasmtime::Error| LoadError::Unlinkable {
+            text: tidy(&format!("{error:#}"), self.limits.log_message_bytes),
+        };
+        let component = self.shared.linker.instantiate_pre(&component).map_err(unlinkable)?;
+        let exports = PolicyPre::new(component).map_err(unlinkable)?;
+        Ok(Linked { exports, limits: Arc::clone(&self.limits), gate: Arc::clone(&self.shared.gate) })
+    }
+
+    fn compiled(&self, digest: &str) -> Option<Component> {
+        let compiled = self.shared.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        compiled.iter().find(|(known, _)| known == digest).map(|(_, component)| component.clone())
+    }
+
+    fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
+        let artifact = self.shared.compiler.compile(wasm, &self.shared.engine, &self.limits)?;
+        let component = deserialize(&self.shared.engine, &artifact)?;
+        let mut compiled = self.shared.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        if compiled.len() >= KEPT {
+            compiled.pop_front();
+        }
+        compiled.push_back((digest.to_owned(), component.clone()));
+        Ok(component)
+    }
+
+    /// Asks the policy who it is.
+    pub(crate) fn describe(&self, linked: &Linked) -> Result<Description, LoadError> {
+        let called =
+            linked.call(linked.other_budget(), |exports, store| exports.sluice_policy_allocator().call_describe(store));
+        let raw = called.result.map_err(LoadError::Describe)?;
+        contain(|| Description::check(raw, &self.limits)).map_err(lost)?
+    }
+
+    fn settings(&self, text: &str) -> Result<Value, LoadError> {
+        if text.len() > self.limits.settings_bytes {
+            return Err(LoadError::SettingsTooLarge { size: text.len(), limit: self.limits.settings_bytes });
+        }
+        let text = if text.trim().is_empty() { "{}" } else { text };
+        serde_json::from_str(text).map_err(|error| {
+            let problem = SettingsProblem { path: String::new(), text: format!("not JSON: {error}") };
+            LoadError::SettingsInvalid { errors: vec![problem] }
+        })
+    }
+
+    /// Asks the policy whether it accepts the settings.
+    fn validate(&self, linked: &Linked, settings: &str) -> Result<(), LoadError> {
+        let called = linked.call(linked.other_budget(), |exports, store| {
+            exports.sluice_policy_allocator().call_validate_settings(store, settings)
+        });
+        let answer = called.result.map_err(LoadError::ValidateSettings)?;
+        answer.map_err(|errors| LoadError::SettingsInvalid { errors: lift::problems(errors, &self.limits) })
+    }
+}
+
+impl std::fmt::Debug for PolicyHost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PolicyHost").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// `sha256:` and the digest in hexadecimal.
+pub(crate) fn digest(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(71);
+    text.push_str("sha256:");
+    for byte in Sha256::digest(bytes) {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
+}
+
+/// Native code becomes a component.
+#[expect(
+    unsafe_code,
+    reason = "the bytes come from our own compiler: from this process, or over a pipe from our child"
+)]
+fn deserialize(engine: &Engine, artifact: &[u8]) -> Result<Component, LoadError> {
+    // SAFETY: `Component::deserialize` trusts its bytes to be the output of `precompile_component`. These never
+    // touched a file or a network: `Compiler::compile` got them from the compiler a moment ago.
+    let component = unsafe { Component::deserialize(engine, artifact) };
+    component.map_err(|error| LoadError::CompileFailed { text: tidy(&format!("{error:#}"), 1 << 10) })
+}
+
+fn lost(lost: Lost) -> LoadError {
+    let text = match lost {
+        Lost::Panicked(text) => format!("checking it panicked, please report: {text}"),
+        Lost::NotStarted(text) => format!("cannot start a thread to check it: {text}"),
+    };
+    LoadError::SchemaInvalid { text }
+}

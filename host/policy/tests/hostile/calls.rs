@@ -1,0 +1,152 @@
+//! Calls that go wrong without meeting a limit of their own.
+
+use sluice_core::name::{NodeIndex, OwnerIndex, ZoneIndex};
+use sluice_core::plan::Operation;
+use sluice_core::verify::verify;
+use sluice_policy::{CallError, Limits, LogLevel, Refusal, WASM_STACK_BYTES};
+
+use crate::guest::{Answer, Guest, Hold, Patch};
+use crate::{GENERATION, host, run, snapshot};
+
+fn failure(guest: &Guest) -> CallError {
+    run(guest, Limits::default()).unwrap().result.unwrap_err()
+}
+
+fn trap(guest: &Guest) -> String {
+    match failure(guest) {
+        CallError::Trap { kind, .. } => kind,
+        other => panic!("{other}"),
+    }
+}
+
+#[test]
+fn a_trap_names_its_kind_the_functions_and_the_last_messages() {
+    let items = "(func $_ZN4evil8overflow17h0123456789abcdefE unreachable)";
+    let body = "(call $log (i32.const 3) (i32.const 1024) (i32.const 7))
+        (call $_ZN4evil8overflow17h0123456789abcdefE) (i32.const 8)";
+    let error = failure(&Guest { items: items.into(), ..Guest::planning(body) });
+    let CallError::Trap { kind, at } = &error else { panic!("{error}") };
+    assert_eq!(kind, "wasm `unreachable` instruction executed");
+    assert!(at.frames[0].ends_with("!evil::overflow"), "{:?}", at.frames);
+    assert!(at.frames[1].ends_with("make_plan"), "{:?}", at.frames);
+    assert_eq!(at.logs, ["error: hostile"]);
+    let text = error.to_string();
+    assert!(text.starts_with("trap: wasm `unreachable`"), "{text}");
+    let (frame, log) = (text.find("evil::overflow").unwrap(), text.find("error: hostile").unwrap());
+    assert!(frame < log, "{text}");
+}
+
+#[test]
+fn endless_recursion_ends() {
+    let items = "(func $deeper (param i32) (result i32) (i32.add (call $deeper (local.get 0)) (i32.const 1)))";
+    let guest = Guest { items: items.into(), ..Guest::planning("(call $deeper (local.get 0))") };
+    let error = failure(&guest);
+    let CallError::StackOverflow { limit, at } = &error else { panic!("{error}") };
+    assert_eq!(*limit, WASM_STACK_BYTES);
+    assert!(at.frames[0].ends_with("deeper") && at.frames.len() <= 12, "{:?}", at.frames);
+}
+
+#[test]
+fn indices_out_of_bounds_pass_through_for_the_verifier() {
+    let patch = |operation, numbers: &[u32]| Patch { operation, numbers: numbers.to_vec(), ..Patch::default() };
+    let patches = vec![patch(0, &[u32::MAX, 99]), patch(2, &[77]), patch(4, &[0, 88])];
+    let holds = vec![Hold { owner: 55, zone: Some(66), ..Hold::default() }];
+    let answer = Answer::Plan { generation: GENERATION, patches, holds };
+    let plan = run(&Guest::answering(answer), Limits::default()).unwrap().result.unwrap();
+    let address = "10.0.0.1".parse().unwrap();
+    let operations: Vec<_> = plan.patches.iter().map(|patch| patch.operation).collect();
+    assert_eq!(
+        operations,
+        [
+            Operation::Allocate { owner: OwnerIndex(u32::MAX), zone: Some(ZoneIndex(99)), address },
+            Operation::Assign { address, node: NodeIndex(77) },
+            Operation::Move { address, source: NodeIndex(0), target: NodeIndex(88) },
+        ]
+    );
+    assert_eq!((plan.holds[0].owner, plan.holds[0].zone), (OwnerIndex(55), Some(ZoneIndex(66))));
+    let rejection = verify(&snapshot(), plan).unwrap_err();
+    assert!(rejection.findings.len() >= 3, "{rejection:?}");
+}
+
+#[test]
+fn a_plan_for_another_generation_is_stale() {
+    let answer = Answer::Plan { generation: GENERATION - 1, patches: Vec::new(), holds: Vec::new() };
+    let error = failure(&Guest::answering(answer));
+    assert_eq!(error, CallError::StaleGeneration { expected: GENERATION, got: GENERATION - 1 });
+}
+
+#[test]
+fn a_policy_may_refuse_to_plan() {
+    let unsupported = failure(&Guest::answering(Answer::Error(1, "IPv6\u{7}".into())));
+    assert_eq!(unsupported, CallError::Refused(Refusal::Unsupported("IPv6\\u{7}".into())));
+    let internal = failure(&Guest::answering(Answer::Error(2, "lost count".into())));
+    assert_eq!(internal.to_string(), "the policy refused to plan: internal: lost count");
+}
+
+#[test]
+fn what_is_not_of_its_type_is_a_trap() {
+    let patch = Patch { text: vec![b'o', b'k', 0xc3], ..Patch::default() };
+    assert!(trap(&Guest::answering(Answer::patches(vec![patch]))).contains("utf-8"));
+    let patch = Patch { reason: 10, ..Patch::default() };
+    assert!(trap(&Guest::answering(Answer::patches(vec![patch]))).contains("discriminant"));
+    let patch = Patch { operation: 5, ..Patch::default() };
+    assert!(trap(&Guest::answering(Answer::patches(vec![patch]))).contains("discriminant"));
+    assert!(trap(&Guest::answering(Answer::Error(3, String::new()))).contains("discriminant"));
+    let hold = Hold { code: 9, ..Hold::default() };
+    assert!(trap(&Guest::answering(Answer::holds(vec![hold]))).contains("discriminant"));
+    assert!(
+        trap(&Guest::planning("(call $log (i32.const 4) (i32.const 0) (i32.const 0)) (i32.const 8)"))
+            .contains("discriminant")
+    );
+}
+
+#[test]
+fn pointers_out_of_bounds_are_traps() {
+    let far = "(i32.store (i32.const 24) (i32.const -8)) (i32.store (i32.const 28) (i32.const 1)) (i32.const 8)";
+    for body in ["(i32.const -8)", "(i32.const 9)", far] {
+        let kind = trap(&Guest::planning(body));
+        assert!(kind.contains("out-of-bounds") || kind.contains("out of bounds") || kind.contains("align"), "{kind}");
+    }
+    let realloc = Guest { realloc: Some("(i32.const -8)".into()), ..Guest::default() };
+    let error = run(&realloc, Limits::default()).unwrap_err().to_string();
+    assert!(error.contains("realloc return: beyond end of memory"), "{error}");
+}
+
+#[test]
+fn post_return_must_not_call_out() {
+    let body = "(call $log (i32.const 1) (i32.const 0) (i32.const 0))";
+    let guest = Guest { post_return: Some(body.into()), ..Guest::default() };
+    assert!(trap(&guest).contains("cannot leave component instance"));
+}
+
+#[test]
+fn messages_are_escaped() {
+    let body =
+        "(i64.store (i32.const 8) (i64.const 0x6d31335b1b0a)) (call $log (i32.const 0) (i32.const 8) (i32.const 6))
+        (i64.store (i32.const 16) (i64.load (local.get 0))) (i64.store (i32.const 8) (i64.const 0)) (i32.const 8)";
+    let outcome = run(&Guest::planning(body), Limits::default()).unwrap();
+    assert_eq!(outcome.result.unwrap().generation, GENERATION);
+    assert_eq!(outcome.logs[0].level, LogLevel::Debug);
+    assert_eq!(outcome.logs[0].message, "\\n\\u{1b}[31m");
+}
+
+#[test]
+fn nothing_survives_from_one_call_to_the_next() {
+    // Counts its calls in a global, and traps at the second.
+    let body = "(if (global.get $calls) (then unreachable)) (global.set $calls (i32.const 1))
+        (i64.store (i32.const 16) (i64.load (local.get 0))) (i32.const 8)";
+    let guest = Guest { items: "(global $calls (mut i32) (i32.const 0))".into(), ..Guest::planning(body) };
+    let policy = host(Limits::default()).load(&guest.component(), "").unwrap();
+    let costs: Vec<_> = (0..3).map(|_| policy.plan(&snapshot()).unwrap().cost.fuel).collect();
+    assert!(costs.iter().all(|fuel| *fuel == costs[0]), "the same work costs the same: {costs:?}");
+}
+
+#[test]
+fn calls_run_side_by_side() {
+    let limits = Limits { concurrent_calls: 2, ..Limits::default() };
+    let policy = host(limits).load(&Guest::default().component(), "").unwrap();
+    std::thread::scope(|scope| {
+        let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| policy.plan(&snapshot()).unwrap().plan)).collect();
+        assert!(calls.into_iter().all(|call| call.join().unwrap().generation == GENERATION));
+    });
+}
