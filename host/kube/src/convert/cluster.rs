@@ -1,0 +1,123 @@
+//! `Node`, `Namespace`, `Infrastructure` and the lock of redhat-cop's operator.
+
+use serde_json::Value;
+
+use sluice_core::name::PoolName;
+use sluice_core::observed::{NamespaceFacts, NodeFacts, Platform};
+
+use super::read::{Note, Notes, address, check_texts, flag, list, shown, text};
+use crate::names;
+use crate::object::{Object, unix_milliseconds};
+
+/// Platforms whose network does not have to agree to an address.
+///
+/// * `None`, `BareMetal`, `EquinixMetal`: the machines' own layer 2, gratuitous ARP moves an address.
+/// * `VSphere`, `oVirt`, `Nutanix`, `KubeVirt`, `Libvirt`: virtual machines on networks of the administrator, who allows
+///   additional addresses per port group or bridge; OpenShift SDN supports egress addresses there without a cloud step.
+/// * `OpenStack`: port security has to allow the pool's range (`allowed_address_pairs`), which the administrator sets once.
+/// * `External`: the cluster was told that nobody integrates it with its cloud, so nobody writes its NICs.
+///
+/// Names as in openshift/api `config/v1` `PlatformType`.
+const SELF_MANAGED: [&str; 10] = [
+    "None",
+    "BareMetal",
+    "VSphere",
+    "oVirt",
+    "OpenStack",
+    "Nutanix",
+    "KubeVirt",
+    "Libvirt",
+    "EquinixMetal",
+    "External",
+];
+
+/// Who serves addresses to the machines, from `Infrastructure/cluster`. A platform that is not known to need nothing
+/// is taken to need a provider: the mistake is then a missing service, not a black hole.
+pub fn platform(object: &Object, notes: &mut Notes) -> Platform {
+    let current = text(object.at("/status/platformStatus/type"), "status.platformStatus.type", notes);
+    let old = text(object.at("/status/platform"), "status.platform", notes);
+    match [current, old].into_iter().flatten().find(|name| !name.is_empty()) {
+        None => Platform::Unknown,
+        // The spelling differs between versions (`Ovirt`, `oVirt`).
+        Some(name) if SELF_MANAGED.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
+            Platform::SelfManaged(name.to_owned())
+        }
+        Some(name) => Platform::Unserved(name.to_owned()),
+    }
+}
+
+/// Labels, health and addresses of a node. A condition that cannot be read is not `True`.
+pub fn node_facts(object: &Object, notes: &mut Notes) -> NodeFacts {
+    check_texts(object.at("/metadata/labels"), "metadata.labels", notes);
+    let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
+    let ready = conditions.iter().find(|condition| condition.get("type").is_some_and(|kind| kind == "Ready"));
+    let mut addresses = Vec::new();
+    let entries = list(object.at("/status/addresses"), "status.addresses", notes).unwrap_or_default();
+    for (position, entry) in entries.iter().enumerate() {
+        // Host names stand in the same list.
+        let is_address = entry.get("type").and_then(|kind| kind.as_str()).is_none_or(|kind| kind.ends_with("IP"));
+        if is_address {
+            let field = format!("status.addresses[{position}].address");
+            let value = entry.get("address").unwrap_or(&Value::Null);
+            addresses.extend(address(value, &field, notes));
+        }
+    }
+    // Their order means nothing and changes with the node's heartbeats.
+    addresses.sort_unstable();
+    addresses.dedup();
+    NodeFacts {
+        labels: object.labels(),
+        ready: ready.and_then(|condition| condition.get("status")).is_some_and(|status| status == "True"),
+        unschedulable: flag(object.at("/spec/unschedulable"), "spec.unschedulable", notes),
+        addresses,
+    }
+}
+
+/// What a namespace asks for.
+pub fn namespace_facts(object: &Object, notes: &mut Notes) -> NamespaceFacts {
+    check_texts(object.at("/metadata/labels"), "metadata.labels", notes);
+    check_texts(object.at("/metadata/annotations"), "metadata.annotations", notes);
+    let annotation = |name| object.annotation(name).map(str::to_owned);
+    NamespaceFacts {
+        resource_version: object.resource_version().to_owned(),
+        created: object.created(),
+        terminating: object.is_deleting() || object.at("/status/phase") == "Terminating",
+        labels: object.labels(),
+        pool: object.annotation(names::POOL_ANNOTATION).filter(|name| !name.is_empty()).map(PoolName::from),
+        egress_ips: annotation(names::RESULT_ANNOTATION),
+        hold: annotation(names::HOLD_ANNOTATION),
+    }
+}
+
+/// A record of client-go's leader election.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LockRecord {
+    /// Who holds the lock.
+    pub identity: String,
+    /// When it was renewed last, Unix milliseconds.
+    pub renewed: u64,
+    /// When it runs out, Unix milliseconds.
+    pub until: u64,
+}
+
+/// Who holds redhat-cop's lock, if anybody does: no record, or no holder in it, is nobody.
+pub fn lock_record(object: &Object, notes: &mut Notes) -> Option<LockRecord> {
+    let field = format!("metadata.annotations[{}]", names::LEADER_ANNOTATION);
+    let text = object.annotation(names::LEADER_ANNOTATION)?;
+    let record: Value = match serde_json::from_str(text) {
+        Ok(record) => record,
+        Err(error) => {
+            notes.push(Note::new(field, format!("not JSON: {error}")));
+            return None;
+        }
+    };
+    let identity = record.get("holderIdentity")?.as_str().filter(|identity| !identity.is_empty())?;
+    let seconds = record.get("leaseDurationSeconds").and_then(Value::as_u64);
+    let renewed = record.get("renewTime").and_then(|time| unix_milliseconds(time.as_str()?));
+    let (Some(seconds), Some(renewed)) = (seconds, renewed) else {
+        notes.push(Note::new(field, format!("no renewTime or leaseDurationSeconds in {}", shown(&record))));
+        return None;
+    };
+    let until = renewed.saturating_add(seconds.saturating_mul(1000));
+    Some(LockRecord { identity: identity.to_owned(), renewed, until })
+}

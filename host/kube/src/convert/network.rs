@@ -1,0 +1,51 @@
+//! `HostSubnet` and `NetNamespace` of OpenShift SDN.
+
+use sluice_core::name::PoolName;
+use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts};
+
+use super::Unreadable;
+use super::read::{Notes, address, check_texts, list, listed, text};
+use crate::names;
+use crate::object::Object;
+
+/// What a node carries. Unreadable without its list of addresses: a write would lose what is there.
+pub fn host_subnet_facts(object: &Object, notes: &mut Notes) -> Result<HostSubnetFacts, Unreadable> {
+    let egress_ips = addresses(object, notes)?;
+    let cidrs = readable(list(object.at("/egressCIDRs"), "egressCIDRs", notes), notes)?;
+    let mut egress_cidrs = Vec::with_capacity(cidrs.len());
+    for (position, cidr) in cidrs.iter().enumerate() {
+        let read = text(cidr, &format!("egressCIDRs[{position}]"), notes);
+        egress_cidrs.push(read.map_or_else(|| cidr.to_string(), str::to_owned));
+    }
+    Ok(HostSubnetFacts {
+        resource_version: object.resource_version().to_owned(),
+        host_ip: address(object.at("/hostIP"), "hostIP", notes),
+        egress_ips,
+        egress_cidrs,
+    })
+}
+
+/// What a namespace holds. Unreadable without its list of addresses: a write would lose what is there.
+pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetNamespaceFacts, Unreadable> {
+    check_texts(object.at("/metadata/annotations"), "metadata.annotations", notes);
+    let egress_ips = addresses(object, notes)?;
+    let pool = object.annotation(names::OWNED_BY_POOL_ANNOTATION).filter(|name| !name.is_empty());
+    let zones = object.annotation(names::ZONES_ANNOTATION);
+    Ok(NetNamespaceFacts {
+        resource_version: object.resource_version().to_owned(),
+        egress_ips,
+        pool: pool.map(PoolName::from),
+        // An empty text is one zone without a name: a label value may be empty.
+        zones: zones.map(|zones| zones.split(',').map(str::to_owned).collect()),
+    })
+}
+
+fn addresses(object: &Object, notes: &mut Notes) -> Result<Vec<sluice_core::observed::Listed>, Unreadable> {
+    let items = readable(list(object.at("/egressIPs"), "egressIPs", notes), notes)?;
+    Ok(listed(items, "egressIPs", notes))
+}
+
+/// Turns the last note into the reason why nothing can be read.
+fn readable<T>(value: Option<T>, notes: &mut Notes) -> Result<T, Unreadable> {
+    value.ok_or_else(|| Unreadable(notes.pop().unwrap_or_else(|| super::Note::new("", "cannot be read"))))
+}

@@ -1,0 +1,119 @@
+//! Reading fields of objects without trusting them.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use sluice_core::observed::Listed;
+
+/// A field that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Note {
+    /// Path of the field, such as `status.addresses[1].address`.
+    pub field: String,
+    /// What is wrong with which value.
+    pub text: String,
+}
+
+impl Note {
+    pub(crate) fn new(field: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { field: field.into(), text: text.into() }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.field, self.text)
+    }
+}
+
+/// What was noted while an object was read.
+pub type Notes = Vec<Note>;
+
+/// Longest value that is shown in a note, in characters: notes end up in status and on terminals.
+const SHOWN: usize = 80;
+
+/// A value as it stands in a note.
+pub(crate) fn shown(value: &Value) -> String {
+    let text = value.to_string();
+    match text.char_indices().nth(SHOWN) {
+        Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),
+        None => text,
+    }
+}
+
+/// Text; `null` is none; anything else is noted.
+pub(crate) fn text<'v>(value: &'v Value, field: &str, notes: &mut Notes) -> Option<&'v str> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text),
+        other => {
+            notes.push(Note::new(field, format!("expected text, found {}", shown(other))));
+            None
+        }
+    }
+}
+
+/// A list; `null` is an empty one; anything else is noted and none.
+pub(crate) fn list<'v>(value: &'v Value, field: &str, notes: &mut Notes) -> Option<&'v [Value]> {
+    match value {
+        Value::Null => Some(&[]),
+        Value::Array(items) => Some(items),
+        other => {
+            notes.push(Note::new(field, format!("expected a list, found {}", shown(other))));
+            None
+        }
+    }
+}
+
+/// True or false; `null` is false; anything else is noted and false.
+pub(crate) fn flag(value: &Value, field: &str, notes: &mut Notes) -> bool {
+    match value {
+        Value::Null => false,
+        Value::Bool(flag) => *flag,
+        other => {
+            notes.push(Note::new(field, format!("expected true or false, found {}", shown(other))));
+            false
+        }
+    }
+}
+
+/// An address; `null` and empty text are none; anything else is noted.
+pub(crate) fn address(value: &Value, field: &str, notes: &mut Notes) -> Option<IpAddr> {
+    let text = text(value, field, notes)?;
+    if text.is_empty() {
+        return None;
+    }
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        notes.push(Note::new(field, format!("{} is not an address", shown(value))));
+    }
+    parsed
+}
+
+/// A list of addresses in which entries that are none are kept as they are.
+pub(crate) fn listed(items: &[Value], field: &str, notes: &mut Notes) -> Vec<Listed> {
+    let mut result = Vec::with_capacity(items.len());
+    for (position, item) in items.iter().enumerate() {
+        let entry = item.as_str().map_or_else(|| Listed::Other(item.to_string()), Listed::from);
+        if let Listed::Other(_) = entry {
+            notes.push(Note::new(format!("{field}[{position}]"), format!("{} is not an address", shown(item))));
+        }
+        result.push(entry);
+    }
+    result
+}
+
+/// Labels or annotations are noted if they are no map of texts; what can be read of them counts.
+pub(crate) fn check_texts(value: &Value, field: &str, notes: &mut Notes) {
+    match value {
+        Value::Null => {}
+        Value::Object(entries) => {
+            for (key, value) in entries.iter().filter(|(_, value)| !value.is_string()) {
+                notes.push(Note::new(format!("{field}[{key}]"), format!("expected text, found {}", shown(value))));
+            }
+        }
+        other => notes.push(Note::new(field, format!("expected a map, found {}", shown(other)))),
+    }
+}

@@ -1,0 +1,130 @@
+//! Events: told once when something goes wrong, not every time it is looked at.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use sluice_core::plan::HoldCode;
+use sluice_core::status::PoolReport;
+use sluice_core::survey::NamedHold;
+
+use crate::failure;
+use crate::kind::Kind;
+use crate::names;
+use crate::status::seconds;
+
+/// Most events of one round. The rest is told in the next rounds.
+const MOST_PER_ROUND: usize = 50;
+
+/// Where events about cluster-scoped objects go, as with every other controller.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// A warning about an object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Event {
+    /// Kind of the object: a pool or a namespace.
+    pub kind: Kind,
+    /// Its name.
+    pub name: String,
+    /// One word.
+    pub reason: String,
+    /// A sentence.
+    pub message: String,
+}
+
+impl Event {
+    /// Where the event goes. A namespace's own people see what stands in it.
+    pub fn namespace(&self) -> &str {
+        if self.kind == Kind::Namespace { &self.name } else { DEFAULT_NAMESPACE }
+    }
+
+    /// The core/v1 Event; `uid` is the object's.
+    pub fn body(&self, uid: Option<&str>, now: Timestamp) -> Value {
+        let time = seconds(now);
+        let mut about = json!({
+            "apiVersion": self.kind.api_resource().api_version,
+            "kind": self.kind.to_string(),
+            "name": self.name,
+            "uid": uid,
+        });
+        // The API server wants both to agree, unless the object has none and the event is in `default`.
+        if let (Kind::Namespace, Some(about)) = (self.kind, about.as_object_mut()) {
+            about.insert("namespace".to_owned(), json!(self.name));
+        }
+        json!({
+            "apiVersion": "v1",
+            "kind": "Event",
+            "metadata": {"generateName": format!("{}.", self.name), "namespace": self.namespace()},
+            "involvedObject": about,
+            "type": "Warning",
+            "reason": self.reason,
+            "message": self.message,
+            "source": {"component": names::EVENT_COMPONENT},
+            "reportingComponent": names::EVENT_COMPONENT,
+            "reportingInstance": names::EVENT_COMPONENT,
+            "firstTimestamp": time,
+            "lastTimestamp": time,
+            "count": 1,
+        })
+    }
+}
+
+/// What has been told already. Holds one entry for each object that something is wrong with now.
+#[derive(Debug, Default)]
+pub struct EventBook {
+    told: BTreeMap<(Kind, String), (String, String)>,
+}
+
+impl EventBook {
+    /// What is to be told after a round: everything that is wrong now and was not, or was wrong otherwise.
+    ///
+    /// Counts as told. An event that then cannot be written is lost; status and annotations say the same.
+    pub fn due(&mut self, reports: &[PoolReport], holds: &[NamedHold]) -> Vec<Event> {
+        let wrong = wrong_now(reports, holds);
+        self.told.retain(|object, _| wrong.contains_key(object));
+        let mut due = Vec::new();
+        for (object, said) in wrong {
+            if due.len() == MOST_PER_ROUND {
+                break;
+            }
+            if self.told.get(&object) != Some(&said) {
+                self.told.insert(object.clone(), said.clone());
+                due.push(Event { kind: object.0, name: object.1, reason: said.0, message: said.1 });
+            }
+        }
+        due
+    }
+}
+
+/// Reason and message for each object that something is wrong with.
+fn wrong_now(reports: &[PoolReport], holds: &[NamedHold]) -> BTreeMap<(Kind, String), (String, String)> {
+    let mut wrong = BTreeMap::new();
+    for report in reports.iter().filter(|report| !report.errors.is_empty()) {
+        let said = (names::EVENT_PROCESSING_ERROR.to_owned(), failure::bounded(&report.errors.join("; ")));
+        wrong.insert((Kind::Pool, report.pool.to_string()), said);
+    }
+    let mut owners: BTreeMap<String, (HoldCode, Vec<String>)> = BTreeMap::new();
+    for hold in holds {
+        let place = hold.zone.as_ref().map(|zone| format!("zone {zone}: ")).unwrap_or_default();
+        let (_, texts) = owners.entry(hold.owner.to_string()).or_insert_with(|| (hold.code, Vec::new()));
+        texts.push(format!("{place}{}", hold.text));
+    }
+    for (owner, (code, texts)) in owners {
+        let said = (one_word(&code.to_string()), failure::bounded(&texts.join("; ")));
+        wrong.insert((Kind::Namespace, owner), said);
+    }
+    wrong
+}
+
+/// `no-node` as `NoNode`, the way reasons of events are written.
+fn one_word(kebab: &str) -> String {
+    let upper = |word: &str| {
+        let mut letters = word.chars();
+        letters.next().map(|first| first.to_uppercase().chain(letters).collect::<String>()).unwrap_or_default()
+    };
+    kebab.split('-').map(upper).collect()
+}
+
+#[cfg(test)]
+mod tests;

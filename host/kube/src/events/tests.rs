@@ -1,0 +1,100 @@
+//! Told once, told again when it changes, never without end.
+
+use expect_test::expect;
+use jiff::Timestamp;
+
+use sluice_core::plan::HoldCode;
+use sluice_core::status::PoolReport;
+use sluice_core::survey::NamedHold;
+
+use super::{Event, EventBook};
+use crate::kind::Kind;
+
+fn hold(owner: &str, zone: Option<&str>, code: HoldCode, text: &str) -> NamedHold {
+    let zone = zone.map(str::to_owned);
+    NamedHold { pool: "east".into(), zone, owner: owner.into(), code, text: text.to_owned() }
+}
+
+fn report(errors: &[&str]) -> PoolReport {
+    PoolReport {
+        pool: "east".into(),
+        generation: 1,
+        owners: 0,
+        served: 0,
+        held: 0,
+        zones: Vec::new(),
+        errors: errors.iter().map(|text| (*text).to_owned()).collect(),
+        blocked: None,
+        warnings: Vec::new(),
+    }
+}
+
+fn told(events: &[Event]) -> String {
+    let line = |event: &Event| format!("{} {} {}: {}", event.kind, event.name, event.reason, event.message);
+    events.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn each_change_is_told_once() {
+    let mut book = EventBook::default();
+    let holds = [
+        hold("shop", Some("a"), HoldCode::NoNode, "no node is healthy"),
+        hold("shop", Some("b"), HoldCode::Exhausted, "no address is left"),
+        hold("desk", None, HoldCode::PoolMissing, "there is no pool west"),
+    ];
+    let broken = [report(&["spec.cidr: bad", "spec.topologyLabel: empty"])];
+    expect![[r#"
+        EgressIPAM east ProcessingError: spec.cidr: bad; spec.topologyLabel: empty
+        Namespace desk PoolMissing: there is no pool west
+        Namespace shop NoNode: zone a: no node is healthy; zone b: no address is left"#]]
+    .assert_eq(&told(&book.due(&broken, &holds)));
+    assert_eq!(book.due(&broken, &holds), []);
+    // Changed, gone, and back again.
+    expect!["EgressIPAM east ProcessingError: spec.cidr: bad"]
+        .assert_eq(&told(&book.due(&[report(&["spec.cidr: bad"])], &holds[..2])));
+    assert_eq!(book.due(&[report(&[])], &[]), []);
+    assert_eq!(book.due(&[report(&[])], &holds[2..]).len(), 1);
+}
+
+#[test]
+fn a_flood_is_spread_over_rounds() {
+    let mut book = EventBook::default();
+    let holds: Vec<NamedHold> =
+        (0..120).map(|nth| hold(&format!("ns-{nth:03}"), None, HoldCode::Exhausted, "none left")).collect();
+    let counts: Vec<usize> = (0..4).map(|_| book.due(&[], &holds).len()).collect();
+    assert_eq!(counts, [50, 50, 20, 0]);
+}
+
+#[test]
+fn bodies() {
+    let now = Timestamp::from_second(1_714_979_289).unwrap();
+    let event = |kind| Event { kind, name: "shop".to_owned(), reason: "NoNode".to_owned(), message: "text".to_owned() };
+    expect![[r#"
+        apiVersion: v1
+        count: 1
+        firstTimestamp: 2024-05-06T07:08:09Z
+        involvedObject:
+          apiVersion: v1
+          kind: Namespace
+          name: shop
+          namespace: shop
+          uid: u-1
+        kind: Event
+        lastTimestamp: 2024-05-06T07:08:09Z
+        message: text
+        metadata:
+          generateName: shop.
+          namespace: shop
+        reason: NoNode
+        reportingComponent: sluice
+        reportingInstance: sluice
+        source:
+          component: sluice
+        type: Warning
+    "#]]
+    .assert_eq(&serde_yaml_ng::to_string(&event(Kind::Namespace).body(Some("u-1"), now)).unwrap());
+    let about_pool = event(Kind::Pool).body(None, now);
+    assert_eq!(about_pool["metadata"]["namespace"], "default");
+    assert_eq!(about_pool["involvedObject"]["apiVersion"], "redhatcop.redhat.io/v1alpha1");
+    assert_eq!(about_pool["involvedObject"].get("namespace"), None);
+}

@@ -1,0 +1,132 @@
+//! Which facts of which kind go where, and which of them decide something.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::observed::{HostSubnetFacts, NamespaceFacts, NetNamespaceFacts, NodeFacts, Platform, PoolFacts};
+
+use super::identity::Key;
+use super::lock::Lock;
+use super::{Index, PoolObject};
+use crate::convert::{self, Notes, Unreadable};
+use crate::kind::Kind;
+use crate::object::Object;
+
+/// Facts that can be compared without the version they were read at.
+trait Facts: Clone + PartialEq {
+    /// Takes over the other's version.
+    fn at_version_of(&mut self, other: &Self);
+}
+
+macro_rules! versioned {
+    ($($facts:ty),*) => {$(
+        impl Facts for $facts {
+            fn at_version_of(&mut self, other: &Self) {
+                self.resource_version.clone_from(&other.resource_version);
+            }
+        }
+    )*};
+}
+
+versioned!(PoolFacts, NamespaceFacts, NetNamespaceFacts, HostSubnetFacts);
+
+impl Facts for NodeFacts {
+    fn at_version_of(&mut self, _: &Self) {}
+}
+
+/// Stores facts; true if they decide otherwise than those before.
+fn put<K: Ord, F: Facts>(map: &mut BTreeMap<K, Arc<F>>, key: K, facts: F) -> bool {
+    let changed = match map.get(&key) {
+        None => true,
+        Some(before) if **before == facts => return false,
+        Some(before) => {
+            let mut before = F::clone(before);
+            before.at_version_of(&facts);
+            before != facts
+        }
+    };
+    map.insert(key, Arc::new(facts));
+    changed
+}
+
+/// Stores readable facts; unreadable ones count as a missing object.
+fn put_readable<K: Ord, F: Facts>(
+    map: &mut BTreeMap<K, Arc<F>>,
+    key: K,
+    facts: Result<F, Unreadable>,
+    notes: &mut Notes,
+) -> bool {
+    match facts {
+        Ok(facts) => put(map, key, facts),
+        Err(Unreadable(note)) => {
+            notes.push(note);
+            map.remove(&key).is_some()
+        }
+    }
+}
+
+impl Index {
+    /// Stores what an object says; true if that decides something.
+    pub(super) fn store(&mut self, kind: Kind, key: &Key, object: &Object) -> bool {
+        let mut notes = Notes::new();
+        let observed = &mut self.observed;
+        let name = key.name();
+        let changed = match kind {
+            Kind::Pool => {
+                let status = object.at("/status").clone();
+                let (uid, resource_version) = (object.uid().to_owned(), object.resource_version().to_owned());
+                self.pools.insert(PoolName::from(name), PoolObject { uid, resource_version, status });
+                put(&mut observed.pools, PoolName::from(name), convert::pool_facts(object))
+            }
+            Kind::Node => put(&mut observed.nodes, NodeName::from(name), convert::node_facts(object, &mut notes)),
+            Kind::Namespace => {
+                let facts = convert::namespace_facts(object, &mut notes);
+                let changed = put(&mut observed.namespaces, OwnerName::from(name), facts);
+                self.seed_from(object) || changed
+            }
+            Kind::NetNamespace => {
+                let facts = convert::net_namespace_facts(object, &mut notes);
+                put_readable(&mut observed.net_namespaces, OwnerName::from(name), facts, &mut notes)
+            }
+            Kind::HostSubnet => {
+                let facts = convert::host_subnet_facts(object, &mut notes);
+                put_readable(&mut observed.host_subnets, NodeName::from(name), facts, &mut notes)
+            }
+            Kind::Infrastructure => {
+                let platform = convert::platform(object, &mut notes);
+                std::mem::replace(&mut observed.platform, platform.clone()) != platform
+            }
+            Kind::Lock => {
+                let lock = Lock::read(object, &mut notes);
+                let before = self.locks.insert(key.clone(), lock.clone()).unwrap_or_default();
+                lock.is_decisively_other(&before)
+            }
+        };
+        if notes.is_empty() {
+            self.notes.remove(&(kind, key.clone()));
+        } else {
+            self.notes.insert((kind, key.clone()), notes);
+        }
+        changed
+    }
+
+    /// Forgets an object; true if it was known for something.
+    pub(super) fn forget(&mut self, kind: Kind, key: &Key) -> bool {
+        self.identities.remove(&(kind, key.clone()));
+        self.notes.remove(&(kind, key.clone()));
+        let observed = &mut self.observed;
+        match kind {
+            Kind::Pool => {
+                self.pools.remove(key.name());
+                observed.pools.remove(key.name()).is_some()
+            }
+            Kind::Node => observed.nodes.remove(key.name()).is_some(),
+            Kind::Namespace => observed.namespaces.remove(key.name()).is_some(),
+            Kind::NetNamespace => observed.net_namespaces.remove(key.name()).is_some(),
+            Kind::HostSubnet => observed.host_subnets.remove(key.name()).is_some(),
+            Kind::Infrastructure => std::mem::take(&mut observed.platform) != Platform::Unknown,
+            Kind::Lock => self.locks.remove(key).is_some_and(|lock| lock != Lock::default()),
+        }
+    }
+}

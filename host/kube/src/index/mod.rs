@@ -1,0 +1,260 @@
+//! What the watches have seen, reduced to facts. A plain struct with synchronous methods: no I/O, no clock.
+//!
+//! Every method that takes objects says whether a *decisive* fact changed. A heartbeat of a node, a status or a bare
+//! `resourceVersion` is stored (it is the precondition of the next write) without counting as a change, so that it
+//! wakes nobody and moves no generation.
+
+mod facts;
+mod identity;
+mod lock;
+mod shared;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use sluice_core::name::PoolName;
+use sluice_core::observed::Observed;
+
+use crate::convert::Note;
+use crate::kind::Kind;
+use crate::names;
+use crate::object::Object;
+use identity::{Identity, Key};
+use lock::Lock;
+pub use lock::LockHolder;
+pub use shared::SharedIndex;
+
+/// All objects, as facts.
+#[derive(Debug, Default)]
+pub struct Index {
+    observed: Observed,
+    identities: BTreeMap<(Kind, Key), Identity>,
+    notes: BTreeMap<(Kind, Key), Vec<Note>>,
+    pools: BTreeMap<PoolName, PoolObject>,
+    locks: BTreeMap<Key, Lock>,
+    watches: BTreeMap<Kind, WatchState>,
+    /// Objects that the list under way has shown so far.
+    listed: BTreeMap<Kind, BTreeSet<Key>>,
+}
+
+/// What status patches and events need to know of an EgressIPAM beside its facts.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PoolObject {
+    /// `metadata.uid`.
+    pub uid: String,
+    /// `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// `status` as it is.
+    pub status: Value,
+}
+
+/// How the watch of one kind stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum WatchState {
+    /// The first list has not come yet.
+    #[default]
+    Pending,
+    /// The list came, and changes are followed.
+    Listed,
+    /// Changes are followed, but the last attempt to read them failed, for this reason. What is known still counts.
+    Interrupted(String),
+    /// Nothing can be read, for this reason. What was known no longer counts.
+    Waiting(String),
+}
+
+/// A field of an object that could not be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Kind of the object.
+    pub kind: Kind,
+    /// Its name; of a namespaced one with the namespace in front.
+    pub name: String,
+    /// Which field, and what is wrong.
+    pub note: Note,
+}
+
+impl Index {
+    /// Takes an object that a list shows, or a watch reports as added or changed.
+    pub fn apply(&mut self, kind: Kind, object: &Object) -> bool {
+        let key = Key::of(kind, object);
+        if let Some(listed) = self.listed.get_mut(&kind) {
+            listed.insert(key.clone());
+        }
+        let changed = kind.counts(object.name()) && self.take(kind, key, object);
+        self.counted(changed)
+    }
+
+    /// Takes an object that a watch reports as deleted.
+    pub fn delete(&mut self, kind: Kind, object: &Object) -> bool {
+        let key = Key::of(kind, object);
+        let known = self.identities.get(&(kind, key.clone()));
+        if known.is_none_or(|known| known.is_another_than(&Identity::of(object))) {
+            return false;
+        }
+        let changed = self.forget(kind, &key);
+        self.counted(changed)
+    }
+
+    /// A list of a kind begins: [`apply`](Index::apply) follows for each object, then [`end_list`](Index::end_list).
+    pub fn begin_list(&mut self, kind: Kind) {
+        self.listed.insert(kind, BTreeSet::new());
+    }
+
+    /// A list of a kind is complete: what it did not show is gone.
+    pub fn end_list(&mut self, kind: Kind) -> bool {
+        let listed = self.listed.remove(&kind).unwrap_or_default();
+        let changed = self.forget_all_but(kind, &listed);
+        let ready = self.set_watch(kind, WatchState::Listed);
+        changed || ready
+    }
+
+    /// A whole list at once.
+    pub fn reset(&mut self, kind: Kind, objects: &[Object]) -> bool {
+        self.begin_list(kind);
+        let changed = objects.iter().filter(|object| self.apply(kind, object)).count() > 0;
+        self.end_list(kind) || changed
+    }
+
+    /// A kind is not served any more: its objects are gone with it.
+    pub fn clear(&mut self, kind: Kind) -> bool {
+        self.listed.remove(&kind);
+        self.forget_all_but(kind, &BTreeSet::new())
+    }
+
+    /// Takes the API server's answer to a write of ours, so that the next round sees it even if the watch lags.
+    ///
+    /// It only ever replaces what is known of the same object: an answer that arrives after the object's deletion
+    /// must not bring it back.
+    pub fn note_written(&mut self, kind: Kind, object: &Object) -> bool {
+        let key = Key::of(kind, object);
+        let known = self.identities.get(&(kind, key.clone()));
+        let same = known.is_some_and(|known| !known.is_another_than(&Identity::of(object)));
+        let changed = same && self.take(kind, key, object);
+        self.counted(changed)
+    }
+
+    /// Says how the watch of a kind stands; lists are told by [`Index::reset`]. True if planning has to look.
+    pub fn set_watch(&mut self, kind: Kind, state: WatchState) -> bool {
+        let was_ready = self.ready();
+        self.watches.insert(kind, state);
+        let changed = was_ready != self.ready();
+        self.counted(changed)
+    }
+
+    /// Stores an object unless it is an earlier version of what is known.
+    fn take(&mut self, kind: Kind, key: Key, object: &Object) -> bool {
+        let seen = Identity::of(object);
+        let entry = (kind, key);
+        if self.identities.get(&entry).is_some_and(|known| seen.is_older_than(known)) {
+            return false;
+        }
+        let changed = self.store(kind, &entry.1, object);
+        self.identities.insert(entry, seen);
+        changed
+    }
+
+    fn forget_all_but(&mut self, kind: Kind, live: &BTreeSet<Key>) -> bool {
+        let known = self.identities.keys().filter(|(of, _)| *of == kind).map(|(_, key)| key);
+        let gone: Vec<Key> = known.filter(|key| !live.contains(key)).cloned().collect();
+        let changed = gone.iter().filter(|key| self.forget(kind, key)).count() > 0;
+        self.counted(changed)
+    }
+
+    /// How the watch of a kind stands.
+    pub fn watch(&self, kind: Kind) -> WatchState {
+        self.watches.get(&kind).cloned().unwrap_or_default()
+    }
+
+    /// Whether every kind has been listed, and is still being followed.
+    pub fn ready(&self) -> bool {
+        Kind::ALL.iter().all(|kind| matches!(self.watch(*kind), WatchState::Listed | WatchState::Interrupted(_)))
+    }
+
+    /// What is in the way of being [`ready`](Index::ready) or up to date, one text per kind. Empty: nothing.
+    pub fn waiting(&self) -> Vec<String> {
+        let text = |kind: &Kind| match self.watch(*kind) {
+            WatchState::Pending => Some(format!("waiting for the first list of {}", kind.resource())),
+            WatchState::Listed => None,
+            WatchState::Interrupted(text) | WatchState::Waiting(text) => Some(text),
+        };
+        Kind::ALL.iter().filter_map(text).collect()
+    }
+
+    /// The cluster at this instant; none until every kind has been listed.
+    ///
+    /// `now` is Unix time in milliseconds.
+    pub fn snapshot(&self, now: u64) -> Option<Observed> {
+        self.ready().then(|| Observed { now, ..self.observed.clone() })
+    }
+
+    /// All facts, also before the index is ready.
+    #[cfg(test)]
+    pub(crate) fn facts(&self) -> &Observed {
+        &self.observed
+    }
+
+    /// Counts decisive changes.
+    pub fn generation(&self) -> u64 {
+        self.observed.generation
+    }
+
+    /// Fields that could not be read, by kind and name.
+    pub fn problems(&self) -> Vec<Problem> {
+        let of = |((kind, key), notes): (&(Kind, Key), &Vec<Note>)| {
+            let (kind, name) = (*kind, key.to_string());
+            notes.clone().into_iter().map(move |note| Problem { kind, name: name.clone(), note })
+        };
+        self.notes.iter().flat_map(of).collect()
+    }
+
+    /// Fields of one object that could not be read; of an EgressIPAM also what is wrong with its spec.
+    pub(crate) fn notes_of(&self, kind: Kind, object: &Object) -> Vec<Note> {
+        let mut notes = self.notes.get(&(kind, Key::of(kind, object))).cloned().unwrap_or_default();
+        if kind == Kind::Pool {
+            let errors = self.observed.pools.get(object.name()).into_iter().flat_map(|facts| &facts.errors);
+            notes.extend(errors.map(|error| Note { field: error.field.clone(), text: error.text.clone() }));
+        }
+        notes
+    }
+
+    /// What is known of an EgressIPAM beside its facts.
+    pub fn pool_object(&self, name: &PoolName) -> Option<&PoolObject> {
+        self.pools.get(name)
+    }
+
+    /// `metadata.uid` of a cluster-scoped object.
+    pub fn uid(&self, kind: Kind, name: &str) -> Option<&str> {
+        self.identities.get(&(kind, Key::cluster_scoped(name))).map(Identity::uid)
+    }
+
+    /// `metadata.resourceVersion` of a cluster-scoped object, our own writes included.
+    pub fn resource_version(&self, kind: Kind, name: &str) -> Option<&str> {
+        self.identities.get(&(kind, Key::cluster_scoped(name))).map(Identity::resource_version)
+    }
+
+    /// Who holds redhat-cop's lock at `now` (Unix milliseconds). While somebody does, nothing may be written.
+    pub fn foreign_lock(&self, now: u64) -> Option<LockHolder> {
+        self.locks.values().filter_map(|lock| lock.live(now)).max_by_key(|holder| holder.until)
+    }
+
+    /// Bumps the generation if something decisive changed.
+    fn counted(&mut self, changed: bool) -> bool {
+        if changed {
+            self.observed.generation = self.observed.generation.saturating_add(1);
+        }
+        changed
+    }
+
+    /// The seed comes from the one object that lives as long as the cluster.
+    fn seed_from(&mut self, object: &Object) -> bool {
+        if object.name() != names::SYSTEM_NAMESPACE || object.uid().is_empty() {
+            return false;
+        }
+        let seed = identity::stable_hash(object.uid().as_bytes());
+        std::mem::replace(&mut self.observed.seed, seed) != seed
+    }
+}
+
+#[cfg(test)]
+mod tests;

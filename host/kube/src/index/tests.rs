@@ -1,0 +1,226 @@
+//! What counts as a change, and what order events may come in.
+
+use serde_json::{Value, json};
+
+use super::{Index, LockHolder, SharedIndex, WatchState};
+use crate::kind::Kind;
+use crate::object::Object;
+
+/// An object of version `version` with more fields.
+fn object(name: &str, version: u64, mut more: Value) -> Object {
+    more["metadata"]["name"] = json!(name);
+    more["metadata"]["uid"] = json!(format!("uid-{name}"));
+    more["metadata"]["resourceVersion"] = json!(version.to_string());
+    Object::new(more)
+}
+
+fn net_namespace(name: &str, version: u64, addresses: &[&str]) -> Object {
+    object(name, version, json!({"egressIPs": addresses}))
+}
+
+/// An index that has listed everything; nothing but what `kind` lists is there.
+fn listed(kind: Kind, objects: &[Object]) -> Index {
+    let mut index = Index::default();
+    for other in Kind::ALL {
+        index.reset(other, if other == kind { objects } else { &[] });
+    }
+    index
+}
+
+fn addresses(index: &Index, name: &str) -> Option<String> {
+    let facts = index.facts().net_namespaces.get(name)?;
+    Some(facts.egress_ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
+}
+
+#[test]
+fn no_snapshot_before_everything_is_listed() {
+    let mut index = Index::default();
+    for kind in Kind::ALL {
+        assert!(!index.ready(), "{kind}");
+        assert_eq!(index.snapshot(7), None);
+        index.reset(kind, &[]);
+    }
+    assert_eq!(index.snapshot(7).unwrap().now, 7);
+    assert_eq!(index.waiting(), Vec::<String>::new());
+}
+
+#[test]
+fn waiting_is_told_in_words() {
+    let mut index = Index::default();
+    Kind::ALL.into_iter().filter(|kind| *kind != Kind::Lock).for_each(|kind| _ = index.reset(kind, &[]));
+    assert_eq!(index.waiting(), ["waiting for the first list of configmaps"]);
+    index.reset(Kind::Lock, &[]);
+    assert!(index.set_watch(Kind::HostSubnet, WatchState::Waiting("waiting for CRD".to_owned())));
+    assert_eq!((index.ready(), index.waiting()), (false, vec!["waiting for CRD".to_owned()]));
+    // What is known still counts while a watch is merely interrupted.
+    assert!(index.set_watch(Kind::HostSubnet, WatchState::Interrupted("connection refused".to_owned())));
+    assert_eq!((index.ready(), index.waiting()), (true, vec!["connection refused".to_owned()]));
+}
+
+#[test]
+fn only_decisive_facts_count_as_change() {
+    let ready = |heartbeat: &str, ready: &str| json!({"status": {"conditions": [{"type": "Ready", "status": ready, "lastHeartbeatTime": heartbeat}]}});
+    let mut index = listed(Kind::Node, &[object("n1", 1, ready("a", "True"))]);
+    let generation = index.generation();
+    assert!(!index.apply(Kind::Node, &object("n1", 2, ready("b", "True"))));
+    assert_eq!(index.generation(), generation);
+    assert!(index.apply(Kind::Node, &object("n1", 3, ready("c", "False"))));
+    assert_eq!(index.generation(), generation + 1);
+}
+
+#[test]
+fn version_and_status_are_stored_silently() {
+    let pool = |version, ready: &str| {
+        let conditions = json!([{"type": "Ready", "status": ready}]);
+        object("east", version, json!({"spec": {"topologyLabel": "zone"}, "status": {"conditions": conditions}}))
+    };
+    let mut index = listed(Kind::Pool, &[pool(1, "False")]);
+    assert!(!index.apply(Kind::Pool, &pool(2, "True")));
+    let stored = index.pool_object(&"east".into()).unwrap();
+    assert_eq!((stored.resource_version.as_str(), stored.uid.as_str()), ("2", "uid-east"));
+    assert_eq!(stored.status["conditions"][0]["status"], "True");
+    assert_eq!(index.facts().pools["east"].resource_version, "2");
+    assert_eq!(index.resource_version(Kind::Pool, "east"), Some("2"));
+    assert_eq!(index.uid(Kind::Pool, "east"), Some("uid-east"));
+}
+
+#[test]
+fn a_lagging_watch_does_not_undo_our_write() {
+    let mut index = listed(Kind::NetNamespace, &[net_namespace("shop", 9, &[])]);
+    assert!(index.note_written(Kind::NetNamespace, &net_namespace("shop", 100, &["10.0.0.9"])));
+    // Versions are numbers, not texts: 99 is older than 100.
+    assert!(!index.apply(Kind::NetNamespace, &net_namespace("shop", 99, &[])));
+    assert_eq!(addresses(&index, "shop").unwrap(), "10.0.0.9");
+    // The watch arrives at our write: nothing new.
+    assert!(!index.apply(Kind::NetNamespace, &net_namespace("shop", 100, &["10.0.0.9"])));
+    assert!(index.apply(Kind::NetNamespace, &net_namespace("shop", 101, &["10.0.0.7"])));
+}
+
+#[test]
+fn a_relist_older_than_our_write_does_not_undo_it() {
+    let mut index = listed(Kind::NetNamespace, &[net_namespace("shop", 9, &[])]);
+    index.note_written(Kind::NetNamespace, &net_namespace("shop", 12, &["10.0.0.9"]));
+    assert!(!index.reset(Kind::NetNamespace, &[net_namespace("shop", 10, &[])]));
+    assert_eq!(addresses(&index, "shop").unwrap(), "10.0.0.9");
+}
+
+#[test]
+fn the_answer_to_a_write_does_not_bring_back_what_was_deleted() {
+    let mut index = listed(Kind::NetNamespace, &[net_namespace("shop", 9, &[])]);
+    assert!(index.delete(Kind::NetNamespace, &net_namespace("shop", 13, &[])));
+    assert!(!index.note_written(Kind::NetNamespace, &net_namespace("shop", 12, &["10.0.0.9"])));
+    assert_eq!(addresses(&index, "shop"), None);
+    // Nor may it slip into a list that no longer shows it.
+    let mut index = listed(Kind::NetNamespace, &[net_namespace("shop", 9, &[])]);
+    index.begin_list(Kind::NetNamespace);
+    index.note_written(Kind::NetNamespace, &net_namespace("shop", 12, &["10.0.0.9"]));
+    assert!(index.end_list(Kind::NetNamespace));
+    assert_eq!(addresses(&index, "shop"), None);
+}
+
+#[test]
+fn an_object_made_anew_replaces_the_old_one() {
+    let mut index = listed(Kind::NetNamespace, &[net_namespace("shop", 100, &["10.0.0.9"])]);
+    let mut other = net_namespace("shop", 101, &[]).body().clone();
+    other["metadata"]["uid"] = json!("another");
+    let other = Object::new(other);
+    assert!(!index.note_written(Kind::NetNamespace, &other));
+    assert!(index.apply(Kind::NetNamespace, &other));
+    // The deletion of its predecessor is not its own.
+    assert!(!index.delete(Kind::NetNamespace, &net_namespace("shop", 100, &[])));
+    assert_eq!(addresses(&index, "shop").unwrap(), "");
+}
+
+#[test]
+fn a_list_replaces_what_was_there() {
+    let mut index = listed(Kind::NetNamespace, &[net_namespace("a", 1, &[]), net_namespace("b", 2, &[])]);
+    assert!(!index.reset(Kind::NetNamespace, &[net_namespace("b", 2, &[]), net_namespace("a", 3, &[])]));
+    assert!(index.reset(Kind::NetNamespace, &[net_namespace("b", 2, &[]), net_namespace("c", 4, &[])]));
+    assert_eq!(index.facts().net_namespaces.len(), 2);
+    assert!(index.clear(Kind::NetNamespace));
+    assert!(!index.clear(Kind::NetNamespace));
+}
+
+#[test]
+fn an_unreadable_object_is_missing_and_told() {
+    let mut index = listed(Kind::HostSubnet, &[object("n1", 1, json!({"egressIPs": ["10.0.0.9"]}))]);
+    assert!(index.apply(Kind::HostSubnet, &object("n1", 2, json!({"egressIPs": "10.0.0.9"}))));
+    assert!(!index.facts().host_subnets.contains_key("n1"));
+    let problems = index.problems();
+    assert_eq!(problems.len(), 1);
+    assert_eq!((problems[0].kind, problems[0].name.as_str()), (Kind::HostSubnet, "n1"));
+    assert_eq!(problems[0].note.to_string(), r#"egressIPs: expected a list, found "10.0.0.9""#);
+    assert!(index.apply(Kind::HostSubnet, &object("n1", 3, json!({"egressIPs": []}))));
+    assert_eq!(index.problems(), []);
+}
+
+#[test]
+fn the_seed_is_the_clusters() {
+    let mut index = listed(Kind::Namespace, &[object("shop", 1, json!({}))]);
+    assert_eq!(index.snapshot(0).unwrap().seed, 0);
+    assert!(index.apply(Kind::Namespace, &object("kube-system", 1, json!({}))));
+    // FNV-1a of "uid-kube-system"; must be the same in every version.
+    assert_eq!(index.snapshot(0).unwrap().seed, 0x871a_bb51_d182_de51);
+    assert_eq!(super::identity::stable_hash(b""), 0xcbf2_9ce4_8422_2325);
+    assert_eq!(super::identity::stable_hash(b"foobar"), 0x8594_4171_f739_67e8);
+}
+
+#[test]
+fn only_one_infrastructure_counts() {
+    let platform = json!({"status": {"platformStatus": {"type": "BareMetal"}}});
+    let mut index = listed(Kind::Infrastructure, &[object("other", 1, platform.clone())]);
+    assert_eq!(index.facts().platform, sluice_core::observed::Platform::Unknown);
+    assert!(index.apply(Kind::Infrastructure, &object("cluster", 2, platform)));
+    assert!(index.delete(Kind::Infrastructure, &object("cluster", 3, json!({}))));
+    assert_eq!(index.facts().platform, sluice_core::observed::Platform::Unknown);
+}
+
+fn lock(namespace: &str, version: u64, holder: &str, renewed: &str) -> Object {
+    let record = json!({"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed});
+    let mut body = object("9ae943bf.redhat.io", version, json!({})).body().clone();
+    body["metadata"]["namespace"] = json!(namespace);
+    body["metadata"]["uid"] = json!(format!("uid-{namespace}"));
+    body["metadata"]["annotations"] = json!({"control-plane.alpha.kubernetes.io/leader": record.to_string()});
+    Object::new(body)
+}
+
+#[test]
+fn a_foreign_lock_is_live_until_it_runs_out() {
+    let mut index = listed(Kind::Lock, &[lock("ops", 1, "pod-1", "1970-01-01T00:01:00Z")]);
+    let holder = LockHolder { identity: "pod-1".to_owned(), until: 75_000 };
+    assert_eq!(index.foreign_lock(74_999), Some(holder));
+    assert_eq!(index.foreign_lock(75_000), None);
+    // A renewal in time decides nothing, a new holder or a comeback does.
+    assert!(!index.apply(Kind::Lock, &lock("ops", 2, "pod-1", "1970-01-01T00:01:02Z")));
+    assert!(index.apply(Kind::Lock, &lock("ops", 3, "pod-2", "1970-01-01T00:01:04Z")));
+    assert!(index.apply(Kind::Lock, &lock("ops", 4, "pod-2", "1970-01-01T00:02:00Z")));
+    // One in another namespace is another lock.
+    assert!(index.apply(Kind::Lock, &lock("old", 1, "pod-0", "1970-01-01T00:03:00Z")));
+    assert_eq!(index.foreign_lock(150_000).unwrap().identity, "pod-0");
+    assert!(index.delete(Kind::Lock, &lock("old", 5, "", "")));
+    assert_eq!(index.foreign_lock(130_000).unwrap().identity, "pod-2");
+    let unrelated = object("other", 1, json!({}));
+    assert!(!index.apply(Kind::Lock, &unrelated));
+}
+
+#[test]
+fn the_bell_rings_for_changes_only() {
+    let shared = SharedIndex::default();
+    let bell = shared.subscribe();
+    assert!(!bell.has_changed().unwrap());
+    shared.change(|index| index.apply(Kind::NetNamespace, &net_namespace("shop", 1, &[])));
+    assert!(bell.has_changed().unwrap());
+    let bell = shared.subscribe();
+    shared.change(|index| index.apply(Kind::NetNamespace, &net_namespace("shop", 2, &[])));
+    shared.quietly(|index| index.apply(Kind::NetNamespace, &net_namespace("shop", 3, &["10.0.0.9"])));
+    assert!(!bell.has_changed().unwrap());
+}
+
+#[test]
+fn a_panic_elsewhere_does_not_end_the_index() {
+    let shared = std::sync::Arc::new(SharedIndex::default());
+    let other = std::sync::Arc::clone(&shared);
+    let panicked = std::thread::spawn(move || other.read(|_| panic!("on purpose"))).join();
+    assert!(panicked.is_err());
+    assert!(shared.change(|index| index.apply(Kind::NetNamespace, &net_namespace("shop", 1, &[]))));
+}

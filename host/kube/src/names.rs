@@ -1,0 +1,42 @@
+//! Every name Sluice shares with others: annotations, finalizers, managers, locks.
+
+pub use sluice_core::schedule::{
+    FINALIZER, HOLD_ANNOTATION, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, ZONES_ANNOTATION,
+};
+
+/// Who the API server says made a change (`metadata.managedFields`).
+pub const FIELD_MANAGER: &str = "sluice";
+
+/// What events name as their source.
+pub const EVENT_COMPONENT: &str = "sluice";
+
+/// The `ConfigMap` by which instances of redhat-cop/egressip-ipam-operator elect their leader.
+pub const FOREIGN_LOCK: &str = "9ae943bf.redhat.io";
+
+/// Annotation of that `ConfigMap`: a JSON record of client-go's leader election.
+pub const LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
+
+/// Name of the CRD both operators use.
+pub const POOL_CRD: &str = "egressipams.redhatcop.redhat.io";
+
+/// The only Infrastructure object that counts.
+pub const INFRASTRUCTURE: &str = "cluster";
+
+/// The namespace whose uid is the same for a cluster's whole life.
+pub const SYSTEM_NAMESPACE: &str = "kube-system";
+
+/// Condition: the last round of the pool succeeded. Name and reason of the operator Sluice replaces.
+pub const RECONCILE_SUCCESS: &str = "ReconcileSuccess";
+/// Reason of [`RECONCILE_SUCCESS`]; the spelling is the one that dashboards know.
+pub const REASON_SUCCESS: &str = "LastReconcileCycleSucceded";
+/// Condition: the last round of the pool failed. Name and reason of the operator Sluice replaces.
+pub const RECONCILE_ERROR: &str = "ReconcileError";
+/// Reason of [`RECONCILE_ERROR`].
+pub const REASON_ERROR: &str = "LastReconcileCycleFailed";
+/// Condition: every owner is served and nothing is in the way.
+pub const READY: &str = "Ready";
+/// Condition: something works, but not all.
+pub const DEGRADED: &str = "Degraded";
+
+/// Reason of a warning event on an EgressIPAM. Name of the operator Sluice replaces.
+pub const EVENT_PROCESSING_ERROR: &str = "ProcessingError";

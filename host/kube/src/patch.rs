@@ -1,0 +1,167 @@
+//! Writes: JSON merge patches with a precondition and a deadline, and their answers as types.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Request, StatusCode, header};
+use kube::Client;
+use kube::api::{Patch, PatchParams, PostParams};
+use kube::client::Body;
+use kube::core::{Request as ApiRequest, Resource as _, Status};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use sluice_core::backend::{Backend, WriteFailure, Written};
+use sluice_core::name::PoolName;
+use sluice_core::schedule::{Target, Write};
+
+use crate::failure;
+use crate::index::SharedIndex;
+use crate::kind::Kind;
+use crate::names;
+use crate::object::Object;
+
+/// Longest a write may take. After it the write may or may not have happened; the watch will tell.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Writes to a cluster, and shows its answers to the index.
+#[derive(Clone)]
+pub struct ApiServer {
+    client: Client,
+    index: Arc<SharedIndex>,
+    deadline: Duration,
+}
+
+impl ApiServer {
+    /// Writes with this client; what it writes shows in this index even before the watches tell.
+    pub fn new(client: Client, index: Arc<SharedIndex>) -> Self {
+        Self { client, index, deadline: DEADLINE }
+    }
+
+    /// Patches `status` of an EgressIPAM; `status` is a body made by [`crate::status::status_patch`].
+    ///
+    /// A `resource_version` that is no longer current gives [`WriteFailure::Conflict`] and changes nothing.
+    pub async fn write_status(
+        &self,
+        pool: &PoolName,
+        status: &Value,
+        resource_version: &str,
+    ) -> Result<Written, WriteFailure> {
+        let body = with_precondition(json!({"status": status}), resource_version);
+        self.patch(Kind::Pool, pool.as_str(), Some("status"), body).await
+    }
+
+    /// Creates a core/v1 Event made by [`crate::events::Event::body`].
+    pub async fn create_event(&self, namespace: &str, event: &Value) -> Result<(), WriteFailure> {
+        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let request = ApiRequest::new(format!("/api/v1/namespaces/{namespace}/events"));
+        let request = request.create(&params, event.to_string().into_bytes()).map_err(invalid)?;
+        self.send(request).await.map(|_| ())
+    }
+
+    async fn patch(
+        &self,
+        kind: Kind,
+        name: &str,
+        subresource: Option<&str>,
+        body: Value,
+    ) -> Result<Written, WriteFailure> {
+        let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let request = ApiRequest::new(Object::url_path(&kind.api_resource(), None));
+        let patch = Patch::Merge(body);
+        let request = match subresource {
+            None => request.patch(name, &params, &patch),
+            Some(subresource) => request.patch_subresource(subresource, name, &params, &patch),
+        };
+        let answer = self.send(request.map_err(invalid)?).await?;
+        let object = Object::new(answer);
+        if object.name() != name || object.resource_version().is_empty() {
+            return Err(WriteFailure::Transient("the answer is not the object that was written".to_owned()));
+        }
+        self.index.change(|index| index.note_written(kind, &object));
+        Ok(Written { resource_version: object.resource_version().to_owned() })
+    }
+
+    async fn send(&self, request: Request<Vec<u8>>) -> Result<Value, WriteFailure> {
+        let exchange = async {
+            let answer = self.client.send(request.map(Body::from)).await?;
+            let (head, body) = answer.into_parts();
+            let body = body.collect_bytes().await?;
+            Ok::<_, kube::Error>((head, body))
+        };
+        let (head, body) = timeout(self.deadline, exchange)
+            .await
+            .map_err(|_| WriteFailure::Transient(format!("no answer within {} s", self.deadline.as_secs())))?
+            .map_err(|error| WriteFailure::Transient(failure::of_request(&error)))?;
+        if head.status.is_success() {
+            let unreadable = |error| WriteFailure::Transient(format!("the answer is not JSON: {error}"));
+            return serde_json::from_slice(&body).map_err(unreadable);
+        }
+        Err(refusal(head.status, &head.headers, &body))
+    }
+}
+
+impl Backend for ApiServer {
+    async fn write(&self, write: &Write, resource_version: &str) -> Result<Written, WriteFailure> {
+        let body = with_precondition(write.change.merge_patch(), resource_version);
+        self.patch(kind_of(&write.target), write.target.name(), None, body).await
+    }
+}
+
+/// The kind of a write's object.
+pub fn kind_of(target: &Target) -> Kind {
+    match target {
+        Target::Pool(_) => Kind::Pool,
+        Target::HostSubnet(_) => Kind::HostSubnet,
+        Target::NetNamespace(_) => Kind::NetNamespace,
+        Target::Namespace(_) => Kind::Namespace,
+    }
+}
+
+/// Adds `metadata.resourceVersion`, which makes the API server refuse a patch of another version: fields that are
+/// lists are whole values, so a stale write would undo somebody's change.
+fn with_precondition(mut body: Value, resource_version: &str) -> Value {
+    if let Some(fields) = body.as_object_mut() {
+        let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
+        if let Some(metadata) = metadata.as_object_mut() {
+            metadata.insert("resourceVersion".to_owned(), json!(resource_version));
+        }
+    }
+    body
+}
+
+fn invalid(error: impl std::error::Error) -> WriteFailure {
+    WriteFailure::Invalid(error.to_string())
+}
+
+/// What a status code of the API server means for a write.
+fn refusal(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> WriteFailure {
+    let status: Option<Status> = serde_json::from_slice(body).ok();
+    let message = status.as_ref().map(|status| status.message.clone()).filter(|text| !text.is_empty());
+    let text = || match &message {
+        Some(message) => failure::bounded(message),
+        // Something in between answered, such as a proxy.
+        None => failure::bounded(&format!("HTTP {code}: {}", String::from_utf8_lossy(body))),
+    };
+    let retry_after = seconds(headers, status.as_ref());
+    match code {
+        StatusCode::CONFLICT => WriteFailure::Conflict,
+        StatusCode::NOT_FOUND | StatusCode::GONE => WriteFailure::NotFound,
+        StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => WriteFailure::Denied(text()),
+        StatusCode::TOO_MANY_REQUESTS => WriteFailure::Throttled { retry_after },
+        StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => WriteFailure::Throttled { retry_after },
+        StatusCode::REQUEST_TIMEOUT => WriteFailure::Transient(text()),
+        code if code.is_client_error() => WriteFailure::Invalid(text()),
+        _ => WriteFailure::Transient(text()),
+    }
+}
+
+/// `Retry-After` in its form in seconds, else what the body says.
+fn seconds(headers: &HeaderMap, status: Option<&Status>) -> Option<Duration> {
+    let header = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
+    let body = || status?.details.as_ref().map(|details| u64::from(details.retry_after_seconds));
+    header.or_else(body).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,202 @@
+//! What goes over the wire, and what answers mean.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use expect_test::{Expect, expect};
+use serde_json::{Value, json};
+
+use sluice_core::backend::{Backend as _, WriteFailure, Written};
+use sluice_core::schedule::{Change, Home, Target, Write};
+
+use super::ApiServer;
+use crate::index::SharedIndex;
+use crate::kind::Kind;
+use crate::object::Object;
+use crate::testing::{Answer, with_server};
+
+fn write(target: Target, change: Change) -> Write {
+    Write { target, change, after: Vec::new(), after_any: Vec::new() }
+}
+
+fn finalizers() -> Write {
+    write(Target::Pool("east".into()), Change::Finalizers(vec!["EgressIPAM_controller".to_owned()]))
+}
+
+fn answer(head: &'static str, body: &Value) -> Vec<Answer> {
+    vec![Answer { head, body: body.to_string() }]
+}
+
+fn written(name: &str) -> Vec<Answer> {
+    answer("200 OK", &json!({"metadata": {"name": name, "uid": "u", "resourceVersion": "8"}}))
+}
+
+/// Sends a write and shows the request, without what says nothing.
+fn check_request(write: &Write, expected: &Expect) {
+    let (result, requests) = with_server(written(write.target.name()), |client| async move {
+        ApiServer::new(client, Arc::default()).write(write, "7").await
+    });
+    assert_eq!(result, Ok(Written { resource_version: "8".to_owned() }));
+    let dull = |line: &&str| !line.starts_with("host: ") && !line.starts_with("content-length: ");
+    expected.assert_eq(&requests[0].lines().filter(dull).collect::<Vec<_>>().join("\n"));
+}
+
+#[test]
+fn requests() {
+    check_request(
+        &finalizers(),
+        &expect![[r#"
+        PATCH /apis/redhatcop.redhat.io/v1alpha1/egressipams/east?&fieldManager=sluice HTTP/1.1
+        accept: application/json
+        content-type: application/merge-patch+json
+        user-agent: sluice/0.1.0
+
+        {"metadata":{"finalizers":["EgressIPAM_controller"],"resourceVersion":"7"}}"#]],
+    );
+    check_request(
+        &write(
+            Target::HostSubnet("n1".into()),
+            Change::HostSubnet { egress_ips: Some(vec!["10.0.0.9".to_owned()]), egress_cidrs: None },
+        ),
+        &expect![[r#"
+            PATCH /apis/network.openshift.io/v1/hostsubnets/n1?&fieldManager=sluice HTTP/1.1
+            accept: application/json
+            content-type: application/merge-patch+json
+            user-agent: sluice/0.1.0
+
+            {"egressIPs":["10.0.0.9"],"metadata":{"resourceVersion":"7"}}"#]],
+    );
+    check_request(
+        &write(
+            Target::NetNamespace("shop".into()),
+            Change::NetNamespace {
+                egress_ips: vec!["10.0.0.9".parse().unwrap()],
+                home: Some(Home { pool: "east".into(), zones: vec!["a".to_owned()] }),
+            },
+        ),
+        &expect![[r#"
+            PATCH /apis/network.openshift.io/v1/netnamespaces/shop?&fieldManager=sluice HTTP/1.1
+            accept: application/json
+            content-type: application/merge-patch+json
+            user-agent: sluice/0.1.0
+
+            {"egressIPs":["10.0.0.9"],"metadata":{"annotations":{"sluice.dev/pool":"east","sluice.dev/zones":"a"},"resourceVersion":"7"}}"#]],
+    );
+    check_request(
+        &write(Target::Namespace("shop".into()), Change::Namespace { result: Some(None), hold: None }),
+        &expect![[r#"
+            PATCH /api/v1/namespaces/shop?&fieldManager=sluice HTTP/1.1
+            accept: application/json
+            content-type: application/merge-patch+json
+            user-agent: sluice/0.1.0
+
+            {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null},"resourceVersion":"7"}}"#]],
+    );
+}
+
+#[test]
+fn status_request() {
+    let (result, requests) = with_server(written("east"), |client| async move {
+        let status = json!({"observedGeneration": 3});
+        ApiServer::new(client, Arc::default()).write_status(&"east".into(), &status, "7").await
+    });
+    assert!(result.is_ok());
+    assert!(
+        requests[0]
+            .starts_with("PATCH /apis/redhatcop.redhat.io/v1alpha1/egressipams/east/status?&fieldManager=sluice ")
+    );
+    assert!(requests[0].ends_with(r#"{"metadata":{"resourceVersion":"7"},"status":{"observedGeneration":3}}"#));
+}
+
+#[test]
+fn event_request() {
+    let (result, requests) = with_server(answer("201 Created", &json!({})), |client| async move {
+        ApiServer::new(client, Arc::default()).create_event("shop", &json!({"kind": "Event"})).await
+    });
+    assert_eq!(result, Ok(()));
+    assert!(requests[0].starts_with("POST /api/v1/namespaces/shop/events?&fieldManager=sluice "));
+}
+
+#[test]
+fn the_answer_goes_into_the_index() {
+    let index = Arc::new(SharedIndex::default());
+    let known = Object::new(json!({"metadata": {"name": "shop", "uid": "u", "resourceVersion": "7"}}));
+    index.change(|index| index.apply(Kind::NetNamespace, &known));
+    let body = json!({"metadata": {"name": "shop", "uid": "u", "resourceVersion": "8"}, "egressIPs": ["10.0.0.9"]});
+    let other = Arc::clone(&index);
+    let change = Change::NetNamespace { egress_ips: Vec::new(), home: None };
+    let _ = with_server(answer("200 OK", &body), |client| async move {
+        ApiServer::new(client, other).write(&write(Target::NetNamespace("shop".into()), change), "7").await
+    });
+    index.read(|index| {
+        assert_eq!(index.resource_version(Kind::NetNamespace, "shop"), Some("8"));
+        assert_eq!(index.facts().net_namespaces["shop"].egress_ips.len(), 1);
+    });
+}
+
+fn failure(answers: Vec<Answer>) -> WriteFailure {
+    let (result, _) =
+        with_server(
+            answers,
+            |client| async move { ApiServer::new(client, Arc::default()).write(&finalizers(), "7").await },
+        );
+    result.unwrap_err()
+}
+
+fn refused(head: &'static str, message: &str) -> WriteFailure {
+    failure(answer(head, &json!({"kind": "Status", "status": "Failure", "message": message, "reason": "R", "code": 1})))
+}
+
+#[test]
+fn refusals() {
+    assert_eq!(refused("409 Conflict", "the object has been modified"), WriteFailure::Conflict);
+    assert_eq!(refused("404 Not Found", "not found"), WriteFailure::NotFound);
+    assert_eq!(refused("410 Gone", "gone"), WriteFailure::NotFound);
+    assert_eq!(refused("403 Forbidden", "no\n  rights"), WriteFailure::Denied("no rights".to_owned()));
+    assert_eq!(refused("401 Unauthorized", "who?"), WriteFailure::Denied("who?".to_owned()));
+    assert_eq!(refused("422 Unprocessable Entity", "bad"), WriteFailure::Invalid("bad".to_owned()));
+    assert_eq!(refused("400 Bad Request", "bad"), WriteFailure::Invalid("bad".to_owned()));
+    assert_eq!(refused("500 Internal Server Error", "etcd"), WriteFailure::Transient("etcd".to_owned()));
+    assert_eq!(refused("503 Service Unavailable", "soon"), WriteFailure::Transient("soon".to_owned()));
+    assert_eq!(refused("408 Request Timeout", "late"), WriteFailure::Transient("late".to_owned()));
+}
+
+#[test]
+fn throttling() {
+    let throttled = |seconds| WriteFailure::Throttled { retry_after: Some(Duration::from_secs(seconds)) };
+    assert_eq!(refused("429 Too Many Requests\r\nretry-after: 3", "slow down"), throttled(3));
+    assert_eq!(refused("503 Service Unavailable\r\nretry-after: 9", "soon"), throttled(9));
+    let in_body = json!({"kind": "Status", "message": "slow down", "details": {"retryAfterSeconds": 5}});
+    assert_eq!(failure(answer("429 Too Many Requests", &in_body)), throttled(5));
+    let date = refused("429 Too Many Requests\r\nretry-after: Wed, 21 Oct 2015 07:28:00 GMT", "slow down");
+    assert_eq!(date, WriteFailure::Throttled { retry_after: None });
+}
+
+#[test]
+fn answers_that_are_none() {
+    let page = Answer { head: "502 Bad Gateway", body: "<html>\n bad   gateway</html>".to_owned() };
+    let text = "HTTP 502 Bad Gateway: <html> bad gateway</html>".to_owned();
+    assert_eq!(failure(vec![page]), WriteFailure::Transient(text));
+    let page = Answer { head: "200 OK", body: "<html>".to_owned() };
+    assert!(matches!(failure(vec![page]), WriteFailure::Transient(text) if text.starts_with("the answer is not JSON")));
+    for body in [
+        json!({}),
+        json!({"metadata": {"name": "east"}}),
+        json!({"metadata": {"name": "west", "resourceVersion": "8"}}),
+    ] {
+        let text = "the answer is not the object that was written".to_owned();
+        assert_eq!(failure(answer("200 OK", &body)), WriteFailure::Transient(text));
+    }
+    let long = "x".repeat(100_000);
+    assert!(matches!(refused("403 Forbidden", &long), WriteFailure::Denied(text) if text.len() < 1000));
+}
+
+#[test]
+fn silence_has_an_end() {
+    let (result, _) = with_server(Vec::new(), |client| async move {
+        let mut server = ApiServer::new(client, Arc::default());
+        server.deadline = Duration::from_millis(50);
+        server.write(&finalizers(), "7").await
+    });
+    assert_eq!(result, Err(WriteFailure::Transient("no answer within 0 s".to_owned())));
+}

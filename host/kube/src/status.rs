@@ -1,0 +1,163 @@
+//! What a pool's round came to, as its `status`.
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use sluice_core::status::{PoolReport, ZoneReport};
+
+use crate::api::{Condition, OwnerCounts, PolicyStatus, Summary, ZoneStatus};
+use crate::names;
+
+/// Longest message of a condition, in bytes; the CRD allows 32768 characters, `kubectl` shows one line.
+const LONGEST_MESSAGE: usize = 4000;
+
+/// What to change in `status`, as a merge patch; none if everything is there as it should be.
+///
+/// `current` is `status` as it is; conditions of others in it stay where they are. `pruned` is what
+/// [`crate::api::pruned_fields`] found: a field the API server drops would be missing every time and be written for
+/// ever. `now` becomes the time of conditions that change.
+pub fn status_patch(
+    report: &PoolReport,
+    policy: Option<&PolicyStatus>,
+    current: &Value,
+    pruned: &[String],
+    now: Timestamp,
+) -> Option<Value> {
+    let owners = OwnerCounts { total: report.owners.into(), served: report.served.into(), held: report.held.into() };
+    let zones: Vec<ZoneStatus> = report.zones.iter().map(zone).collect();
+    let wanted = [
+        ("conditions", json!(conditions(report, current, now))),
+        ("observedGeneration", json!(report.generation)),
+        ("owners", json!(owners)),
+        ("zones", json!(zones)),
+        ("policy", json!(policy)),
+        ("summary", json!(summary(&report.zones))),
+    ];
+    let mut patch = Map::new();
+    for (field, value) in wanted {
+        let is_pruned = pruned.iter().any(|path| path.strip_prefix("status.") == Some(field));
+        let is_there = *current.get(field).unwrap_or(&Value::Null) == value;
+        if !is_pruned && !is_there {
+            patch.insert(field.to_owned(), value);
+        }
+    }
+    (!patch.is_empty()).then_some(Value::Object(patch))
+}
+
+fn zone(zone: &ZoneReport) -> ZoneStatus {
+    let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    ZoneStatus {
+        name: zone.name.clone(),
+        range: zone.range.clone(),
+        size: number(zone.size),
+        used: number(zone.used),
+        free: number(zone.size.saturating_sub(zone.used)),
+        nodes: zone.nodes.into(),
+        healthy_nodes: zone.healthy_nodes.into(),
+    }
+}
+
+fn summary(zones: &[ZoneReport]) -> Summary {
+    let used: u64 = zones.iter().map(|zone| zone.used).sum();
+    // Zones of a pool with one range for all of them each report the whole range.
+    let mut ranges: Vec<(&str, u64)> = zones.iter().map(|zone| (zone.range.as_str(), zone.size)).collect();
+    ranges.sort_unstable();
+    ranges.dedup();
+    let size = ranges.iter().fold(0u64, |sum, (_, size)| sum.saturating_add(*size));
+    let healthy = zones.iter().filter(|zone| zone.healthy_nodes > 0).count();
+    Summary { used: format!("{used}/{size}"), zones: format!("{healthy}/{}", zones.len()) }
+}
+
+/// A condition before it has a time: type, status, reason, message.
+struct Verdict {
+    kind: &'static str,
+    holds: bool,
+    reason: &'static str,
+    message: String,
+}
+
+/// Our conditions among those of others, in the order in which they stand.
+fn conditions(report: &PoolReport, current: &Value, now: Timestamp) -> Vec<Value> {
+    let mut list: Vec<Value> = current.get("conditions").and_then(Value::as_array).cloned().unwrap_or_default();
+    for verdict in verdicts(report) {
+        let position = list.iter().position(|entry| entry.get("type").is_some_and(|kind| kind == verdict.kind));
+        let before = position.and_then(|position| list.get(position));
+        let condition = json!(condition(verdict, report.generation, before, now));
+        match position.and_then(|position| list.get_mut(position)) {
+            Some(entry) => *entry = condition,
+            None => list.push(condition),
+        }
+    }
+    list
+}
+
+fn condition(verdict: Verdict, generation: i64, before: Option<&Value>, now: Timestamp) -> Condition {
+    let status = if verdict.holds { "True" } else { "False" };
+    let since = before.filter(|before| before.get("status").is_some_and(|old| old == status));
+    let since = since.and_then(|before| before.get("lastTransitionTime")?.as_str());
+    Condition {
+        last_transition_time: since.map_or_else(|| seconds(now), str::to_owned),
+        message: shortened(verdict.message),
+        observed_generation: Some(generation),
+        reason: verdict.reason.to_owned(),
+        status: status.to_owned(),
+        kind: verdict.kind.to_owned(),
+    }
+}
+
+/// RFC 3339 without fractions, as Kubernetes writes times.
+pub(crate) fn seconds(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+fn verdicts(report: &PoolReport) -> [Verdict; 4] {
+    let errors = report.errors.join("; ");
+    let failed = !report.errors.is_empty();
+    let reason = if failed { names::REASON_ERROR } else { names::REASON_SUCCESS };
+    let success = Verdict { kind: names::RECONCILE_SUCCESS, holds: !failed, reason, message: String::new() };
+    let error = Verdict { kind: names::RECONCILE_ERROR, holds: failed, reason, message: errors.clone() };
+    [success, error, ready(report, &errors), degraded(report, &errors)]
+}
+
+fn ready(report: &PoolReport, errors: &str) -> Verdict {
+    let verdict = |holds, reason, message| Verdict { kind: names::READY, holds, reason, message };
+    match &report.blocked {
+        Some(text) => verdict(false, "Blocked", text.clone()),
+        None if !errors.is_empty() => verdict(false, "Failed", errors.to_owned()),
+        None if report.held > 0 => {
+            let text = format!("{} of {} namespaces wait, see their annotation", report.held, report.owners);
+            verdict(false, "Held", format!("{text} {}", names::HOLD_ANNOTATION))
+        }
+        None => verdict(true, "Served", format!("{} namespaces served", report.served)),
+    }
+}
+
+fn degraded(report: &PoolReport, errors: &str) -> Verdict {
+    let without_node: Vec<String> = report
+        .zones
+        .iter()
+        .filter(|zone| zone.healthy_nodes == 0)
+        .map(|zone| format!("zone {} ({}) has no healthy node, of {}", zone.name, zone.range, zone.nodes))
+        .collect();
+    let (holds, reason) = match () {
+        () if !errors.is_empty() => (true, "Failed"),
+        () if !without_node.is_empty() => (true, "ZoneWithoutNode"),
+        () if report.held > 0 => (true, "Held"),
+        () => (false, "AsExpected"),
+    };
+    let errors = report.errors.iter().cloned();
+    let message = errors.chain(without_node).chain(report.warnings.iter().cloned()).collect::<Vec<_>>().join("; ");
+    Verdict { kind: names::DEGRADED, holds, reason, message }
+}
+
+fn shortened(mut message: String) -> String {
+    if message.len() > LONGEST_MESSAGE {
+        let end = (0..=LONGEST_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
+        message.truncate(end);
+        message.push_str("...");
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests;
