@@ -13,4 +13,5 @@
 #[allow(dead_code, unused_imports, reason = "the harness offers more than the scenarios use at any one time")]
 mod harness;
 
+mod scenarios;
 mod selftest;

@@ -1,0 +1,1 @@
+//! Who gets which address on which node, at first.

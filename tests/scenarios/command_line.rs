@@ -1,0 +1,1 @@
+//! `plan`, `policy inspect`, `crds`, `demo`: the surface for people and scripts.

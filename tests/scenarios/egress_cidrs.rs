@@ -1,0 +1,1 @@
+//! Pools that OpenShift SDN places by itself.

@@ -1,0 +1,1 @@
+//! A policy is replaced while the operator runs.

@@ -1,0 +1,1 @@
+//! The operator is killed after every single write and has to finish after a restart.

@@ -1,0 +1,15 @@
+//! What Sluice has to do, one file for each part of it.
+
+mod allocation;
+mod command_line;
+mod egress_cidrs;
+mod foreign_writers;
+mod hot_swap;
+mod kill_points;
+mod namespaces;
+mod nodes;
+mod operator;
+mod peer_defects;
+mod pools;
+mod requests;
+mod take_over;

@@ -1,0 +1,1 @@
+//! Life of a namespace: opted in, out, deleted, moved to another pool.

@@ -1,0 +1,1 @@
+//! The process: start, readiness, metrics, status, events, rights, platforms, shutdown.

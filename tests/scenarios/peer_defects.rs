@@ -1,0 +1,1 @@
+//! Defects of redhat-cop/egressip-ipam-operator, each with what Sluice does instead.

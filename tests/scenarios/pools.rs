@@ -1,0 +1,1 @@
+//! Life of a pool: its entries, its limits, overlaps, deletion.

@@ -1,0 +1,1 @@
+//! Addresses that a namespace asks for by itself.

@@ -1,0 +1,1 @@
+//! Clusters as redhat-cop/egressip-ipam-operator left them.
