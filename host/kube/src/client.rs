@@ -28,6 +28,8 @@ pub struct ClientOptions {
     pub kubeconfig: Option<PathBuf>,
     /// A context of the kubeconfig; none: its current one.
     pub context: Option<String>,
+    /// Longest silence, also while connecting. None: what watches need.
+    pub patience: Option<Duration>,
 }
 
 /// Why there is no client. Never shows a token or password.
@@ -67,12 +69,12 @@ pub enum ConnectError {
 
 /// Makes a client. Nothing is sent yet: a server that cannot be reached shows in the first request.
 pub async fn connect(options: &ClientOptions) -> Result<Client, ConnectError> {
-    client(configuration(options).await?)
+    client(configuration(options).await?, options.patience)
 }
 
-pub(crate) fn client(mut config: Config) -> Result<Client, ConnectError> {
-    config.connect_timeout = Some(CONNECT_TIMEOUT);
-    config.read_timeout = Some(READ_TIMEOUT);
+pub(crate) fn client(mut config: Config, patience: Option<Duration>) -> Result<Client, ConnectError> {
+    config.connect_timeout = Some(patience.unwrap_or(CONNECT_TIMEOUT));
+    config.read_timeout = Some(patience.unwrap_or(READ_TIMEOUT));
     // Otherwise the time a pooled connection was idle counts as silence.
     config.reset_reader_on_write = true;
     // A write that failed is planned again from what is seen then; a repeated one may meet another cluster.

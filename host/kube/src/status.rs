@@ -44,6 +44,24 @@ pub fn status_patch(
     (!patch.is_empty()).then_some(Value::Object(patch))
 }
 
+/// What to change in `status` of a pool while nothing can be planned, for the reason `text`; none if it says so already.
+/// Counts stay as they were last seen.
+pub fn blocked_patch(text: &str, generation: i64, current: &Value, now: Timestamp) -> Option<Value> {
+    let report = PoolReport {
+        pool: "".into(),
+        generation,
+        owners: 0,
+        served: 0,
+        held: 0,
+        zones: Vec::new(),
+        errors: vec![text.to_owned()],
+        blocked: Some(text.to_owned()),
+        warnings: Vec::new(),
+    };
+    let wanted = json!(conditions(&report, current, now));
+    (current.get("conditions") != Some(&wanted)).then(|| json!({"conditions": wanted}))
+}
+
 fn zone(zone: &ZoneReport) -> ZoneStatus {
     let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
     ZoneStatus {

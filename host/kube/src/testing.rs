@@ -25,7 +25,7 @@ pub(crate) fn with_server<T, F: Future<Output = T>>(
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap();
-        let client = client::client(Config::new(address)).unwrap();
+        let client = client::client(Config::new(address), None).unwrap();
         let mut requests = Vec::new();
         let result = tokio::select! {
             result = ask(client) => result,

@@ -14,8 +14,8 @@ const MOST_IN_FLIGHT: usize = 32;
 /// What came of a schedule.
 #[derive(Debug, Default)]
 pub struct Applied {
-    /// How many writes succeeded.
-    pub written: usize,
+    /// Positions of the writes that succeeded, in the order they ended.
+    pub written: Vec<usize>,
     /// Those that did not, in the order they failed.
     pub failures: Vec<(Target, WriteFailure)>,
     /// Those that were not tried, since something they wait for failed or the schedule was cut short.
@@ -49,7 +49,7 @@ pub async fn apply<B: Backend>(
             None => {}
         }
     }
-    progress.applied.skipped = writes.len() - progress.applied.written - progress.applied.failures.len();
+    progress.applied.skipped = writes.len() - progress.applied.written.len() - progress.applied.failures.len();
     progress.applied
 }
 
@@ -92,7 +92,7 @@ impl<'a> Progress<'a> {
         match result {
             Ok(written) => {
                 self.versions.insert(write.target.clone(), written.resource_version);
-                self.applied.written += 1;
+                self.applied.written.push(position);
                 self.settle(position, State::Succeeded);
             }
             Err(failure) => {
@@ -189,7 +189,7 @@ mod tests {
     async fn a_second_write_to_an_object_carries_the_version_of_the_first() {
         let (seen, applied) = check(&[], &[write("a", &[], &[]), write("a", &[0], &[])]).await;
         assert_eq!(seen, ["a@1", "a@1+"]);
-        assert_eq!(applied.written, 2);
+        assert_eq!(applied.written, [0, 1]);
     }
 
     #[tokio::test]
@@ -197,7 +197,7 @@ mod tests {
         let writes = [write("a", &[], &[]), write("b", &[0], &[]), write("c", &[1], &[]), write("d", &[], &[])];
         let (seen, applied) = check(&["a"], &writes).await;
         assert_eq!(seen, ["a@1", "d@1"]);
-        assert_eq!((applied.written, applied.failures.len(), applied.skipped), (1, 1, 2));
+        assert_eq!((applied.written.len(), applied.failures.len(), applied.skipped), (1, 1, 2));
     }
 
     #[tokio::test]
@@ -220,6 +220,6 @@ mod tests {
             asked < 2
         })
         .await;
-        assert_eq!((applied.written, applied.skipped), (1, 1));
+        assert_eq!((applied.written.len(), applied.skipped), (1, 1));
     }
 }

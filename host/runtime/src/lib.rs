@@ -1,1 +1,17 @@
-//! Tasks, lease, shutdown, metrics and the command line
+//! Tasks, lease, shutdown, metrics and the command line. The only crate with a clock and tasks.
+//!
+//! - [`cli`]: what people type; `plan` and `policy inspect` live there.
+//! - `run`: the operator: one planning task, and tasks around it that watch, report, elect and answer probes.
+//! - [`apply`]: a schedule of writes against a backend, also used by the demo.
+//! - [`demo`]: the main job on a cluster in memory.
+
+#![cfg_attr(
+    test,
+    allow(clippy::needless_raw_string_hashes, reason = "`UPDATE_EXPECT=1` writes expectations with them")
+)]
+
+pub mod apply;
+pub mod cli;
+pub mod demo;
+mod policy_files;
+mod run;

@@ -223,6 +223,12 @@ impl Index {
         self.pools.get(name)
     }
 
+    /// All pools, with `metadata.generation`, also before the index is ready.
+    pub fn pools(&self) -> impl Iterator<Item = (&PoolName, i64, &PoolObject)> {
+        let generation = |name| self.observed.pools.get(name).map_or(0, |facts| facts.generation);
+        self.pools.iter().map(move |(name, object)| (name, generation(name), object))
+    }
+
     /// `metadata.uid` of a cluster-scoped object.
     pub fn uid(&self, kind: Kind, name: &str) -> Option<&str> {
         self.identities.get(&(kind, Key::cluster_scoped(name))).map(Identity::uid)

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use sluice_core::status::{PoolReport, ZoneReport};
 
-use super::status_patch;
+use super::{blocked_patch, status_patch};
 use crate::api::{EgressIPAMStatus, PolicyStatus};
 
 const NOW: i64 = 1_714_979_289;
@@ -250,4 +250,29 @@ fn messages_have_an_end() {
     let patch = patch(&PoolReport { errors, ..good() }, &Value::Null, 0).unwrap();
     let message = patch["conditions"][1]["message"].as_str().unwrap();
     assert!(message.len() < 4100 && message.ends_with("..."), "{}", message.len());
+}
+
+#[test]
+fn a_pool_that_cannot_be_planned_says_why_and_keeps_its_counts() {
+    let now: Timestamp = "2026-01-02T03:04:05Z".parse().unwrap();
+    let current = json!({"owners": {"total": 3}, "conditions": [{"type": "Others", "status": "True"}]});
+    let patch = blocked_patch("waiting for CRD hostsubnets", 7, &current, now).unwrap();
+    assert_eq!(patch.as_object().unwrap().keys().collect::<Vec<_>>(), ["conditions"]);
+    let told: Vec<String> = patch["conditions"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|entry| format!("{} {} {}", entry["type"], entry["status"], entry["message"]))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            r#""Others" "True" null"#,
+            r#""ReconcileSuccess" "False" """#,
+            r#""ReconcileError" "True" "waiting for CRD hostsubnets""#,
+            r#""Ready" "False" "waiting for CRD hostsubnets""#,
+            r#""Degraded" "True" "waiting for CRD hostsubnets""#,
+        ]
+    );
+    assert_eq!(blocked_patch("waiting for CRD hostsubnets", 7, &patch, now), None);
 }

@@ -1,0 +1,194 @@
+//! The command line: what can be typed, and which exit code comes of it.
+
+mod inspect;
+mod listen;
+mod logging;
+mod plan;
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand, ValueEnum};
+use sluice_policy::{Compiler, Limits, PolicyHost};
+
+pub(crate) use listen::Listen;
+pub(crate) use logging::LogFormat;
+
+use crate::demo::{self, DemoOptions};
+use crate::policy_files::PolicyFiles;
+use crate::run::{self, Ended, RunOptions};
+
+/// `run` could not start.
+const CANNOT_START: u8 = 3;
+/// `plan`: the plan was refused or the policy failed; `policy inspect`: the component is refused.
+const REFUSED: u8 = 12;
+
+/// Gives OpenShift namespaces stable egress addresses, and keeps them alive when nodes and zones fail.
+#[derive(Parser)]
+#[command(name = "sluice", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs the operator until SIGTERM
+    ///
+    /// Exits with 0 on SIGTERM, 1 when a task died, 3 when it cannot start. Leader election uses the Lease `sluice` in
+    /// $NAMESPACE (in a pod: the pod's own namespace), with $POD_NAME or the host's name as identity. RUST_LOG chooses what is logged.
+    Run(RunArgs),
+    /// Shows what would be done, and writes nothing
+    ///
+    /// Exits with 0: nothing to do, 10: changes, 11: holds, 12: plan refused or policy failed (the highest wins), and with 1 where
+    /// input or cluster cannot be read.
+    Plan(plan::PlanArgs),
+    /// Looks at policies
+    Policy {
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// Prints the CRDs as YAML
+    Crds,
+    /// Plays the main job on a cluster in memory, with failures, a swap of the policy and hostile policies
+    Demo {
+        /// Chooses everything that happens; the same seed tells the same story
+        #[arg(long, value_name = "N", default_value_t = 1)]
+        seed: u64,
+        /// How to tell it
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Compiles a component from standard input
+    #[command(hide = true)]
+    Compile,
+}
+
+#[derive(Subcommand)]
+enum PolicyCommand {
+    /// Says what a component is, and whether it would be accepted; exits with 12 if not
+    Inspect {
+        /// The component
+        file: PathBuf,
+        /// How to print it
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+#[derive(clap::Args)]
+struct RunArgs {
+    /// Which cluster [default: $KUBECONFIG, else the pod's service account, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Both files are watched: what changes in them takes over once it has proved itself
+    #[command(flatten)]
+    policy: PolicyFiles,
+    /// Where /metrics answers; 0: nowhere
+    #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
+    metrics_bind_address: Listen,
+    /// Where /healthz and /readyz answer; 0: nowhere
+    #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
+    health_probe_bind_address: Listen,
+    /// How to log, on standard error
+    #[arg(long, value_enum, default_value_t)]
+    log: LogFormat,
+}
+
+/// Form of what a command prints.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people
+    #[default]
+    Text,
+    /// For programs
+    Json,
+}
+
+/// The whole program: parses the command line, does what it says, and tells what came of it.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell if this fails. Help and version are no errors.
+            let _ = error.print();
+            return u8::try_from(error.exit_code()).map_or(ExitCode::FAILURE, ExitCode::from);
+        }
+    };
+    let done = match cli.command {
+        Command::Run(args) => operator(args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Policy { command: PolicyCommand::Inspect { file, output } } => inspect::inspect(&file, output),
+        Command::Crds => crds(),
+        Command::Demo { seed, output } => play(seed, output),
+        Command::Compile => return sluice_policy::compile_main(io::stdin().lock(), io::stdout().lock()),
+    };
+    done.unwrap_or_else(|error| {
+        complain(&error);
+        ExitCode::FAILURE
+    })
+}
+
+fn operator(args: RunArgs) -> Result<ExitCode> {
+    logging::start(args.log);
+    let options = RunOptions {
+        kubeconfig: args.kubeconfig,
+        policy: args.policy,
+        metrics: args.metrics_bind_address,
+        health: args.health_probe_bind_address,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
+    let ended = runtime.block_on(run::run(options));
+    // A policy may still be at work on a thread that cannot be stopped; the process does not wait for it.
+    runtime.shutdown_background();
+    Ok(match ended {
+        Ended::Asked => ExitCode::SUCCESS,
+        Ended::Died => ExitCode::FAILURE,
+        Ended::CannotStart => ExitCode::from(CANNOT_START),
+    })
+}
+
+fn crds() -> Result<ExitCode> {
+    print(&sluice_kube::api::crds_yaml()?)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn play(seed: u64, output: Output) -> Result<ExitCode> {
+    let verified = demo::run(DemoOptions { seed, json: output == Output::Json }, &policy_host()?)?;
+    Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// A host that compiles in children of this program.
+pub(crate) fn policy_host() -> Result<PolicyHost> {
+    let compiler = Compiler::current_exe().context("cannot find the own program, which also compiles policies")?;
+    Ok(PolicyHost::new(Limits::default(), compiler)?)
+}
+
+/// Prints to standard output. That nobody reads on, as with `| head`, is no error.
+fn print(text: &str) -> io::Result<()> {
+    let mut out = anstream::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Tells an error on standard error.
+fn complain(error: &anyhow::Error) {
+    // Nobody is left to tell if this fails.
+    let _ = writeln!(io::stderr().lock(), "sluice: {error:#}");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::Cli;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,243 @@
+//! `sluice plan`: one round without its writes.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use jiff::Timestamp;
+use serde::Serialize;
+use sluice_core::observed::Observed;
+use sluice_core::plan::Holder;
+use sluice_core::round::{Failure, Outcome, Round};
+use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
+use sluice_kube::client::{ClientOptions, connect};
+use sluice_kube::files::{self, InputError};
+use sluice_kube::index::{Index, LockHolder, SharedIndex, WatchState};
+use sluice_kube::kind::Kind;
+use sluice_kube::watch::watches;
+use sluice_policy::PolicyInfo;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
+
+use super::{Output, REFUSED, complain, policy_host, print};
+use crate::policy_files::{PolicyError, PolicyFiles};
+
+/// There is something to write or to change.
+const CHANGES: u8 = 10;
+/// Somebody is not served.
+const HOLDS: u8 = 11;
+
+/// Longest to wait for a cluster's first lists.
+const LIST_DEADLINE: Duration = Duration::from_secs(60);
+/// How long to wait for what the cluster says is not there.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look whether all lists have come.
+const LOOK: Duration = Duration::from_millis(50);
+
+#[derive(clap::Args)]
+pub(super) struct PlanArgs {
+    /// Which cluster [default: $KUBECONFIG, else the pod's service account, else ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+    /// Reads objects from a file, or from all files of a folder, instead of a cluster: YAML or JSON, as `oc get -o yaml` and
+    /// must-gather write them
+    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    from: Option<PathBuf>,
+    #[command(flatten)]
+    policy: PolicyFiles,
+    /// Plans as if egressip-ipam-operator did not run: what taking over its cluster would change
+    #[arg(long)]
+    adopt: bool,
+    /// How to print it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// What a plan is made from.
+struct Input {
+    observed: Observed,
+    lock: Option<LockHolder>,
+    errors: Vec<InputError>,
+}
+
+/// Prints a plan.
+pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
+    let host = policy_host()?;
+    let policy = match args.policy.load(&host) {
+        Ok(policy) => policy,
+        Err(error @ PolicyError::Refused { .. }) => {
+            complain(&error.into());
+            return Ok(ExitCode::from(REFUSED));
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let input = match &args.from {
+        Some(path) => from_files(path)?,
+        None => from_cluster(args.kubeconfig.clone())?,
+    };
+    let round = Round::prepare(&input.observed);
+    let answer = policy.run(round.policy_input()).result.map_err(|error| error.to_string());
+    let outcome = round.finish(&input.observed, answer, &std::collections::BTreeSet::new());
+    let obstacle = obstacle(&input, args.adopt);
+    let document = Document::new(policy.info(), &round, &outcome, &input.errors, obstacle.is_some());
+    print(&match args.output {
+        Output::Json => serde_json::to_string_pretty(&document)? + "\n",
+        Output::Text => document.text(&round, &outcome, args.adopt),
+    })?;
+    for text in input.errors.iter().map(ToString::to_string).chain(document.failure.clone()).chain(obstacle) {
+        complain(&anyhow::Error::msg(text));
+    }
+    Ok(document.exit_code(&outcome))
+}
+
+/// Why nothing would be written, whatever the plan says.
+fn obstacle(input: &Input, adopt: bool) -> Option<String> {
+    let locked = input.lock.as_ref().filter(|_| !adopt).map(|lock| {
+        let holder = &lock.identity;
+        format!("egressip-ipam-operator is at work (its lock is held by {holder}): nothing would be written; --adopt plans without it")
+    });
+    locked.or_else(|| input.observed.platform.refusal())
+}
+
+fn from_files(path: &std::path::Path) -> Result<Input> {
+    if !path.exists() {
+        bail!("--from {}: there is no such file or folder", path.display());
+    }
+    let loaded = files::load(path);
+    if loaded.objects == 0 && loaded.errors.is_empty() {
+        bail!("--from {}: no object that Sluice reads, such as EgressIPAM, Namespace or Node", path.display());
+    }
+    let (observed, lock) = at_present(&loaded.index).context("the files are not read yet")?;
+    Ok(Input { observed, lock, errors: loaded.errors })
+}
+
+fn from_cluster(kubeconfig: Option<PathBuf>) -> Result<Input> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    runtime.block_on(async {
+        let client = connect(&ClientOptions { kubeconfig, ..ClientOptions::default() }).await?;
+        let index = Arc::new(SharedIndex::default());
+        let mut tasks = JoinSet::new();
+        for watch in watches(&client, &index) {
+            tasks.spawn(watch.future);
+        }
+        let started = Instant::now();
+        loop {
+            if let Some((observed, lock)) = index.read(at_present) {
+                return Ok(Input { observed, lock, errors: Vec::new() });
+            }
+            let pending = index.read(|index| Kind::ALL.iter().any(|kind| index.watch(*kind) == WatchState::Pending));
+            if started.elapsed() > if pending { LIST_DEADLINE } else { PATIENCE } {
+                bail!("the cluster cannot be read: {}", index.read(Index::waiting).join("; "));
+            }
+            sleep(LOOK).await;
+        }
+    })
+}
+
+fn at_present(index: &Index) -> Option<(Observed, Option<LockHolder>)> {
+    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    Some((index.snapshot(now)?, index.foreign_lock(now)))
+}
+
+/// What `-o json` prints.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Document {
+    policy: PolicyName,
+    generation: u64,
+    patches: Vec<PatchRow>,
+    holds: Vec<HoldRow>,
+    findings: Vec<FindingRow>,
+    input_errors: Vec<InputErrorRow>,
+    writes: Vec<WriteRow>,
+    /// Why the policy's plan is not part of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+#[derive(Serialize)]
+struct PolicyName {
+    name: String,
+    version: String,
+    digest: String,
+}
+
+#[derive(Serialize)]
+struct InputErrorRow {
+    file: String,
+    document: usize,
+    field: String,
+    text: String,
+}
+
+impl Document {
+    fn new(policy: &PolicyInfo, round: &Round, outcome: &Outcome, errors: &[InputError], writes_nothing: bool) -> Self {
+        let diff = round.diff(outcome);
+        let input_error = |error: &InputError| InputErrorRow {
+            file: error.file.display().to_string(),
+            document: error.document,
+            field: error.field.clone(),
+            text: error.text.clone(),
+        };
+        Self {
+            policy: PolicyName {
+                name: policy.name.clone(),
+                version: policy.version.clone(),
+                digest: policy.digest.clone(),
+            },
+            generation: outcome.plan.generation(),
+            patches: diff.patches,
+            holds: diff.holds,
+            findings: diff.findings,
+            input_errors: errors.iter().map(input_error).collect(),
+            writes: if writes_nothing { Vec::new() } else { write_rows(&outcome.writes) },
+            failure: outcome.failure.as_ref().map(Failure::to_string),
+        }
+    }
+
+    fn exit_code(&self, outcome: &Outcome) -> ExitCode {
+        match () {
+            () if !self.input_errors.is_empty() => ExitCode::FAILURE,
+            () if outcome.failure.is_some() => ExitCode::from(REFUSED),
+            () if !self.holds.is_empty() => ExitCode::from(HOLDS),
+            () if !self.patches.is_empty() || !self.writes.is_empty() => ExitCode::from(CHANGES),
+            () => ExitCode::SUCCESS,
+        }
+    }
+
+    fn text(&self, round: &Round, outcome: &Outcome, adopt: bool) -> String {
+        let mut text = round.diff(outcome).to_string();
+        // Writing to a string cannot fail.
+        for write in &self.writes {
+            let _ = writeln!(text, "{:>4}. {} {} {}", write.order, write.kind, write.name, write.patch);
+        }
+        if adopt {
+            let (kept, held) = kept(round, outcome);
+            let _ = writeln!(text, "{kept} of {held} addresses that namespaces hold stay with them");
+        }
+        let (patches, holds, writes) = (self.patches.len(), self.holds.len(), self.writes.len());
+        let _ = writeln!(
+            text,
+            "policy {} {}: {patches} changes, {holds} holds, {writes} writes",
+            self.policy.name, self.policy.version
+        );
+        text
+    }
+}
+
+/// How many allocations stay, of all.
+fn kept(round: &Round, outcome: &Outcome) -> (usize, usize) {
+    let (mut kept, mut held) = (0, 0);
+    for (position, owner) in round.surveyed().snapshot.owners.iter().enumerate() {
+        for allocation in &owner.allocations {
+            held += 1;
+            let holders = outcome.plan.end().holders_of(allocation.address);
+            let stays = |holder: Holder| matches!(holder, Holder::Owner(index) if index.position() == position);
+            kept += usize::from(holders.iter().any(|holding| stays(holding.holder)));
+        }
+    }
+    (kept, held)
+}

@@ -1,0 +1,63 @@
+//! The policy that the command line names: a component and its settings.
+
+use std::path::{Path, PathBuf};
+
+use sluice_policy::{LoadError, Policy, PolicyHost, SourceError, read_file};
+
+/// Where a policy comes from.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub(crate) struct PolicyFiles {
+    /// A policy: a WebAssembly component [default: the built-in zone-spread]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Settings of the policy, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) settings: Option<PathBuf>,
+}
+
+/// Why there is no policy.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PolicyError {
+    /// A file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] SourceError),
+    /// The settings are no text.
+    #[error("{}: settings are not UTF-8 text", .0.display())]
+    NotText(PathBuf),
+    /// The component or its settings are refused.
+    #[error("policy {origin}: {error}")]
+    Refused {
+        /// The file, or `built-in`.
+        origin: String,
+        /// Why.
+        error: LoadError,
+    },
+}
+
+impl PolicyFiles {
+    /// Reads, compiles and asks the policy. Blocks for as long as compiling takes.
+    pub(crate) fn load(&self, host: &PolicyHost) -> Result<Policy, PolicyError> {
+        let settings = match &self.settings {
+            Some(path) => read_text(path, host.limits().settings_bytes)?,
+            None => String::new(),
+        };
+        let loaded = match &self.policy {
+            Some(path) => host.load(&read_file(path, host.limits().component_bytes)?, &settings),
+            None => host.load(sluice_builtin_policies::ZONE_SPREAD, &settings),
+        };
+        loaded.map_err(|error| PolicyError::Refused { origin: self.origin(), error })
+    }
+
+    /// What is watched for changes.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &Path> {
+        self.policy.iter().chain(&self.settings).map(PathBuf::as_path)
+    }
+
+    fn origin(&self) -> String {
+        self.policy.as_ref().map_or_else(|| "built-in".to_owned(), |path| path.display().to_string())
+    }
+}
+
+fn read_text(path: &Path, limit: usize) -> Result<String, PolicyError> {
+    String::from_utf8(read_file(path, limit)?).map_err(|_| PolicyError::NotText(path.to_owned()))
+}

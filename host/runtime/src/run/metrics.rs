@@ -1,0 +1,296 @@
+//! What is counted, for Prometheus.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::encoding::{EncodeLabelSet, text};
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Registry, Unit};
+use sluice_core::backend::WriteFailure;
+use sluice_core::name::PoolName;
+use sluice_core::observed::{Observed, Platform};
+use sluice_core::plan::Holder;
+use sluice_core::round::{Failure, Outcome, Round};
+use sluice_core::schedule::Target;
+use sluice_core::status::PoolReport;
+use sluice_policy::{Cost, PolicyInfo};
+
+/// What the operator that Sluice replaces says a node can carry where no cloud sets a limit: 2^32 - 1.
+const UNLIMITED: i64 = 4_294_967_295;
+/// Bounds of the histograms, in seconds: a round takes a millisecond in a small cluster and a tenth of a second in the
+/// largest.
+const SECONDS: [f64; 11] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0];
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($field:ident),* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($field: String),* }
+    };
+}
+
+labels!(PoolNode { egressipam, node });
+labels!(OwnerState { pool, state });
+labels!(ZoneState { pool, zone, state });
+labels!(ByOutcome { outcome });
+labels!(ByKind { kind });
+labels!(ByReason { kind, reason });
+labels!(PolicyLabels { name, version, digest });
+
+type Seconds = Gauge<f64, AtomicU64>;
+
+/// All metrics.
+pub(super) struct Metrics {
+    registry: Registry,
+    /// Held while series are replaced, so that no scrape sees half of them.
+    whole: Mutex<()>,
+    capacity: Family<PoolNode, Gauge>,
+    allocated: Family<PoolNode, Gauge>,
+    owners: Family<OwnerState, Gauge>,
+    addresses: Family<ZoneState, Gauge>,
+    leader: Gauge,
+    foreign_lock: Gauge,
+    rounds: Family<ByOutcome, Counter>,
+    round: Histogram,
+    policy_call: Histogram,
+    policy_fuel: Gauge<u64, AtomicU64>,
+    policy_memory: Gauge<u64, AtomicU64>,
+    policy: Family<PolicyLabels, Gauge>,
+    swaps: Family<ByOutcome, Counter>,
+    writes: Family<ByKind, Counter>,
+    write_failures: Family<ByReason, Counter>,
+    paused: Gauge,
+    unreadable: Gauge,
+    last_round: Seconds,
+}
+
+impl Metrics {
+    pub(super) fn new() -> Self {
+        let mut metrics = Self {
+            registry: Registry::default(),
+            whole: Mutex::default(),
+            capacity: Family::default(),
+            allocated: Family::default(),
+            owners: Family::default(),
+            addresses: Family::default(),
+            leader: Gauge::default(),
+            foreign_lock: Gauge::default(),
+            rounds: Family::default(),
+            round: Histogram::new(SECONDS),
+            policy_call: Histogram::new(SECONDS),
+            policy_fuel: Gauge::default(),
+            policy_memory: Gauge::default(),
+            policy: Family::default(),
+            swaps: Family::default(),
+            writes: Family::default(),
+            write_failures: Family::default(),
+            paused: Gauge::default(),
+            unreadable: Gauge::default(),
+            last_round: Seconds::default(),
+        };
+        metrics.register_the_old_operators();
+        metrics.register_rounds();
+        metrics.register_writes();
+        metrics
+    }
+
+    fn register_the_old_operators(&mut self) {
+        let old = &mut self.registry;
+        old.register(
+            "egressip_ip_capacity",
+            "Addresses that a node can carry, its primary one included",
+            self.capacity.clone(),
+        );
+        old.register(
+            "egressip_ip_allocated",
+            "Addresses of a pool planned for a node, plus one for its primary address",
+            self.allocated.clone(),
+        );
+    }
+
+    fn register_rounds(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("sluice");
+        own.register("owners", "Namespaces that opted in, by pool and by whether they are served", self.owners.clone());
+        own.register("addresses", "Addresses of a zone, used and free", self.addresses.clone());
+        own.register("leader", "1 if this replica holds the lease and writes", self.leader.clone());
+        own.register(
+            "foreign_lock",
+            "1 while egressip-ipam-operator holds its lock, so that nothing is written",
+            self.foreign_lock.clone(),
+        );
+        own.register("rounds", "Planning rounds by outcome", self.rounds.clone());
+        own.register_with_unit("round", "From facts to writes, policy included", Unit::Seconds, self.round.clone());
+        own.register_with_unit("policy_call", "Time in the policy", Unit::Seconds, self.policy_call.clone());
+        own.register("policy_fuel", "Fuel of the last plan", self.policy_fuel.clone());
+        own.register_with_unit(
+            "policy_memory",
+            "The most memory of the last plan",
+            Unit::Bytes,
+            self.policy_memory.clone(),
+        );
+        own.register("policy", "The policy that plans", self.policy.clone());
+        own.register("policy_swaps", "New policies by outcome", self.swaps.clone());
+        own.register("unreadable_fields", "Fields of objects that make no sense", self.unreadable.clone());
+        own.register_with_unit(
+            "last_round_timestamp",
+            "When the last round ended, Unix time",
+            Unit::Seconds,
+            self.last_round.clone(),
+        );
+    }
+
+    fn register_writes(&mut self) {
+        let own = self.registry.sub_registry_with_prefix("sluice");
+        own.register("writes", "Writes that succeeded, by kind of object", self.writes.clone());
+        own.register("write_failures", "Writes that failed, by kind of object and reason", self.write_failures.clone());
+        own.register(
+            "paused_objects",
+            "Objects left alone for a while after a failure or dispute",
+            self.paused.clone(),
+        );
+    }
+
+    /// The page.
+    pub(super) fn page(&self) -> Result<String, fmt::Error> {
+        let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut page = String::new();
+        text::encode(&mut page, &self.registry)?;
+        Ok(page)
+    }
+
+    pub(super) fn led(&self, leads: bool) {
+        self.leader.set(leads.into());
+    }
+
+    pub(super) fn locked(&self, locked: bool) {
+        self.foreign_lock.set(locked.into());
+    }
+
+    /// Shows the policy that plans from now on.
+    pub(super) fn plans_with(&self, policy: &PolicyInfo) {
+        let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let PolicyInfo { name, version, digest, .. } = policy.clone();
+        self.policy.clear();
+        self.policy.get_or_create(&PolicyLabels { name, version, digest }).set(1);
+    }
+
+    /// Counts a policy that took over, or did not.
+    pub(super) fn swapped(&self, promoted: bool) {
+        let outcome = if promoted { "promoted" } else { "refused" }.to_owned();
+        self.swaps.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    pub(super) fn written(&self, target: &Target) {
+        self.writes.get_or_create(&ByKind { kind: target.kind().to_owned() }).inc();
+    }
+
+    pub(super) fn failed(&self, target: &Target, failure: &WriteFailure) {
+        let reason = match failure {
+            WriteFailure::Conflict => "conflict",
+            WriteFailure::NotFound => "not-found",
+            WriteFailure::Denied(_) => "denied",
+            WriteFailure::Invalid(_) => "invalid",
+            WriteFailure::Throttled { .. } => "throttled",
+            WriteFailure::Transient(_) => "transient",
+        };
+        let labels = ByReason { kind: target.kind().to_owned(), reason: reason.to_owned() };
+        self.write_failures.get_or_create(&labels).inc();
+    }
+
+    pub(super) fn pausing(&self, objects: usize) {
+        self.paused.set(number(objects));
+    }
+
+    pub(super) fn cannot_read(&self, fields: usize) {
+        self.unreadable.set(number(fields));
+    }
+
+    /// Counts a round and shows what it saw.
+    pub(super) fn planned(&self, observed: &Observed, round: &Round, outcome: &Outcome, cost: Cost, took: Duration) {
+        let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        let told = match &outcome.failure {
+            Some(Failure::Policy(_)) => "policy-failed",
+            Some(Failure::Rejected(_)) => "rejected",
+            None if outcome.writes.is_empty() => "unchanged",
+            None => "changes",
+        };
+        self.rounds.get_or_create(&ByOutcome { outcome: told.to_owned() }).inc();
+        self.round.observe(took.as_secs_f64());
+        self.policy_call.observe(cost.wall.as_secs_f64());
+        self.policy_fuel.set(cost.fuel);
+        self.policy_memory.set(u64::try_from(cost.peak_memory).unwrap_or(u64::MAX));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        self.last_round.set(now.as_secs_f64());
+        self.show_pools(&outcome.reports);
+        self.show_nodes(observed, round, outcome);
+    }
+
+    fn show_pools(&self, reports: &[PoolReport]) {
+        self.owners.clear();
+        self.addresses.clear();
+        for report in reports {
+            let pool = report.pool.to_string();
+            for (state, count) in [("served", report.served), ("held", report.held)] {
+                let labels = OwnerState { pool: pool.clone(), state: state.to_owned() };
+                self.owners.get_or_create(&labels).set(count.into());
+            }
+            for zone in &report.zones {
+                for (state, count) in [("used", zone.used), ("free", zone.size.saturating_sub(zone.used))] {
+                    let (pool, zone) = (pool.clone(), zone.name.clone());
+                    let gauge = self.addresses.get_or_create_owned(&ZoneState { pool, zone, state: state.to_owned() });
+                    // Two entries of a pool may share a zone.
+                    gauge.inc_by(i64::try_from(count).unwrap_or(i64::MAX));
+                }
+            }
+        }
+    }
+
+    /// As the operator that Sluice replaces: capacity for every node of the cluster, addresses for the nodes of a pool.
+    fn show_nodes(&self, observed: &Observed, round: &Round, outcome: &Outcome) {
+        self.capacity.clear();
+        self.allocated.clear();
+        let capacity = match observed.platform {
+            Platform::SelfManaged(_) => UNLIMITED,
+            Platform::Unserved(_) | Platform::Unknown => 0,
+        };
+        let labels = |pool: &PoolName, node: String| PoolNode { egressipam: pool.to_string(), node };
+        for pool in &round.surveyed().snapshot.pools {
+            for node in observed.nodes.keys() {
+                self.capacity.get_or_create(&labels(&pool.name, node.to_string())).set(capacity);
+            }
+        }
+        for ((pool, node), addresses) in planned_loads(round, outcome) {
+            self.allocated.get_or_create(&labels(pool, node)).set(addresses + 1);
+        }
+    }
+}
+
+/// How many addresses of each pool the plan puts on each of its nodes.
+fn planned_loads<'a>(round: &'a Round, outcome: &Outcome) -> BTreeMap<(&'a PoolName, String), i64> {
+    let snapshot = &round.surveyed().snapshot;
+    let mut loads = BTreeMap::new();
+    for zone in &snapshot.zones {
+        let Some(pool) = snapshot.pool(zone.pool) else { continue };
+        loads.extend(zone.nodes.iter().map(|node| ((&pool.name, snapshot.node_name(*node)), 0)));
+    }
+    for (address, carriers) in outcome.plan.end().carried() {
+        for holding in outcome.plan.end().holders_of(address) {
+            let Holder::Owner(owner) = holding.holder else { continue };
+            let Some(pool) = snapshot.owner(owner).and_then(|owner| snapshot.pool(owner.pool)) else { continue };
+            for node in carriers {
+                *loads.entry((&pool.name, snapshot.node_name(*node))).or_insert(0) += 1;
+            }
+        }
+    }
+    loads
+}
+
+fn number(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,244 @@
+//! The operator: tasks, their wiring, and their end.
+//!
+//! ```text
+//! watches -> index -> planner -> API server
+//!                     |   ^-- swap (files), lease
+//!                     v
+//!                     reporter -> status, events
+//! ```
+//!
+//! Every task is joined. One that ends by itself ends the process: a half-alive operator is worse than a restart.
+
+mod lease;
+mod metrics;
+mod pauses;
+mod planner;
+mod probes;
+mod reporter;
+mod round;
+mod swap;
+
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, anyhow};
+use sluice_kube::client::{ClientOptions, connect};
+use sluice_kube::index::SharedIndex;
+use sluice_kube::patch::ApiServer;
+use sluice_kube::watch::watches;
+use sluice_policy::{Policy, PolicyHost};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::cli::{Listen, policy_host};
+use crate::policy_files::PolicyFiles;
+use lease::Candidate;
+use metrics::Metrics;
+use planner::{Memory, Planner};
+use probes::{Facts, Pulse, serve};
+use reporter::{Reporter, Story};
+
+/// After SIGTERM: how long writes in flight get to end. With the lease's release it is well below 5 s.
+const LAST_WRITES: Duration = Duration::from_secs(3);
+/// After SIGTERM: how long everything else gets.
+const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// Where a pod's namespace stands.
+const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+
+/// What the command line says.
+pub(crate) struct RunOptions {
+    pub(crate) kubeconfig: Option<PathBuf>,
+    pub(crate) policy: PolicyFiles,
+    pub(crate) metrics: Listen,
+    pub(crate) health: Listen,
+}
+
+/// Why the operator is no more.
+pub(crate) enum Ended {
+    /// It was asked to.
+    Asked,
+    /// A task died.
+    Died,
+    /// It never started.
+    CannotStart,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub(crate) async fn run(options: RunOptions) -> Ended {
+    info!(version = env!("CARGO_PKG_VERSION"), "sluice starts");
+    let operator = match Operator::start(options).await {
+        Ok(operator) => operator,
+        Err(failure) => {
+            error!(error = format!("{failure:#}"), "cannot start");
+            return Ended::CannotStart;
+        }
+    };
+    operator.supervise().await
+}
+
+/// All tasks.
+struct Operator {
+    terminate: Signal,
+    interrupt: Signal,
+    /// Those whose work is ended in order: planner, reporter, file watch.
+    work: JoinSet<(&'static str, Result<()>)>,
+    stop: CancellationToken,
+    /// Those that only serve: watches, probes, lease.
+    services: JoinSet<(&'static str, Result<()>)>,
+    release: CancellationToken,
+}
+
+impl Operator {
+    async fn start(options: RunOptions) -> Result<Self> {
+        // First, so that no signal is missed.
+        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let host = policy_host()?;
+        let policy = load(&options.policy, &host).await?;
+        let client =
+            connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+        let index = Arc::new(SharedIndex::default());
+        let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
+        let (stop, release) = (CancellationToken::new(), CancellationToken::new());
+        let (mut work, mut services) = (JoinSet::new(), JoinSet::new());
+
+        let facts = Facts { index: Arc::clone(&index), pulse: Arc::clone(&pulse), metrics: Arc::clone(&metrics) };
+        listen(&options, &facts, &mut services).await?;
+        let leads = elect(&options, &mut services, release.clone()).await?;
+        for watch in watches(&client, &index) {
+            let future = async move { match watch.future.await {} };
+            spawn(&mut services, "watch", future);
+        }
+        let (offer, offers) = mpsc::channel(1);
+        if options.policy.files().next().is_some() {
+            spawn(&mut work, "policy files", swap::watch(options.policy, host, offer, stop.clone()));
+        }
+        let server = ApiServer::new(client.clone(), Arc::clone(&index));
+        let (stories, heard) = watch::channel(Arc::new(Story::default()));
+        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard);
+        let (memory, quit) = (Memory::default(), stop.clone());
+        let planner = Planner { index, server, policy, offers, leads, stories, metrics, pulse, stop: quit, memory };
+        let quit = stop.clone();
+        spawn(&mut work, "reporter", async move {
+            reporter.run(quit).await;
+            Ok(())
+        });
+        spawn(&mut work, "planner", planner.run());
+        Ok(Self { terminate, interrupt, work, stop, services, release })
+    }
+
+    /// Waits for the end, and brings it about in order.
+    async fn supervise(mut self) -> Ended {
+        let died = tokio::select! {
+            _ = self.terminate.recv() => None,
+            _ = self.interrupt.recv() => None,
+            Some(ended) = self.work.join_next() => Some(ended),
+            Some(ended) = self.services.join_next() => Some(ended),
+        };
+        let ended = match died {
+            None => {
+                info!("asked to stop");
+                Ended::Asked
+            }
+            Some(ended) => {
+                let (task, failure) = match ended {
+                    Ok((task, Ok(()))) => (task, anyhow!("it ended by itself")),
+                    Ok((task, Err(failure))) => (task, failure),
+                    Err(panic) => ("a task", panic.into()),
+                };
+                error!(task, error = format!("{failure:#}"), "died");
+                Ended::Died
+            }
+        };
+        // First the writes, then the lease under which they are made.
+        self.stop.cancel();
+        finish(&mut self.work, LAST_WRITES).await;
+        self.release.cancel();
+        finish(&mut self.services, LAST_WORDS).await;
+        info!("stopped");
+        ended
+    }
+}
+
+/// Adds a task that has a name.
+fn spawn(
+    tasks: &mut JoinSet<(&'static str, Result<()>)>,
+    name: &'static str,
+    task: impl Future<Output = Result<()>> + Send + 'static,
+) {
+    tasks.spawn(async move { (name, task.await) });
+}
+
+/// Joins tasks; those that take too long are cut off, which is as safe as a crash.
+async fn finish(tasks: &mut JoinSet<(&'static str, Result<()>)>, patience: Duration) {
+    let all = async { while tasks.join_next().await.is_some() {} };
+    if timeout(patience, all).await.is_err() {
+        tasks.shutdown().await;
+    }
+}
+
+async fn load(files: &PolicyFiles, host: &PolicyHost) -> Result<Policy> {
+    let (files, host) = (files.clone(), host.clone());
+    let policy = spawn_blocking(move || files.load(&host)).await??;
+    let info = policy.info();
+    info!(name = info.name, version = info.version, digest = info.digest, "policy loaded");
+    Ok(policy)
+}
+
+/// Opens the ports. Probes and metrics share one if they are told the same.
+async fn listen(options: &RunOptions, facts: &Facts, services: &mut JoinSet<(&'static str, Result<()>)>) -> Result<()> {
+    let pages = if options.metrics == options.health {
+        vec![(&options.health, facts.probes().merge(facts.page()))]
+    } else {
+        vec![(&options.health, facts.probes()), (&options.metrics, facts.page())]
+    };
+    for (address, routes) in pages {
+        let listener = address.bind().await.with_context(|| format!("cannot listen at {address}"))?;
+        if let Some(listener) = listener {
+            spawn(services, "http server", async move { Ok(serve(listener, routes).await?) });
+        }
+    }
+    Ok(())
+}
+
+/// Competes for the lease; without a namespace to keep it in, this process leads.
+async fn elect(
+    options: &RunOptions,
+    services: &mut JoinSet<(&'static str, Result<()>)>,
+    release: CancellationToken,
+) -> Result<watch::Receiver<bool>> {
+    let Some(namespace) = own_namespace() else {
+        warn!("NAMESPACE is not set: there is no leader election, so let no other replica run");
+        // The sender may go: what was said last stays.
+        return Ok(watch::channel(true).1);
+    };
+    let patience = Some(lease::PATIENCE);
+    let client =
+        connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), patience, ..ClientOptions::default() })
+            .await?;
+    let (leads, heard) = watch::channel(false);
+    let candidate = Candidate { client, namespace, identity: identity(), leads };
+    spawn(services, "lease", async move {
+        candidate.run(release).await;
+        Ok(())
+    });
+    Ok(heard)
+}
+
+fn own_namespace() -> Option<String> {
+    let set = std::env::var("NAMESPACE").ok().or_else(|| std::fs::read_to_string(OWN_NAMESPACE).ok());
+    set.map(|namespace| namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
+}
+
+/// The pod's name, or the machine's: what a restarted process is called again.
+fn identity() -> String {
+    let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
+    set("POD_NAME").or_else(|| set("HOSTNAME")).or_else(machine).unwrap_or_else(|| "sluice".to_owned())
+}

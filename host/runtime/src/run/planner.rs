@@ -1,0 +1,284 @@
+//! The one planning task: it looks at everything whenever anything changed, plans, writes, and looks again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use sluice_core::observed::Observed;
+use sluice_core::round::Round;
+use sluice_core::rows::{PatchRow, patch_rows};
+use sluice_core::status::PoolReport;
+use sluice_kube::api::PolicyStatus;
+use sluice_kube::index::{Index, SharedIndex};
+use sluice_kube::patch::ApiServer;
+use sluice_policy::Policy;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use super::metrics::Metrics;
+use super::pauses::Pauses;
+use super::probes::Pulse;
+use super::reporter::Story;
+use super::round::{Thought, Verdict, pools_of, think, versions};
+use super::swap::Offer;
+use crate::apply::{Applied, apply};
+
+/// Events that come closer together than this are one: a node that dies changes several objects.
+const QUIET: Duration = Duration::from_millis(20);
+/// Longest to wait for quiet.
+const LONGEST_NOISE: Duration = Duration::from_millis(200);
+/// Everything is looked at anew that often, whatever the watches say.
+const RESYNC: Duration = Duration::from_secs(30);
+/// While the cluster cannot be planned yet.
+const RESYNC_WHILE_WAITING: Duration = Duration::from_secs(1);
+/// A long schedule is cut after so long and planned anew, so that a node that dies meanwhile does not wait for its end.
+const SLICE: Duration = Duration::from_millis(500);
+/// Most patches of a round that are logged one by one.
+const SPELLED_OUT: usize = 100;
+
+/// The planning task.
+pub(super) struct Planner {
+    pub(super) index: Arc<SharedIndex>,
+    pub(super) server: ApiServer,
+    pub(super) policy: Policy,
+    pub(super) offers: mpsc::Receiver<Offer>,
+    pub(super) leads: watch::Receiver<bool>,
+    pub(super) stories: watch::Sender<Arc<Story>>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) stop: CancellationToken,
+    pub(super) memory: Memory,
+}
+
+/// What one round has to tell the next.
+#[derive(Default)]
+pub(super) struct Memory {
+    pauses: Pauses,
+    /// A policy that waits for a snapshot to prove itself on.
+    candidate: Option<Policy>,
+    /// Why the files' newest policy is not the active one.
+    refusal: Option<String>,
+    /// What was logged last, so that it is logged once.
+    said: Said,
+}
+
+#[derive(Default)]
+struct Said {
+    failure: Option<String>,
+    obstacle: Option<String>,
+    waiting: Vec<String>,
+}
+
+/// Whether to look again at once.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Next {
+    Again,
+    Wait,
+}
+
+impl Planner {
+    /// Plans until it is told to stop.
+    pub(super) async fn run(mut self) -> anyhow::Result<()> {
+        let mut bell = self.index.subscribe();
+        self.metrics.plans_with(self.policy.info());
+        while !self.stop.is_cancelled() {
+            self.pulse.beat();
+            bell.mark_unchanged();
+            if self.round().await? == Next::Wait {
+                self.wait(&mut bell).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a reason to look.
+    async fn wait(&mut self, bell: &mut watch::Receiver<()>) {
+        let now = Instant::now();
+        let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
+        let alarm = self.memory.pauses.next(now).map_or(now + resync, |pause| pause.min(now + resync));
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = sleep_until(alarm) => {}
+            Some(offer) = self.offers.recv() => self.consider(offer),
+            Ok(()) = self.leads.changed() => {}
+            Ok(()) = bell.changed() => {
+                while now.elapsed() < LONGEST_NOISE && timeout(QUIET, bell.changed()).await.is_ok() {}
+            }
+        }
+    }
+
+    fn consider(&mut self, offer: Offer) {
+        match offer {
+            Offer::Policy(policy) => self.memory.candidate = Some(*policy),
+            Offer::Refused(reason) => {
+                self.memory.candidate = None;
+                self.refuse(reason);
+            }
+        }
+    }
+
+    fn refuse(&mut self, reason: String) {
+        let active = &self.policy.info().name;
+        error!(reason, active, "the new policy is refused; the active one stays");
+        self.metrics.swapped(false);
+        self.memory.refusal = Some(reason);
+    }
+
+    async fn round(&mut self) -> Result<Next, JoinError> {
+        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        let (observed, lock, unreadable) =
+            self.index.read(|index| (index.snapshot(now), index.foreign_lock(now), index.problems().len()));
+        self.metrics.cannot_read(unreadable);
+        self.metrics.locked(lock.is_some());
+        let leads = *self.leads.borrow_and_update();
+        self.metrics.led(leads);
+        while let Ok(offer) = self.offers.try_recv() {
+            self.consider(offer);
+        }
+        let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
+        let may_tell = leads && lock.is_none();
+        let Some(observed) = observed.map(Arc::new) else {
+            self.wait_for_cluster(may_tell);
+            return Ok(Next::Wait);
+        };
+        let thought = self.think(&observed).await?;
+        self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
+        self.remark_failure(&thought);
+        let obstacle =
+            if leads { lock.or_else(|| observed.platform.refusal()) } else { Some("another replica leads".to_owned()) };
+        self.remark_obstacle(obstacle.as_deref());
+        let applied = if obstacle.is_none() { self.apply(&observed, &thought).await } else { Applied::default() };
+        let goes_on = !applied.written.is_empty();
+        self.tell(&observed, thought, may_tell, !goes_on);
+        self.pulse.has_planned();
+        Ok(if goes_on { Next::Again } else { Next::Wait })
+    }
+
+    /// Computes the round, and lets a candidate take over if it passes.
+    async fn think(&mut self, observed: &Arc<Observed>) -> Result<Thought, JoinError> {
+        let now = Instant::now();
+        self.memory.pauses.forgive(now);
+        let avoided = self.memory.pauses.avoided(now);
+        self.metrics.pausing(avoided.len());
+        let (observed, active, candidate) = (Arc::clone(observed), self.policy.clone(), self.memory.candidate.take());
+        let mut thought = spawn_blocking(move || think(&observed, &active, candidate, &avoided)).await?;
+        match thought.verdict.take() {
+            Some(Verdict::Promoted(policy)) => self.promote(policy),
+            Some(Verdict::Refused(reason)) => self.refuse(reason),
+            None => {}
+        }
+        Ok(thought)
+    }
+
+    fn promote(&mut self, policy: Policy) {
+        let info = policy.info();
+        info!(name = info.name, version = info.version, digest = info.digest, "the new policy plans from now on");
+        self.metrics.swapped(true);
+        self.metrics.plans_with(info);
+        self.memory.refusal = None;
+        self.policy = policy;
+    }
+
+    async fn apply(&mut self, observed: &Observed, thought: &Thought) -> Applied {
+        let writes = &thought.outcome.writes;
+        if writes.is_empty() {
+            return Applied::default();
+        }
+        let started = Instant::now();
+        let go_on = || started.elapsed() < SLICE && !self.stop.is_cancelled() && *self.leads.borrow();
+        let applied = apply(&self.server, writes, versions(observed, writes), go_on).await;
+        let now = Instant::now();
+        for write in applied.written.iter().filter_map(|position| writes.get(*position)) {
+            self.metrics.written(&write.target);
+            self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
+        }
+        for (target, failure) in &applied.failures {
+            warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
+            self.metrics.failed(target, failure);
+            self.memory.pauses.failed(target.clone(), failure, now);
+        }
+        log_patches(&patch_rows(&thought.round.surveyed().snapshot, &thought.outcome.plan));
+        let (written, failed, left) = (applied.written.len(), applied.failures.len(), applied.skipped);
+        let (generation, took) = (observed.generation, thought.took + started.elapsed());
+        info!(generation, written, failed, left, took_ms = took.as_millis(), "applied");
+        applied
+    }
+
+    /// Hands the round over to the reporter.
+    fn tell(&self, observed: &Observed, thought: Thought, may_tell: bool, settled: bool) {
+        let story = if may_tell {
+            let mut reports = thought.outcome.reports;
+            self.complete(&mut reports, observed, &thought.round);
+            let info = self.policy.info();
+            let (name, version, digest) = (info.name.clone(), info.version.clone(), info.digest.clone());
+            let policy = PolicyStatus { name, version, digest };
+            Story::Round { reports, holds: thought.outcome.holds, policy, settled }
+        } else {
+            Story::Silence
+        };
+        self.stories.send_replace(Arc::new(story));
+    }
+
+    /// Adds what only the runtime knows: refused writes and refused policies.
+    fn complete(&self, reports: &mut [PoolReport], observed: &Observed, round: &Round) {
+        for (target, complaint) in self.memory.pauses.complaints() {
+            let pools = pools_of(target, observed, round);
+            for report in reports.iter_mut().filter(|report| pools.contains(&report.pool)) {
+                report.errors.push(format!("{target}: {complaint}"));
+            }
+        }
+        for report in reports.iter_mut() {
+            report.warnings.extend(self.memory.refusal.iter().map(|reason| format!("new policy refused: {reason}")));
+        }
+    }
+
+    /// Nothing can be planned yet, or no more.
+    fn wait_for_cluster(&mut self, may_tell: bool) {
+        let waiting = self.index.read(Index::waiting);
+        // Until the first lists have come, a pool that says it is blocked would only be noise.
+        let is_starting = waiting.iter().any(|text| text.starts_with("waiting for the first list"));
+        let story = if may_tell && !is_starting { Story::Blocked(waiting.join("; ")) } else { Story::Silence };
+        self.stories.send_replace(Arc::new(story));
+        if waiting != self.memory.said.waiting {
+            warn!(reasons = waiting.join("; "), "the cluster cannot be planned yet");
+            self.memory.said.waiting = waiting;
+        }
+    }
+
+    fn remark_failure(&mut self, thought: &Thought) {
+        self.memory.said.waiting.clear();
+        let failure = thought.outcome.failure.as_ref().map(ToString::to_string);
+        if failure != self.memory.said.failure {
+            match &failure {
+                Some(failure) => error!(failure, policy = self.policy.info().name, "what is applied stays"),
+                None => info!(policy = self.policy.info().name, "the policy plans again"),
+            }
+            self.memory.said.failure = failure;
+        }
+    }
+
+    fn remark_obstacle(&mut self, obstacle: Option<&str>) {
+        if obstacle != self.memory.said.obstacle.as_deref() {
+            match obstacle {
+                Some(reason) => info!(reason, "nothing is written"),
+                None => info!("writing"),
+            }
+            self.memory.said.obstacle = obstacle.map(str::to_owned);
+        }
+    }
+}
+
+fn log_patches(rows: &[PatchRow]) {
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    for row in rows.iter().take(SPELLED_OUT) {
+        let PatchRow { op, pool, zone, owner, address, from, to, reason, text: why } = row;
+        let (pool, zone, owner, from, to) = (text(pool), text(zone), text(owner), text(from), text(to));
+        info!(op, pool, zone, owner, address, from, to, reason, why, "patch");
+    }
+    if rows.len() > SPELLED_OUT {
+        info!(more = rows.len() - SPELLED_OUT, "further patches");
+    }
+}

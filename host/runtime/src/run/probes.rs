@@ -1,0 +1,105 @@
+//! What answers over HTTP: `/healthz`, `/readyz`, `/metrics`.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use sluice_kube::index::SharedIndex;
+use tokio::net::TcpListener;
+use tokio::time::Instant;
+
+use super::metrics::Metrics;
+
+/// A planner that has not looked for so long hangs. It looks every 30 s, a policy may take its two deadlines, a write 10 s.
+const HANGS: Duration = Duration::from_mins(3);
+
+/// Whether the planner lives, and whether it has planned.
+pub(super) struct Pulse {
+    born: Instant,
+    /// Milliseconds from birth to the last look.
+    looked: AtomicU64,
+    planned: AtomicBool,
+}
+
+impl Default for Pulse {
+    fn default() -> Self {
+        Self { born: Instant::now(), looked: AtomicU64::new(0), planned: AtomicBool::new(false) }
+    }
+}
+
+impl Pulse {
+    /// The planner looks at what there is.
+    pub(super) fn beat(&self) {
+        self.looked.store(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// A round is over.
+    pub(super) fn has_planned(&self) {
+        self.planned.store(true, Ordering::Relaxed);
+    }
+
+    fn silent_for(&self) -> Duration {
+        self.born.elapsed().saturating_sub(Duration::from_millis(self.looked.load(Ordering::Relaxed)))
+    }
+}
+
+/// What the answers are made from.
+#[derive(Clone)]
+pub(super) struct Facts {
+    pub(super) index: Arc<SharedIndex>,
+    pub(super) pulse: Arc<Pulse>,
+    pub(super) metrics: Arc<Metrics>,
+}
+
+impl Facts {
+    /// Routes of the probes.
+    pub(super) fn probes(&self) -> Router {
+        let (alive, ready) = (self.clone(), self.clone());
+        Router::new()
+            .route("/healthz", get(|| async move { alive.healthz() }))
+            .route("/readyz", get(|| async move { ready.readyz() }))
+    }
+
+    /// Routes of the metrics.
+    pub(super) fn page(&self) -> Router {
+        let facts = self.clone();
+        Router::new().route("/metrics", get(|| async move { facts.metrics() }))
+    }
+
+    fn healthz(&self) -> (StatusCode, String) {
+        match self.pulse.silent_for() {
+            silent if silent < HANGS => (StatusCode::OK, "ok\n".to_owned()),
+            silent => {
+                let text = format!("the planner has not looked at the cluster for {} s\n", silent.as_secs());
+                (StatusCode::SERVICE_UNAVAILABLE, text)
+            }
+        }
+    }
+
+    fn readyz(&self) -> (StatusCode, String) {
+        let waiting = self.index.read(|index| (!index.ready()).then(|| index.waiting()));
+        match waiting {
+            Some(waiting) => (StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n"),
+            None if self.pulse.planned.load(Ordering::Relaxed) => (StatusCode::OK, "ok\n".to_owned()),
+            None => (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first plan\n".to_owned()),
+        }
+    }
+
+    fn metrics(&self) -> impl IntoResponse + use<> {
+        let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
+        match self.metrics.page() {
+            Ok(page) => (StatusCode::OK, kind, page),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, kind, error.to_string()),
+        }
+    }
+}
+
+/// Answers until it is dropped.
+pub(super) async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
+    axum::serve(listener, routes).await
+}

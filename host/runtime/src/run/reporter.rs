@@ -1,0 +1,224 @@
+//! Status of pools and events, apart from the planner: telling a story must not delay the next failover.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+use jiff::Timestamp;
+use kube::Client;
+use sluice_core::backend::WriteFailure;
+use sluice_core::name::PoolName;
+use sluice_core::status::PoolReport;
+use sluice_core::survey::NamedHold;
+use sluice_kube::api::PolicyStatus;
+use sluice_kube::events::{Event, EventBook};
+use sluice_kube::index::SharedIndex;
+use sluice_kube::patch::ApiServer;
+use sluice_kube::served::pruned_in_cluster;
+use sluice_kube::status::{blocked_patch, status_patch};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::sync::CancellationToken;
+use tracing::{debug, warn};
+
+use super::pauses::doubled;
+
+/// While a schedule is under way, status follows no more often than this.
+const WHILE_BUSY: Duration = Duration::from_secs(1);
+/// First pause after a failure, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
+/// How often to look whether the served CRD still drops fields.
+const RECHECK: Duration = Duration::from_mins(5);
+/// Statuses and events that are written at the same time.
+const AT_ONCE: usize = 8;
+
+/// What there is to tell after a round.
+#[derive(Debug, Default)]
+pub(super) enum Story {
+    /// Nothing, or nobody of us may tell it.
+    #[default]
+    Silence,
+    /// Nothing can be planned, for this reason.
+    Blocked(String),
+    /// A round was planned.
+    Round {
+        /// The pools.
+        reports: Vec<PoolReport>,
+        /// Who is not served.
+        holds: Vec<NamedHold>,
+        /// The policy that planned.
+        policy: PolicyStatus,
+        /// Nothing is being written: this is how it will stay.
+        settled: bool,
+    },
+}
+
+/// Tells stories.
+pub(super) struct Reporter {
+    server: ApiServer,
+    client: Client,
+    index: Arc<SharedIndex>,
+    stories: watch::Receiver<Arc<Story>>,
+    book: EventBook,
+    /// Fields that the served CRD drops.
+    pruned: Vec<String>,
+    check_again: Instant,
+    last: Option<Instant>,
+    failures: u32,
+    retry: Option<Instant>,
+}
+
+impl Reporter {
+    pub(super) fn new(
+        server: ApiServer,
+        client: Client,
+        index: Arc<SharedIndex>,
+        stories: watch::Receiver<Arc<Story>>,
+    ) -> Self {
+        Self {
+            server,
+            client,
+            index,
+            stories,
+            book: EventBook::default(),
+            pruned: Vec::new(),
+            check_again: Instant::now(),
+            last: None,
+            failures: 0,
+            retry: None,
+        }
+    }
+
+    /// Tells every story until `stop`.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
+        loop {
+            let retry = self.retry;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                told = self.stories.changed() => if told.is_err() { return },
+                () = async { sleep_until(retry.unwrap_or_else(Instant::now)).await }, if retry.is_some() => {}
+            }
+            let story = Arc::clone(&self.stories.borrow_and_update());
+            self.tell(&story).await;
+        }
+    }
+
+    async fn tell(&mut self, story: &Story) {
+        self.retry = None;
+        let now = Instant::now();
+        if let (Story::Round { settled: false, .. }, Some(last)) = (story, self.last)
+            && now < last + WHILE_BUSY
+        {
+            self.retry = Some(last + WHILE_BUSY);
+            return;
+        }
+        if matches!(story, Story::Silence) {
+            return;
+        }
+        self.last = Some(now);
+        self.look_for_pruned(now).await;
+        let failed = self.write_statuses(self.statuses(story)).await;
+        if failed {
+            self.retry = Some(now + doubled(PAUSE, self.failures));
+            self.failures = self.failures.saturating_add(1);
+        } else {
+            self.failures = 0;
+        }
+        if let Story::Round { reports, holds, settled: true, .. } = story {
+            let due = self.book.due(reports, holds);
+            self.create_events(due).await;
+        }
+    }
+
+    /// The status patches that are needed now, by pool.
+    fn statuses(&self, story: &Story) -> BTreeMap<PoolName, (serde_json::Value, String)> {
+        let now = Timestamp::now();
+        let patches = self.index.read(|index| match story {
+            Story::Silence => Vec::new(),
+            Story::Blocked(text) => index
+                .pools()
+                .map(|(name, generation, pool)| {
+                    (name.clone(), pool, blocked_patch(text, generation, &pool.status, now))
+                })
+                .map(|(name, pool, patch)| (name, patch, pool.resource_version.clone()))
+                .collect(),
+            Story::Round { reports, policy, .. } => reports
+                .iter()
+                .filter_map(|report| {
+                    let pool = index.pool_object(&report.pool)?;
+                    let patch = status_patch(report, Some(policy), &pool.status, &self.pruned, now);
+                    Some((report.pool.clone(), patch, pool.resource_version.clone()))
+                })
+                .collect::<Vec<_>>(),
+        });
+        patches.into_iter().filter_map(|(pool, patch, version)| Some((pool, (patch?, version)))).collect()
+    }
+
+    /// Whether anything failed.
+    async fn write_statuses(&self, patches: BTreeMap<PoolName, (serde_json::Value, String)>) -> bool {
+        let server = &self.server;
+        let results = stream::iter(patches)
+            .map(|(pool, (patch, version))| async move {
+                let result = server.write_status(&pool, &patch, &version).await;
+                (pool, result)
+            })
+            .buffer_unordered(AT_ONCE)
+            .collect::<Vec<_>>()
+            .await;
+        let mut failed = false;
+        for (pool, result) in results {
+            match result {
+                Ok(_) | Err(WriteFailure::NotFound) => {}
+                Err(WriteFailure::Conflict) => {
+                    debug!(%pool, "the pool changed before its status was written");
+                    failed = true;
+                }
+                Err(error) => {
+                    warn!(%pool, %error, "cannot write the status of a pool");
+                    failed = true;
+                }
+            }
+        }
+        failed
+    }
+
+    async fn create_events(&self, events: Vec<Event>) {
+        let now = Timestamp::now();
+        stream::iter(events)
+            .for_each_concurrent(AT_ONCE, |event| async move {
+                let uid = self.index.read(|index| index.uid(event.kind, &event.name).map(str::to_owned));
+                let body = event.body(uid.as_deref(), now);
+                // Status and annotations say the same, so a lost event is not told again.
+                if let Err(error) = self.server.create_event(event.namespace(), &body).await {
+                    warn!(kind = %event.kind, name = event.name, %error, "cannot create an event");
+                }
+            })
+            .await;
+    }
+
+    /// Learns which fields of a status the API server would drop. They would be missing every time and be written for
+    /// ever.
+    async fn look_for_pruned(&mut self, now: Instant) {
+        if now < self.check_again {
+            return;
+        }
+        self.check_again = now + RECHECK;
+        match pruned_in_cluster(&self.client).await {
+            Ok(pruned) => {
+                if pruned != self.pruned && !pruned.is_empty() {
+                    let fields = pruned.join(", ");
+                    warn!(
+                        fields,
+                        "the cluster's CRD drops fields of EgressIPAM; apply the CRD of this version: sluice crds | kubectl apply -f -"
+                    );
+                }
+                self.pruned = pruned;
+            }
+            Err(error) => {
+                warn!(error, "cannot tell which fields of EgressIPAM the cluster drops");
+                self.check_again = now + PAUSE.1;
+            }
+        }
+    }
+}

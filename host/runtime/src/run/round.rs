@@ -1,0 +1,101 @@
+//! One round, from facts to writes: the part that computes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use sluice_core::name::PoolName;
+use sluice_core::observed::Observed;
+use sluice_core::round::{Outcome, Round};
+use sluice_core::schedule::{Target, Write};
+use sluice_policy::{Cost, LogLevel, LogRecord, Policy};
+use tracing::{debug, error, info, warn};
+
+/// A round before its writes.
+pub(super) struct Thought {
+    pub(super) round: Round,
+    pub(super) outcome: Outcome,
+    pub(super) cost: Cost,
+    pub(super) took: Duration,
+    /// What came of the policy that wanted to take over.
+    pub(super) verdict: Option<Verdict>,
+}
+
+/// What came of a policy that wanted to take over.
+pub(super) enum Verdict {
+    /// It planned this round.
+    Promoted(Policy),
+    /// It stays out, for this reason.
+    Refused(String),
+}
+
+/// Plans with the candidate, if there is one and its plan passes, else with the active policy. Takes a processor for as
+/// long as policies may.
+pub(super) fn think(
+    observed: &Observed,
+    active: &Policy,
+    candidate: Option<Policy>,
+    avoided: &BTreeSet<Target>,
+) -> Thought {
+    let started = Instant::now();
+    let round = Round::prepare(observed);
+    let mut verdict = None;
+    if let Some(candidate) = candidate {
+        let (outcome, cost) = ask(&round, observed, &candidate, avoided);
+        match &outcome.failure {
+            None => {
+                let (verdict, took) = (Some(Verdict::Promoted(candidate)), started.elapsed());
+                return Thought { round, outcome, cost, took, verdict };
+            }
+            Some(failure) => verdict = Some(Verdict::Refused(format!("shadow plan: {failure}"))),
+        }
+    }
+    let (outcome, cost) = ask(&round, observed, active, avoided);
+    Thought { round, outcome, cost, took: started.elapsed(), verdict }
+}
+
+fn ask(round: &Round, observed: &Observed, policy: &Policy, avoided: &BTreeSet<Target>) -> (Outcome, Cost) {
+    let ran = policy.run(round.policy_input());
+    let name = &policy.info().name;
+    ran.logs.iter().for_each(|record| pass_on(name, record));
+    if ran.dropped_logs > 0 {
+        debug!(policy = name, dropped = ran.dropped_logs, "messages over the limits");
+    }
+    let answer = ran.result.map_err(|failure| format!("{}: {failure}", failure.name()));
+    (round.finish(observed, answer, avoided), ran.cost)
+}
+
+fn pass_on(policy: &str, LogRecord { level, message }: &LogRecord) {
+    match level {
+        LogLevel::Debug => debug!(policy, message, "policy"),
+        LogLevel::Info => info!(policy, message, "policy"),
+        LogLevel::Warn => warn!(policy, message, "policy"),
+        LogLevel::Error => error!(policy, message, "policy"),
+    }
+}
+
+/// The objects as they were seen: what the writes depend on.
+pub(super) fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, String> {
+    let version = |target: &Target| match target {
+        Target::Pool(name) => observed.pools.get(name).map(|facts| &facts.resource_version),
+        Target::HostSubnet(name) => observed.host_subnets.get(name).map(|facts| &facts.resource_version),
+        Target::NetNamespace(name) => observed.net_namespaces.get(name).map(|facts| &facts.resource_version),
+        Target::Namespace(name) => observed.namespaces.get(name).map(|facts| &facts.resource_version),
+    };
+    writes.iter().filter_map(|write| Some((write.target.clone(), version(&write.target)?.clone()))).collect()
+}
+
+/// The pools that an object matters to.
+pub(super) fn pools_of(target: &Target, observed: &Observed, round: &Round) -> BTreeSet<PoolName> {
+    let snapshot = &round.surveyed().snapshot;
+    match target {
+        Target::Pool(name) => BTreeSet::from([name.clone()]),
+        Target::NetNamespace(owner) | Target::Namespace(owner) => {
+            observed.namespaces.get(owner).and_then(|facts| facts.pool.clone()).into_iter().collect()
+        }
+        Target::HostSubnet(node) => {
+            let Some(node) = snapshot.node_named(node) else { return BTreeSet::new() };
+            let zones = snapshot.zones.iter().filter(|zone| zone.nodes.contains(&node));
+            zones.filter_map(|zone| Some(snapshot.pool(zone.pool)?.name.clone())).collect()
+        }
+    }
+}
