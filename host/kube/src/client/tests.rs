@@ -14,7 +14,7 @@ const SECRET: &str = "s3cr3t-t0k3n";
 fn attempt(name: &str, file: &str, context: Option<&str>) -> String {
     let path = std::env::temp_dir().join(format!("sluice-kubeconfig-{}-{name}", std::process::id()));
     std::fs::write(&path, file).unwrap();
-    let options = ClientOptions { kubeconfig: Some(path.clone()), context: context.map(str::to_owned) };
+    let options = ClientOptions { kubeconfig: Some(path.clone()), context: context.map(str::to_owned), patience: None };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let result = runtime.block_on(async { connect(&options).await.map(|_| ()) });
     std::fs::remove_file(&path).unwrap();
@@ -92,7 +92,7 @@ fn kubeconfigs() {
 
 #[test]
 fn missing_files() {
-    let options = ClientOptions { kubeconfig: Some("/nowhere/config".into()), context: None };
+    let options = ClientOptions { kubeconfig: Some("/nowhere/config".into()), context: None, patience: None };
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime.block_on(async { connect(&options).await.map(|_| ()) }).unwrap_err();
     expect!["kubeconfig /nowhere/config: No such file or directory (os error 2)"].assert_eq(&error.to_string());
