@@ -31,7 +31,7 @@ const CHANGES: u8 = 10;
 const HOLDS: u8 = 11;
 
 /// Longest to wait for a cluster's first lists.
-const LIST_DEADLINE: Duration = Duration::from_secs(60);
+const LIST_DEADLINE: Duration = Duration::from_mins(1);
 /// How long to wait for what the cluster says is not there.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look whether all lists have come.

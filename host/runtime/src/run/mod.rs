@@ -73,20 +73,45 @@ pub(crate) enum Ended {
 /// Runs until SIGTERM or SIGINT.
 pub(crate) async fn run(options: RunOptions) -> Ended {
     info!(version = env!("CARGO_PKG_VERSION"), "sluice starts");
-    let operator = match Operator::start(options).await {
-        Ok(operator) => operator,
-        Err(failure) => {
-            error!(error = format!("{failure:#}"), "cannot start");
-            return Ended::CannotStart;
+    let started = async {
+        let mut signals = Signals::catch()?;
+        tokio::select! {
+            operator = Operator::start(options) => Ok(Some((operator?, signals))),
+            () = signals.stop() => Ok::<_, anyhow::Error>(None),
         }
     };
-    operator.supervise().await
+    match started.await {
+        Ok(Some((operator, signals))) => operator.supervise(signals).await,
+        Ok(None) => Ended::Asked,
+        Err(failure) => {
+            error!(error = format!("{failure:#}"), "cannot start");
+            Ended::CannotStart
+        }
+    }
+}
+
+/// What asks to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> std::io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+        info!("asked to stop");
+    }
 }
 
 /// All tasks.
 struct Operator {
-    terminate: Signal,
-    interrupt: Signal,
     /// Those whose work is ended in order: planner, reporter, file watch.
     work: JoinSet<(&'static str, Result<()>)>,
     stop: CancellationToken,
@@ -97,8 +122,6 @@ struct Operator {
 
 impl Operator {
     async fn start(options: RunOptions) -> Result<Self> {
-        // First, so that no signal is missed.
-        let (terminate, interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let host = policy_host()?;
         let policy = load(&options.policy, &host).await?;
         let client =
@@ -130,22 +153,18 @@ impl Operator {
             Ok(())
         });
         spawn(&mut work, "planner", planner.run());
-        Ok(Self { terminate, interrupt, work, stop, services, release })
+        Ok(Self { work, stop, services, release })
     }
 
     /// Waits for the end, and brings it about in order.
-    async fn supervise(mut self) -> Ended {
+    async fn supervise(mut self, mut signals: Signals) -> Ended {
         let died = tokio::select! {
-            _ = self.terminate.recv() => None,
-            _ = self.interrupt.recv() => None,
+            () = signals.stop() => None,
             Some(ended) = self.work.join_next() => Some(ended),
             Some(ended) = self.services.join_next() => Some(ended),
         };
         let ended = match died {
-            None => {
-                info!("asked to stop");
-                Ended::Asked
-            }
+            None => Ended::Asked,
             Some(ended) => {
                 let (task, failure) = match ended {
                     Ok((task, Ok(()))) => (task, anyhow!("it ended by itself")),

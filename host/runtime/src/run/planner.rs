@@ -9,7 +9,7 @@ use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::status::PoolReport;
 use sluice_kube::api::PolicyStatus;
-use sluice_kube::index::{Index, SharedIndex};
+use sluice_kube::index::{Index, LockHolder, SharedIndex};
 use sluice_kube::patch::ApiServer;
 use sluice_policy::Policy;
 use tokio::sync::{mpsc, watch};
@@ -61,6 +61,8 @@ pub(super) struct Memory {
     candidate: Option<Policy>,
     /// Why the files' newest policy is not the active one.
     refusal: Option<String>,
+    /// When the old operator's lock runs out, of which no watch tells.
+    lock_ends: Option<Instant>,
     /// What was logged last, so that it is logged once.
     said: Said,
 }
@@ -98,7 +100,8 @@ impl Planner {
     async fn wait(&mut self, bell: &mut watch::Receiver<()>) {
         let now = Instant::now();
         let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
-        let alarm = self.memory.pauses.next(now).map_or(now + resync, |pause| pause.min(now + resync));
+        let alarms = self.memory.pauses.next(now).into_iter().chain(self.memory.lock_ends);
+        let alarm = alarms.fold(now + resync, Instant::min);
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = sleep_until(alarm) => {}
@@ -138,6 +141,8 @@ impl Planner {
         while let Ok(offer) = self.offers.try_recv() {
             self.consider(offer);
         }
+        let until_free = |lock: &LockHolder| Instant::now() + Duration::from_millis(lock.until.saturating_sub(now) + 1);
+        self.memory.lock_ends = lock.as_ref().map(until_free);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
         let may_tell = leads && lock.is_none();
         let Some(observed) = observed.map(Arc::new) else {
@@ -145,13 +150,13 @@ impl Planner {
             return Ok(Next::Wait);
         };
         let thought = self.think(&observed).await?;
-        self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
         self.remark_failure(&thought);
         let obstacle =
             if leads { lock.or_else(|| observed.platform.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
         let applied = if obstacle.is_none() { self.apply(&observed, &thought).await } else { Applied::default() };
         let goes_on = !applied.written.is_empty();
+        self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
         self.tell(&observed, thought, may_tell, !goes_on);
         self.pulse.has_planned();
         Ok(if goes_on { Next::Again } else { Next::Wait })
@@ -252,9 +257,11 @@ impl Planner {
         self.memory.said.waiting.clear();
         let failure = thought.outcome.failure.as_ref().map(ToString::to_string);
         if failure != self.memory.said.failure {
-            match &failure {
-                Some(failure) => error!(failure, policy = self.policy.info().name, "what is applied stays"),
-                None => info!(policy = self.policy.info().name, "the policy plans again"),
+            let policy = &self.policy.info().name;
+            if let Some(failure) = &failure {
+                error!(failure, policy, "what is applied stays");
+            } else {
+                info!(policy, "the policy plans again");
             }
             self.memory.said.failure = failure;
         }
@@ -262,9 +269,10 @@ impl Planner {
 
     fn remark_obstacle(&mut self, obstacle: Option<&str>) {
         if obstacle != self.memory.said.obstacle.as_deref() {
-            match obstacle {
-                Some(reason) => info!(reason, "nothing is written"),
-                None => info!("writing"),
+            if let Some(reason) = obstacle {
+                info!(reason, "nothing is written");
+            } else {
+                info!("writing");
             }
             self.memory.said.obstacle = obstacle.map(str::to_owned);
         }
