@@ -29,8 +29,9 @@ fn rights() -> Rights {
         for group in rule.api_groups.unwrap() {
             for resource in rule.resources.iter().flatten() {
                 let name = if group.is_empty() { resource.clone() } else { format!("{resource}.{group}") };
-                let verbs = rule.verbs.iter().cloned().collect();
-                rights.insert(name, (verbs, rule.resource_names.clone().unwrap_or_default()));
+                let (verbs, names) = rights.entry(name).or_default();
+                verbs.extend(rule.verbs.iter().cloned());
+                names.extend(rule.resource_names.iter().flatten().cloned());
             }
         }
     }
@@ -62,6 +63,7 @@ fn every_write_is_allowed_and_no_other() {
         "egressipams/status.redhatcop.redhat.io: patch",
         "events: create",
         "hostsubnets.network.openshift.io: get list patch watch",
+        "leases.coordination.k8s.io: create get patch",
         "namespaces: get list patch watch",
         "netnamespaces.network.openshift.io: get list patch watch",
     ];
