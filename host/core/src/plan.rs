@@ -178,6 +178,27 @@ pub enum HoldCode {
     PoolDeleting,
 }
 
+impl HoldCode {
+    /// What it means, for holds that say no more about themselves.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Exhausted => "no free address",
+            Self::NoNode => "no healthy node",
+            Self::NoCapacity => "no node has room",
+            Self::RequestInvalid => "the request cannot be met as written",
+            Self::RequestTaken => "a requested address belongs to somebody else",
+            Self::Share => "the policy's share of the zone is used up",
+            Self::Budget => "it takes more moves than the budget allows",
+            Self::InFlight => "a write is under way",
+            Self::Other => "the policy gives no reason",
+            Self::NoNetNamespace => "its NetNamespace does not exist",
+            Self::PoolMissing => "there is no such EgressIPAM",
+            Self::PoolInvalid => "the pool's spec has errors",
+            Self::PoolDeleting => "the pool is being deleted",
+        }
+    }
+}
+
 /// An owner that is not served in a zone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Hold {
