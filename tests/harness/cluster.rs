@@ -16,7 +16,7 @@ use super::openshift::{OpenShift, Switches};
 use super::outcome::Outcome;
 use super::pool::Lease;
 use super::server::{Server, User};
-use super::wait::eventually;
+use super::wait::{eventually, reads};
 use super::{bootstrap, kinds};
 
 /// Long enough for anything that happens at once, also on a busy machine.
@@ -270,18 +270,7 @@ impl Cluster {
     /// Waits until the outcome is as expected; on timeout shows the difference.
     #[track_caller]
     pub fn becomes(&self, expected: expect_test::Expect) -> impl Future<Output = ()> {
-        let caller = std::panic::Location::caller();
-        async move {
-            let wanted = unindented(expected.data());
-            let reached = super::wait::until(SOON, || async {
-                let seen = self.outcome().await.to_string();
-                if unindented(&seen) == wanted { Ok(()) } else { Err(seen) }
-            });
-            if let Err(last) = reached.await {
-                eprintln!("{caller}: not the expected outcome within {SOON:?}");
-                expected.assert_eq(&last);
-            }
-        }
+        reads(expected, || async { self.outcome().await.to_string() })
     }
 
     /// Panics, with the whole table, unless the outcome has no [faults](Outcome::faults).
@@ -290,11 +279,6 @@ impl Cluster {
         let faults = outcome.faults();
         assert!(faults.is_empty(), "the cluster is not sound:\n{}\n\n{outcome}", faults.join("\n"));
     }
-}
-
-/// Lines without what is around them: the text of an `expect!` is indented like the code it is in.
-fn unindented(text: &str) -> Vec<String> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect()
 }
 
 fn must(object: &Object, result: kube::Result<DynamicObject>) {

@@ -22,10 +22,10 @@ pub use self::objects::{
     net_namespace, node, peer_lock, pool,
 };
 pub use self::operator::{Launch, Operator};
-pub use self::outcome::Outcome;
+pub use self::outcome::{HostSubnetState, NamespaceState, Outcome};
 pub use self::proxy::{Matcher, Proxy, Rule};
 pub use self::server::User;
-pub use self::wait::{eventually, until};
+pub use self::wait::{eventually, reads, until};
 
 pub mod audit;
 pub mod bootstrap;
@@ -50,6 +50,7 @@ mod proxy;
 mod reset;
 mod rundir;
 mod server;
+mod told;
 mod wait;
 
 /// The root of the workspace.

@@ -4,7 +4,10 @@ use std::fmt::Display;
 use std::future::Future;
 use std::time::Duration;
 
+use expect_test::Expect;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
+
+use super::cluster::SOON;
 
 /// Time between two looks at a condition that cannot be watched.
 const POLL: Duration = Duration::from_millis(10);
@@ -55,4 +58,34 @@ where
             Err(_) => return Err(last),
         }
     }
+}
+
+/// Waits until a text is as expected, indentation and empty lines aside; on timeout shows the difference.
+#[track_caller]
+pub fn reads<F, Fut>(expected: Expect, mut look: F) -> impl Future<Output = ()>
+where
+    F: FnMut() -> Fut,
+    Fut: Future<Output = String>,
+{
+    let caller = std::panic::Location::caller();
+    async move {
+        let wanted = unindented(expected.data());
+        let reached = until(SOON, || {
+            let seen = look();
+            let wanted = &wanted;
+            async move {
+                let seen = seen.await;
+                if unindented(&seen) == *wanted { Ok(()) } else { Err(seen) }
+            }
+        });
+        if let Err(last) = reached.await {
+            eprintln!("{caller}: not as expected within {SOON:?}");
+            expected.assert_eq(&last);
+        }
+    }
+}
+
+/// Lines without what is around them: the text of an `expect!` is indented like the code it is in.
+fn unindented(text: &str) -> Vec<String> {
+    text.lines().map(str::trim).filter(|line| !line.is_empty()).map(String::from).collect()
 }

@@ -1,1 +1,0 @@
-//! Who gets which address on which node, at first.
