@@ -18,7 +18,7 @@ pub struct PoolReport {
     pub pool: PoolName,
     /// `metadata.generation` that was planned.
     pub generation: i64,
-    /// Opted-in namespaces.
+    /// Opted-in namespaces, without those that are about to get their NetNamespace.
     pub owners: u32,
     /// Of these, without any hold.
     pub served: u32,
@@ -63,7 +63,8 @@ pub(crate) fn reports(
     holds: &[NamedHold],
 ) -> Vec<PoolReport> {
     let mut owners: BTreeMap<&PoolName, u32> = BTreeMap::new();
-    for pool in observed.namespaces.values().filter_map(|facts| facts.pool.as_ref()) {
+    let grown = observed.namespaces.iter().filter(|(name, _)| !survey.newborn.contains(*name));
+    for pool in grown.filter_map(|(_, facts)| facts.pool.as_ref()) {
         *owners.entry(pool).or_default() += 1;
     }
     let used = used_by_zone(survey);

@@ -39,6 +39,8 @@ pub struct Outcome {
     pub writes: Vec<Write>,
     /// The story of each pool.
     pub reports: Vec<PoolReport>,
+    /// When to look again although nothing changes, in Unix milliseconds.
+    pub again_at: Option<u64>,
 }
 
 /// Why a policy's plan changes nothing.
@@ -101,7 +103,8 @@ impl Round {
         let known_holds = failure.is_none().then_some(holds.as_slice());
         let writes = schedule::schedule(observed, &self.survey, &plan, known_holds, avoid);
         let reports = status::reports(observed, &self.survey, &plan, failure.as_ref(), &holds);
-        Outcome { plan, failure, holds, findings, writes, reports }
+        let again_at = self.survey.again_at;
+        Outcome { plan, failure, holds, findings, writes, reports, again_at }
     }
 
     /// What an outcome of this round changes, for people.

@@ -27,6 +27,10 @@ pub struct Survey {
     pub holds: Vec<NamedHold>,
     /// Warnings by pool.
     pub notes: Vec<Note>,
+    /// When something is due although nothing changes, in Unix milliseconds.
+    pub again_at: Option<u64>,
+    /// Namespaces so young that the network has not made their NetNamespace yet.
+    pub(crate) newborn: BTreeSet<OwnerName>,
     /// Held addresses that their owners have to give up: to be released (R4, R18).
     pub(crate) displaced: Vec<Displaced>,
     /// What each owner asks for.

@@ -10,6 +10,9 @@ use crate::observed::{Listed, NamespaceFacts, NetNamespaceFacts, Observed, PoolF
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Departure, Leaving, Owner};
 
+/// The network makes a NetNamespace a moment after its Namespace, in milliseconds. Until then nobody is alarmed.
+const NEWBORN_MS: u64 = 5_000;
+
 impl Survey {
     /// Adds owners and those who leave.
     pub(super) fn add_owners(&mut self, observed: &Observed) {
@@ -56,10 +59,18 @@ impl Survey {
             return;
         }
         let (Some(net), Some(index)) = (net, self.pool_named(pool)) else {
-            hold(self, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned());
+            match newborn_until(namespace, observed.now) {
+                Some(end) => self.await_net_namespace(name, end),
+                None => hold(self, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned()),
+            }
             return;
         };
         self.add_owner(name, namespace, net, facts, index);
+    }
+
+    fn await_net_namespace(&mut self, name: &OwnerName, end: u64) {
+        self.newborn.insert(name.clone());
+        self.again_at = Some(self.again_at.map_or(end, |earlier| earlier.min(end)));
     }
 
     fn add_owner(
@@ -176,6 +187,12 @@ impl Survey {
     fn hold(&mut self, pool: &PoolName, owner: &OwnerName, code: HoldCode, text: String) {
         self.holds.push(NamedHold { pool: pool.clone(), zone: None, owner: owner.clone(), code, text });
     }
+}
+
+/// Until when nothing is wrong with a namespace that has no NetNamespace yet, if that time is still to come.
+fn newborn_until(namespace: &NamespaceFacts, now: u64) -> Option<u64> {
+    let age = now.checked_sub(namespace.created)?;
+    (age < NEWBORN_MS).then(|| namespace.created.saturating_add(NEWBORN_MS))
 }
 
 /// How many addresses of each family an owner holds at most: as many it may keep.

@@ -1,7 +1,9 @@
 use std::net::IpAddr;
 
-use super::Wish;
-use crate::observed::NamespaceFacts;
+use super::{Survey, Wish};
+use crate::name::{OwnerName, PoolName};
+use crate::observed::{NamespaceFacts, Observed, PoolFacts};
+use crate::plan::HoldCode;
 use crate::snapshot::Allocation;
 
 fn address(text: &str) -> IpAddr {
@@ -45,4 +47,28 @@ fn what_cannot_be_read_says_where() {
     assert_eq!(text("10.0.0.2, 10.0.0.2"), "annotation egressips names 10.0.0.2 twice");
     assert_eq!(text("a\u{7}b"), "annotation egressips: \"ab\" is not an address");
     assert!(text(&"x".repeat(500)).len() < 100);
+}
+
+/// A namespace made at 60,000 ms that has no NetNamespace, at another time.
+fn without_net_namespace(now: u64) -> Survey {
+    let pool = PoolName::from("egress");
+    let namespace = NamespaceFacts { created: 60_000, pool: Some(pool.clone()), ..NamespaceFacts::default() };
+    let mut observed = Observed { now, ..Observed::default() };
+    observed.pools.insert(pool, PoolFacts::default().into());
+    observed.namespaces.insert(OwnerName::from("shop"), namespace.into());
+    Survey::of(&observed)
+}
+
+#[test]
+fn a_missing_net_namespace_alarms_nobody_while_the_namespace_is_new() {
+    for now in [60_000, 64_999] {
+        let survey = without_net_namespace(now);
+        assert_eq!((survey.holds.len(), survey.again_at), (0, Some(65_000)), "at {now}");
+    }
+    // Later, and by a clock that is behind.
+    for now in [65_000, 59_999] {
+        let survey = without_net_namespace(now);
+        let codes: Vec<HoldCode> = survey.holds.iter().map(|hold| hold.code).collect();
+        assert_eq!((codes, survey.again_at), (vec![HoldCode::NoNetNamespace], None), "at {now}");
+    }
 }
