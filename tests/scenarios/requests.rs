@@ -375,3 +375,65 @@ async fn what_is_held_in_another_order_is_no_request() {
     cluster.settled().await;
     cluster.assert_sound().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_who_want_each_others_addresses_keep_their_own() {
+    let cluster = asking([("billing", ""), ("shop", "")]).await;
+    let _operator = Operator::start(&cluster).await;
+    let expected = expect![[r"
+        billing: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
+        shop: egress, 10.20.0.3 on worker-a0, 10.21.0.3 on worker-b0
+    "]];
+    cluster.becomes(expected).await;
+    cluster.settled().await;
+    let mark = cluster.audit().mark().await;
+    cluster.request("billing", Some("10.20.0.3,10.21.0.2")).await;
+    cluster.request("shop", Some("10.20.0.2,10.21.0.3")).await;
+    reads(
+        expect![[r"
+            billing: request-taken: 10.20.0.3 belongs to shop
+            shop: request-taken: 10.20.0.2 belongs to billing
+        "]],
+        || cluster.holds(),
+    )
+    .await;
+    cluster.settled().await;
+    expect!["patch namespaces: 2\n"].assert_eq(&written_since(&cluster, mark).await);
+    // As soon as one steps aside, the other has its way, and then the first.
+    cluster.request("billing", Some("10.20.0.99,10.21.0.2")).await;
+    cluster
+        .becomes(expect![[r"
+            billing: egress, 10.20.0.99 on worker-a0, 10.21.0.2 on worker-b0
+            shop: egress, 10.20.0.2 on worker-a0, 10.21.0.3 on worker-b0
+        "]])
+        .await;
+    cluster.request("billing", Some("10.20.0.3,10.21.0.2")).await;
+    cluster
+        .becomes(expect![[r"
+            billing: egress, 10.20.0.3 on worker-a0, 10.21.0.2 on worker-b0
+            shop: egress, 10.20.0.2 on worker-a0, 10.21.0.3 on worker-b0
+        "]])
+        .await;
+    reads(expect![""], || cluster.holds()).await;
+    cluster.settled().await;
+    cluster.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_made_while_nobody_runs_is_met_by_the_next_start() {
+    let cluster = asking([("shop", "")]).await;
+    let operator = Operator::start(&cluster).await;
+    cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0"]).await;
+    cluster.settled().await;
+    operator.stop().await;
+    cluster.request("shop", Some("10.21.0.60,10.20.0.50")).await;
+    let history = History::start(&cluster).await;
+    let _operator = Operator::start(&cluster).await;
+    cluster.becomes(expect!["shop: egress, 10.20.0.50 on worker-a0, 10.21.0.60 on worker-b0"]).await;
+    cluster.settled().await;
+    let steps = history.steps().await;
+    let nets = steps.iter().filter(|step| step.kind == "NetNamespace").count();
+    assert_eq!(nets, 1, "from old to new in one step:\n{}", history.transcript().await);
+    assert_eq!(history.breaches().await, [""; 0]);
+    cluster.assert_sound().await;
+}

@@ -164,7 +164,7 @@ async fn tiny_ranges_give_what_they_have() {
             zone-b 10.21.0.7/32: 1 of 1 used, 1 of 1 nodes healthy
             zone-c 10.22.0.8/31: 2 of 2 used, 1 of 1 nodes healthy
             Ready=False Held: 2 of 3 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True Held: ns-2 is held in zone zone-a: exhausted; ns-2 is held in zone zone-b: exhausted; ns-3 is held in zone zone-a: exhausted; ns-3 is held in zone zone-b: exhausted; ns-3 is held in zone zone-c: exhausted
+            Degraded=True Held: ns-2 is held in zone zone-a: exhausted; ns-3 is held in zone zone-a: exhausted; ns-2 is held in zone zone-b: exhausted; ns-3 is held in zone zone-b: exhausted; ns-3 is held in zone zone-c: exhausted
         "]],
         || cluster.status("egress"),
     )

@@ -51,6 +51,7 @@ async fn hundreds_of_namespaces_at_once() {
     }
     assert_eq!(written.clone().on("egressipams").count(), 1, "the finalizer:\n{}", written.summary());
     assert!(written.count() <= 3 * NAMESPACES + 1, "at most three writes for each:\n{}", written.summary());
+    assert_eq!(cluster.warnings().await, "", "nobody had to be told anything");
     assert_eq!(history.breaches().await, [""; 0]);
     cluster.assert_sound().await;
 }

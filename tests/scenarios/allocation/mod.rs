@@ -14,6 +14,7 @@ use crate::harness::{
 
 mod exhausted;
 mod large;
+mod wide;
 
 /// A pool with a range for each of three zones, and a node in each.
 fn three_zones() -> [Object; 5] {
@@ -343,5 +344,32 @@ async fn addresses_of_others_are_never_handed_out() {
             shop: egress, 10.20.0.6 on worker-a0, 10.21.0.2 on worker-b0
         "]])
         .await;
+    cluster.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_without_net_namespace_is_told_and_stops_nobody() {
+    let cluster = Cluster::start().await;
+    cluster.openshift().switch(|switches| drop(switches.without.insert("lost".into())));
+    cluster.create(one_zone("10.20.0.0/24")).await;
+    let _operator = Operator::start(&cluster).await;
+    cluster.create(["lost", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
+    cluster
+        .becomes(expect![[r"
+            lost: egress, no NetNamespace
+            shop: egress, 10.20.0.2 on worker-a0
+        "]])
+        .await;
+    reads(expect!["lost: no-net-namespace: its NetNamespace does not exist"], || cluster.holds()).await;
+    reads(expect!["Namespace lost: NoNetNamespace: its NetNamespace does not exist"], || cluster.warnings()).await;
+    assert!(cluster.get("NetNamespace", "lost").await.is_none(), "it is not Sluice's to make");
+    cluster.create([net_namespace("lost")]).await;
+    cluster
+        .becomes(expect![[r"
+            lost: egress, 10.20.0.3 on worker-a0
+            shop: egress, 10.20.0.2 on worker-a0
+        "]])
+        .await;
+    reads(expect![""], || cluster.holds()).await;
     cluster.assert_sound().await;
 }
