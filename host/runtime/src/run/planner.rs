@@ -57,6 +57,8 @@ pub(super) struct Planner {
 #[derive(Default)]
 pub(super) struct Memory {
     pauses: Pauses,
+    /// When something is due although nothing changes.
+    again_at: Option<Instant>,
     /// A policy that waits for a snapshot to prove itself on.
     candidate: Option<Policy>,
     /// Why the files' newest policy is not the active one.
@@ -100,15 +102,16 @@ impl Planner {
     async fn wait(&mut self, bell: &mut watch::Receiver<()>) {
         let now = Instant::now();
         let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
-        let alarms = self.memory.pauses.next(now).into_iter().chain(self.memory.lock_ends);
-        let alarm = alarms.fold(now + resync, Instant::min);
+        let due = self.memory.pauses.next(now).into_iter().chain(self.memory.lock_ends).chain(self.memory.again_at);
+        let alarm = due.fold(now + resync, Instant::min);
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = sleep_until(alarm) => {}
             Some(offer) = self.offers.recv() => self.consider(offer),
             Ok(()) = self.leads.changed() => {}
             Ok(()) = bell.changed() => {
-                while now.elapsed() < LONGEST_NOISE && timeout(QUIET, bell.changed()).await.is_ok() {}
+                let rang = Instant::now();
+                while rang.elapsed() < LONGEST_NOISE && timeout(QUIET, bell.changed()).await.is_ok() {}
             }
         }
     }
@@ -151,6 +154,8 @@ impl Planner {
         };
         let thought = self.think(&observed).await?;
         self.remark_failure(&thought);
+        let left = thought.outcome.again_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
+        self.memory.again_at = left.map(|left| Instant::now() + left);
         let obstacle =
             if leads { lock.or_else(|| observed.platform.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
