@@ -101,6 +101,27 @@ impl History {
         breaches
     }
 
+    /// Every moment at which a namespace that held something before holds nothing, or nothing that a node carries.
+    pub async fn silences(&self, namespace: &str) -> Vec<String> {
+        let steps = self.steps().await;
+        let mut state = lock(&self.recorded).beginning.clone();
+        let net = ("NetNamespace", namespace.to_owned());
+        let (mut spoke, mut silences) = (false, Vec::new());
+        for step in steps {
+            state.insert((step.kind, step.name), step.after);
+            let held = state.get(&net).map(Vec::as_slice).unwrap_or_default();
+            let carried = |(place, addresses): (&(&str, String), &Vec<String>)| {
+                place.0 == "HostSubnet" && held.iter().any(|address| addresses.contains(address))
+            };
+            if state.iter().any(carried) {
+                spoke = true;
+            } else if spoke || !held.is_empty() {
+                silences.push(format!("revision {}: {namespace} holds {held:?}, carried by no node", step.revision));
+            }
+        }
+        silences
+    }
+
     /// Waits until the watches have told everything that was committed before this call.
     async fn caught_up(&self) {
         eventually("the record is complete", SOON, || async {

@@ -25,6 +25,7 @@ pub use self::operator::{Launch, Operator};
 pub use self::outcome::{HostSubnetState, NamespaceState, Outcome};
 pub use self::proxy::{Matcher, Proxy, Rule};
 pub use self::server::User;
+pub use self::stage::{While, ranges, serving, two_zones};
 pub use self::wait::{eventually, reads, until};
 
 pub mod audit;
@@ -50,6 +51,7 @@ mod proxy;
 mod reset;
 mod rundir;
 mod server;
+mod stage;
 mod told;
 mod wait;
 

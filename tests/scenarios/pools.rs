@@ -1,1 +1,0 @@
-//! Life of a pool: its entries, its limits, overlaps, deletion.
