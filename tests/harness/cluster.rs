@@ -166,6 +166,13 @@ impl Cluster {
         self.server().database().apply(&changes).await.unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Takes objects out of storage: nobody is asked, no finalizer counts.
+    pub async fn erase(&self, objects: impl IntoIterator<Item = Object>) {
+        let keys = objects.into_iter().map(|object| Change::Delete(kinds::storage_key(object.json())));
+        let changes: Vec<Change> = keys.collect();
+        self.server().database().apply(&changes).await.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// An object, if it is there.
     pub async fn get(&self, kind: &str, name: &str) -> Option<DynamicObject> {
         let found = self.api(kind, None).get_opt(name).await;
@@ -254,7 +261,8 @@ impl Cluster {
 impl Cluster {
     /// Who holds and carries what, now.
     pub async fn outcome(&self) -> Outcome {
-        Outcome::read(self).await
+        // On the heap: four lists at once make it large.
+        Box::pin(Outcome::read(self)).await
     }
 
     /// What the operator wrote since `mark`, leases aside.

@@ -68,6 +68,24 @@ impl Cluster {
         join_all(companions.map(|(kind, name)| self.is_there(kind, name))).await;
     }
 
+    /// From now on a deleted namespace stays Terminating, or no longer does.
+    pub fn keeps_terminating(&self, namespace: &str, stays: bool) {
+        self.openshift().switch(|switches| {
+            if stays {
+                switches.held.insert(namespace.into());
+            } else {
+                switches.held.remove(namespace);
+            }
+        });
+    }
+
+    /// A new namespace or node of this name gets no NetNamespace or HostSubnet.
+    pub fn gives_no_companion(&self, name: &str) {
+        self.openshift().switch(|switches| {
+            switches.without.insert(name.into());
+        });
+    }
+
     /// Waits for an outcome, and until the operator writes nothing more. It has to be sound and to stay as it is.
     #[track_caller]
     pub fn rests(&self, expected: expect_test::Expect) -> impl Future<Output = ()> {

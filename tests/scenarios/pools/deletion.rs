@@ -124,7 +124,7 @@ async fn a_broken_pool_can_be_deleted() {
 async fn a_pool_can_be_deleted_although_objects_are_missing() {
     let (cluster, operator) = serving(&["billing", "reports", "shop"]).await;
     cluster.furnish([node("worker-a1").zone("zone-a")]).await;
-    cluster.openshift().switch(|switches| drop(switches.held.insert("reports".into())));
+    cluster.keeps_terminating("reports", true);
     operator.stop().await;
     cluster.delete("NetNamespace", "billing").await;
     cluster.delete("Namespace", "reports").await;
