@@ -1,5 +1,7 @@
 //! Somebody changes what Sluice wrote.
 
+use std::time::{Duration, Instant};
+
 use expect_test::expect;
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
@@ -17,6 +19,8 @@ struct Meddling {
 fn meddlings() -> Vec<Meddling> {
     let of = |what, kind, name, patch| Meddling { what, kind, name, patch };
     let on_a0 = |what, addresses: Value| of(what, "HostSubnet", "worker-a0", json!({ "egressIPs": addresses }));
+    // Half of it happens to another: the same change made once too often would be a dispute.
+    let billing_holds = |what, addresses: Value| of(what, "NetNamespace", "billing", json!({ "egressIPs": addresses }));
     let shop_holds = |what, addresses: Value| of(what, "NetNamespace", "shop", json!({ "egressIPs": addresses }));
     let noted = |what, kind, key: &str, value: Value| {
         of(what, kind, "shop", json!({ "metadata": { "annotations": { key: value } } }))
@@ -30,8 +34,8 @@ fn meddlings() -> Vec<Meddling> {
         on_a0("HostSubnet gets one of the pool that nobody holds", json!(["10.20.0.2", "10.20.0.99", "10.20.0.3"])),
         on_a0("HostSubnet gets one that another node carries", json!(["10.20.0.2", "10.20.0.3", "10.21.0.2"])),
         of("HostSubnet offers the pool's range", "HostSubnet", "worker-a0", json!({ "egressCIDRs": ["10.20.0.0/16"] })),
-        shop_holds("NetNamespace emptied", json!([])),
-        shop_holds("NetNamespace loses one", json!(["10.21.0.3"])),
+        billing_holds("NetNamespace emptied", json!([])),
+        billing_holds("NetNamespace loses one", json!(["10.21.0.2"])),
         shop_holds("NetNamespace in another order", json!(["10.21.0.3", "10.20.0.3"])),
         shop_holds("NetNamespace gets others of the pool", json!(["10.20.0.77", "10.21.0.77"])),
         shop_holds("NetNamespace gets another's", json!(["10.20.0.2", "10.21.0.2"])),
@@ -162,6 +166,29 @@ async fn a_foreign_offer_that_makes_the_network_take_ours_away_goes() {
             shop: egress, 10.20.0.3 on worker-a0, 10.21.0.3 on worker-b0
         "]])
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_somebody_keeps_undoing_is_made_ever_more_slowly() {
+    let (cluster, _operator) = serving(&["shop"]).await;
+    let mark = cluster.audit().mark().await;
+    let begin = Instant::now();
+    for _ in 0..6 {
+        eventually("it is put back", SOON, || async {
+            let carried = cluster.outcome().await.host_subnets["worker-a0"].carried.clone();
+            if carried == ["10.20.0.2"] { Ok(()) } else { Err(carried.join(" ")) }
+        })
+        .await;
+        cluster.patch("HostSubnet", "worker-a0", &json!({ "egressIPs": [] })).await;
+    }
+    assert!(begin.elapsed() > Duration::from_secs(2), "it was put back at once each time");
+    cluster
+        .rests(expect![[r"
+            shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
+        "]])
+        .await;
+    let written = cluster.written_since(mark).await.except(&["egressipams/status"]);
+    assert_eq!(written.summary(), "patch hostsubnets: 6\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -70,11 +70,9 @@ async fn an_api_server_that_was_away_finds_sluice_waiting() {
     cluster.openshift().stop().await;
     let mark = cluster.audit().mark().await;
     cluster.stop_apiserver();
-    eventually("Sluice notices", SOON, || async {
-        match operator.probe("/readyz").await? {
-            (status, _) if !status.is_success() => Ok(()),
-            (status, body) => Err(format!("{status} {body}")),
-        }
+    eventually("Sluice cannot renew its lease and steps down", SOON, || async {
+        let leads = operator.metric("sluice_leader").await;
+        if leads == Some(0.0) { Ok(()) } else { Err(format!("{leads:?}")) }
     })
     .await;
     assert!(operator.probe("/healthz").await.expect("it answers").0.is_success());
