@@ -9,7 +9,7 @@ use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::status::PoolReport;
 use sluice_kube::api::PolicyStatus;
-use sluice_kube::index::{Index, LockHolder, SharedIndex};
+use sluice_kube::index::{Index, SharedIndex};
 use sluice_kube::patch::ApiServer;
 use sluice_policy::Policy;
 use tokio::sync::{mpsc, watch};
@@ -57,14 +57,12 @@ pub(super) struct Planner {
 #[derive(Default)]
 pub(super) struct Memory {
     pauses: Pauses,
-    /// When something is due although nothing changes.
+    /// When something is due of which no watch tells.
     again_at: Option<Instant>,
     /// A policy that waits for a snapshot to prove itself on.
     candidate: Option<Policy>,
     /// Why the files' newest policy is not the active one.
     refusal: Option<String>,
-    /// When the old operator's lock runs out, of which no watch tells.
-    lock_ends: Option<Instant>,
     /// What was logged last, so that it is logged once.
     said: Said,
 }
@@ -102,7 +100,7 @@ impl Planner {
     async fn wait(&mut self, bell: &mut watch::Receiver<()>) {
         let now = Instant::now();
         let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
-        let due = self.memory.pauses.next(now).into_iter().chain(self.memory.lock_ends).chain(self.memory.again_at);
+        let due = self.memory.pauses.next(now).into_iter().chain(self.memory.again_at);
         let alarm = due.fold(now + resync, Instant::min);
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -144,8 +142,7 @@ impl Planner {
         while let Ok(offer) = self.offers.try_recv() {
             self.consider(offer);
         }
-        let until_free = |lock: &LockHolder| Instant::now() + Duration::from_millis(lock.until.saturating_sub(now) + 1);
-        self.memory.lock_ends = lock.as_ref().map(until_free);
+        let lock_ends = lock.as_ref().map(|lock| lock.until);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
         let may_tell = leads && lock.is_none();
         let Some(observed) = observed.map(Arc::new) else {
@@ -154,8 +151,8 @@ impl Planner {
         };
         let thought = self.think(&observed).await?;
         self.remark_failure(&thought);
-        let left = thought.outcome.again_at.map(|at| Duration::from_millis(at.saturating_sub(now)));
-        self.memory.again_at = left.map(|left| Instant::now() + left);
+        let due = thought.outcome.again_at.into_iter().chain(lock_ends).min();
+        self.memory.again_at = due.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
         let obstacle =
             if leads { lock.or_else(|| observed.platform.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
