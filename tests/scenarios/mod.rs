@@ -7,6 +7,7 @@ mod foreign_writers;
 mod hot_swap;
 mod kill_points;
 mod namespaces;
+mod native_and_wasm;
 mod nodes;
 mod operator;
 mod peer_defects;

@@ -10,6 +10,7 @@ wasmtime::component::bindgen!({
     path: "../../wit",
     ownership: Borrowing { duplicate_if_necessary: true },
     imports: { default: trappable },
+    additional_derives: [serde::Serialize],
 });
 
 pub(crate) use exports::sluice::policy::allocator as wit;

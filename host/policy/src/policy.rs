@@ -92,6 +92,11 @@ impl Policy {
         &self.0.linked.limits
     }
 
+    /// What it takes to call it.
+    pub(crate) fn linked(&self) -> &Linked {
+        &self.0.linked
+    }
+
     /// Asks for a plan. Takes a processor for up to `plan_wall` and, after a timeout, twice that: call it where
     /// blocking is allowed.
     pub fn plan(&self, snapshot: &Snapshot) -> Result<Planned, CallError> {

@@ -1,0 +1,29 @@
+//! The contract's values as JSON: the same text that `serde` makes of a guest's types. So a call can be repeated
+//! elsewhere, and answers can be compared byte for byte.
+
+use sluice_core::snapshot::Snapshot;
+
+use crate::call::{Budget, Called};
+use crate::error::CallError;
+use crate::lower::with_lowered;
+use crate::policy::Policy;
+
+/// A snapshot as policies see it.
+pub fn snapshot_json(snapshot: &Snapshot) -> Result<String, serde_json::Error> {
+    with_lowered(snapshot, |lowered| serde_json::to_string(&lowered))
+}
+
+impl Policy {
+    /// What the policy answers, word for word: `{"Ok": plan}` or `{"Err": error}`. Neither judged nor cut to size.
+    pub fn answer_json(&self, snapshot: &Snapshot) -> Result<String, CallError> {
+        let (linked, settings) = (self.linked(), &self.info().settings);
+        let budget = Budget { fuel: linked.limits.fuel_for(snapshot), wall: linked.limits.plan_wall };
+        let called: Called<String> = with_lowered(snapshot, |lowered| {
+            linked.call(budget, |exports, store| {
+                let answer = exports.sluice_policy_allocator().call_make_plan(store, lowered.clone(), settings)?;
+                Ok(serde_json::to_string(&answer)?)
+            })
+        });
+        called.result
+    }
+}
