@@ -6,25 +6,35 @@
 //! found is the cheapest for what is served by then, so that all of them together are, too.
 //! Nodes that were searched in vain are left alone until room appears.
 
-use sluice_policy_sdk::{Health, HoldCode};
+use sluice_policy_sdk::{Family, Health, HoldCode};
 
 use crate::board::Board;
 use crate::ids::{ClassId, NodeId, SlotId, Table};
-use crate::model::index_of;
+use crate::model::{Load, index_of};
+use crate::outlook::{Outlook, Room};
 use crate::search::{Chain, Search};
 use crate::slot::Standing;
 
 /// What is known from one chain to the next.
 pub(crate) struct Augmenter {
     search: Search,
+    outlook: Outlook,
     /// What any address of the class and family gets to hear that has no sibling on its nodes.
     verdicts: Table<ClassId, [Option<HoldCode>; 2]>,
 }
 
 impl Augmenter {
-    pub(crate) fn new(board: &Board<'_, '_>) -> Self {
+    /// `steps` is what earlier searches took.
+    pub(crate) fn new(board: &Board<'_, '_>, steps: u64) -> Self {
         let verdicts = board.model.classes.parallel([None, None]);
-        Self { search: Search::new(board), verdicts }
+        let search = Search::new(board, steps);
+        let outlook = Outlook::new(board, &search.occupants);
+        Self { search, outlook, verdicts }
+    }
+
+    /// What searches took by now.
+    pub(crate) fn steps(&self) -> u64 {
+        self.search.steps
     }
 
     /// Serves the pending slots, in order, and notes on the others why not.
@@ -60,10 +70,13 @@ impl Augmenter {
     /// Where room appeared, fewer addresses than before may need to be away from where they may stay.
     fn bring_back(&mut self, board: &mut Board<'_, '_>) {
         let mut displaced = board.displaced + 1;
-        while board.displaced > 0 && board.displaced < displaced {
+        while board.displaced > 0 && board.displaced < displaced && !self.search.is_tired() {
             displaced = board.displaced;
             let away: Vec<_> = board.slots.iter().filter(|(_, slot)| slot.is_displaced()).map(|(id, _)| id).collect();
             for id in away {
+                if self.search.is_tired() {
+                    break;
+                }
                 let vacates = vacates(board, id);
                 if let Some(chain) = self.search.find(board, id, vacates)
                     && chain.cost < 0
@@ -97,6 +110,14 @@ impl Augmenter {
             Some(verdict) if plain => return Err(verdict),
             _ => {}
         }
+        let freed = vacates.map(|node| (node, load_without(board, id, node)));
+        let (kind, occupants) = ((class, slot.family), &self.search.occupants);
+        if !self.outlook.is_open(board, occupants, kind, freed) {
+            return Err(full);
+        }
+        if self.search.steps_left() == 0 {
+            return Err(HoldCode::Other);
+        }
         let (code, applies) = match self.search.find(board, id, vacates) {
             Some(chain) if chain.cost <= i64::from(board.budget) => {
                 self.apply(board, &chain, vacates);
@@ -112,6 +133,13 @@ impl Augmenter {
     }
 
     fn apply(&mut self, board: &mut Board<'_, '_>, chain: &Chain, vacates: Option<NodeId>) {
+        let mut touched: Vec<NodeId> =
+            chain.moves.iter().flat_map(|(id, to)| [board.slots[*id].at, *to]).flatten().collect();
+        touched.sort_unstable();
+        touched.dedup();
+        for &node in &touched {
+            self.outlook.remove(board, &self.search.occupants, node);
+        }
         for &(id, target) in &chain.moves {
             match target {
                 Some(_) => board.put(id, target),
@@ -119,6 +147,9 @@ impl Augmenter {
             }
         }
         self.search.record(chain);
+        for &node in &touched {
+            self.outlook.add(board, &self.search.occupants, node);
+        }
         board.pay(chain.cost);
         if vacates.is_some() {
             self.search.forget_dead();
@@ -134,7 +165,16 @@ impl Augmenter {
     }
 }
 
-/// The node that has room as soon as the slot is served.
+/// The node on which something can arrive as soon as the slot is served. One that carries too much even then is none.
 fn vacates(board: &Board<'_, '_>, id: SlotId) -> Option<NodeId> {
-    board.slots[id].at.filter(|node| board.model.nodes[*node].health == Health::Healthy)
+    let node = board.slots[id].at.filter(|node| board.model.nodes[*node].health == Health::Healthy)?;
+    let (load, most) = (load_without(board, id, node), &board.model.nodes[node].capacity);
+    Family::ALL.into_iter().any(|family| Room::of(&load, most, family) != Room::None).then_some(node)
+}
+
+/// What a node carries besides an address that is there.
+fn load_without(board: &Board<'_, '_>, id: SlotId, node: NodeId) -> Load {
+    let mut load = board.loads[node];
+    load.remove(board.slots[id].family);
+    load
 }

@@ -16,6 +16,7 @@ mod guest;
 mod ids;
 mod model;
 mod need;
+mod outlook;
 mod plan;
 mod queue;
 mod requests;

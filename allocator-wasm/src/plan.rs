@@ -30,6 +30,8 @@ pub struct Stats {
     pub defeated_greedy: usize,
     /// Those of them that got one after all, because others made room.
     pub rescued: usize,
+    /// Nodes and addresses that searches for room looked at.
+    pub steps: u64,
 }
 
 /// Plans.
@@ -43,7 +45,9 @@ pub fn decide(snapshot: &Snapshot, settings: &Settings) -> Result<Decision, Plan
     loop {
         let before = board.pending.len();
         if before > 0 {
-            Augmenter::new(&board).serve_all(&mut board);
+            let mut augmenter = Augmenter::new(&board, stats.steps);
+            augmenter.serve_all(&mut board);
+            stats.steps = augmenter.steps();
         }
         if rounds == 0 {
             stats.defeated_greedy = before;
@@ -128,7 +132,8 @@ impl Board<'_, '_> {
     fn into_holds(mut self) -> Vec<Hold> {
         for id in std::mem::take(&mut self.pending) {
             let code = self.slots[id].hold.unwrap_or(HoldCode::Budget);
-            self.hold(id, code, String::new());
+            let text = if code == HoldCode::Other { "the search for room took too long" } else { "" };
+            self.hold(id, code, text.to_owned());
         }
         for id in self.slots.ids() {
             let slot = &self.slots[id];

@@ -15,6 +15,11 @@ use crate::ids::{ClassId, NodeId, SlotId, Table, count};
 use crate::model::{Load, index_of};
 use crate::slot::{Slot, Standing};
 
+/// The most steps of all searches together, and for each node and slot: rarely are more than a few needed. A plan
+/// that leaves some unserved for a round is better than none, which is what comes of using up the fuel.
+const EFFORT: u64 = 100_000;
+const EFFORT_PER_ITEM: u64 = 500;
+
 /// Moves that serve one slot more. The last slot may be given up instead of moved.
 pub(crate) struct Chain {
     /// What it takes of the budget; less than nothing if it brings back more than it displaces.
@@ -25,7 +30,7 @@ pub(crate) struct Chain {
 
 pub(crate) struct Search {
     /// The slots on each node that may be displaced, and some that were.
-    occupants: Table<NodeId, Vec<SlotId>>,
+    pub(crate) occupants: Table<NodeId, Vec<SlotId>>,
     /// The slots that were given up, and some that came back.
     given_up: Vec<SlotId>,
     /// To arrive here leads nowhere.
@@ -37,9 +42,13 @@ pub(crate) struct Search {
     leave: Table<SlotId, Label>,
     give_up: Label,
     offers: Table<ClassId, [Offer; 2]>,
+    /// Of what costs the same the latest comes first: it is next to where the search has got to.
     queue: BinaryHeap<Reverse<(i64, u32, Step)>>,
     queued: u32,
     arrivals: Vec<(NodeId, Family)>,
+    /// Nodes and slots that were looked at, in all searches.
+    pub(crate) steps: u64,
+    most_steps: u64,
 }
 
 /// The cheapest way to a step, and the slot that takes it.
@@ -132,8 +141,10 @@ impl Label {
 }
 
 impl Search {
-    pub(crate) fn new(board: &Board<'_, '_>) -> Self {
+    /// For what `steps` are left of, since earlier searches took some.
+    pub(crate) fn new(board: &Board<'_, '_>, steps: u64) -> Self {
         let nodes = &board.model.nodes;
+        let items = u64::from(count(nodes.len() + board.slots.len()));
         let mut occupants = nodes.parallel(Vec::new());
         for (id, slot) in board.slots.iter().filter(|(_, slot)| slot.standing != Standing::Fixed) {
             if let Some(node) = slot.at {
@@ -154,7 +165,19 @@ impl Search {
             queue: BinaryHeap::new(),
             queued: 0,
             arrivals: Vec::new(),
+            steps,
+            most_steps: EFFORT.saturating_add(items.saturating_mul(EFFORT_PER_ITEM)),
         }
+    }
+
+    /// How much of the steps that searches may take is left.
+    pub(crate) fn steps_left(&self) -> u64 {
+        self.most_steps.saturating_sub(self.steps)
+    }
+
+    /// Whether only what is needed most should be searched for.
+    pub(crate) fn is_tired(&self) -> bool {
+        self.steps > self.most_steps / 2
     }
 
     /// Whether nothing can arrive at any of the nodes.
@@ -280,6 +303,7 @@ impl Search {
         // A dearer offer is no reason to leave a node out of the next one.
         let dearer = known && cost > level;
         let nodes = if known { &before } else { &board.model.classes[class].targets };
+        self.steps += nodes.len() as u64;
         let mut except = Vec::new();
         for &node in nodes {
             let free = matches!(obstacle(board, origin, id, node), Obstacle::Nothing) && slot.at != Some(node);
@@ -351,6 +375,7 @@ impl Search {
     fn displace_any(&mut self, board: &Board<'_, '_>, node: NodeId, label: Label, of: impl Fn(&Slot) -> bool) {
         let Some(by) = label.by else { return };
         let occupants = std::mem::take(&mut self.occupants[node]);
+        self.steps += occupants.len() as u64;
         for &occupant in &occupants {
             let slot = &board.slots[occupant];
             if slot.at == Some(node) && of(slot) {
@@ -368,7 +393,8 @@ impl Search {
 
     fn push(&mut self, cost: i64, step: Step) {
         self.queued += 1;
-        self.queue.push(Reverse((cost, self.queued, step)));
+        self.steps += 1;
+        self.queue.push(Reverse((cost, u32::MAX - self.queued, step)));
     }
 
     /// The moves of a chain, from its end. Every slot goes where the one after it was.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod brute;
 #[cfg(test)]
+mod effort;
+#[cfg(test)]
 mod honest;
 #[cfg(test)]
 mod laws;
