@@ -38,7 +38,7 @@ enum Command {
     /// Runs the operator until SIGTERM
     ///
     /// Exits with 0 on SIGTERM, 1 when a task died, 3 when it cannot start. Leader election uses the Lease `sluice` in
-    /// `$NAMESPACE` (in a pod: the pod's own namespace), with `$POD_NAME` or the host's name as identity. `$RUST_LOG` chooses what is logged.
+    /// `$NAMESPACE` (in a pod: the pod's own namespace), under the name `$POD_NAME`. `$RUST_LOG` chooses what is logged.
     Run(RunArgs),
     /// Shows what would be done, and writes nothing
     ///

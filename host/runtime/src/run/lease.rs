@@ -3,9 +3,11 @@
 //! The lease only keeps replicas out of each other's way. What makes two writers harmless are the preconditions of the
 //! writes, so a lease that was lost a moment ago does no damage.
 
+use std::fs;
 use std::time::Duration;
 
-use kube::Client;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::{Api, Client};
 use kube_lease_manager::{LeaseManager, LeaseManagerBuilder, LeaseManagerError};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
@@ -35,20 +37,53 @@ pub(super) struct Candidate {
     pub(super) client: Client,
     /// Where the Lease is.
     pub(super) namespace: String,
-    /// Who we are. The same after a restart, so that a restarted process leads again at once.
-    pub(super) identity: String,
+    /// Who we are.
+    pub(super) identity: Identity,
     /// Where it is told.
     pub(super) leads: watch::Sender<bool>,
+}
+
+/// Whose name stands in the lease. A process that was killed and started again should not have to wait for its own lease.
+pub(super) enum Identity {
+    /// The name of a pod, the same after a restart of its container.
+    Pod(String),
+    /// A process on a machine that may run several. Takes over the name of a predecessor that is dead.
+    Process {
+        /// The machine's name.
+        machine: String,
+    },
+}
+
+impl Identity {
+    /// The name to compete under, given whose name stands in the lease.
+    fn name(&self, holder: Option<&str>) -> String {
+        let machine = match self {
+            Self::Pod(name) => return name.clone(),
+            Self::Process { machine } => machine,
+        };
+        let predecessor = holder.filter(|holder| {
+            let process = holder.strip_prefix(machine.as_str()).and_then(|rest| rest.strip_prefix('_'));
+            process.and_then(|process| process.parse::<u32>().ok()).is_some_and(|process| !is_alive(process))
+        });
+        predecessor.map_or_else(|| format!("{machine}_{}", std::process::id()), str::to_owned)
+    }
+}
+
+/// Whether a process runs. One that nobody has waited for yet is listed, as a zombie.
+fn is_alive(process: u32) -> bool {
+    let state = fs::read_to_string(format!("/proc/{process}/stat"));
+    state.is_ok_and(|line| line.rsplit_once(") ").is_some_and(|(_, state)| !state.starts_with(['Z', 'X'])))
 }
 
 impl Candidate {
     /// Competes until `stop`, then gives the lease back.
     pub(super) async fn run(self, stop: CancellationToken) {
         let mut failing_since = None;
+        let mut name = None;
         while !stop.is_cancelled() {
             let manager = tokio::select! {
                 () = stop.cancelled() => break,
-                manager = self.manager() => manager,
+                manager = self.manager(&mut name) => manager,
             };
             let failure = match manager {
                 Ok(manager) => {
@@ -118,17 +153,43 @@ impl Candidate {
 
     fn tell(&self, leads: bool) {
         if self.leads.send_replace(leads) != leads {
-            info!(lease = LEASE, identity = self.identity, leads, "leadership changed");
+            info!(lease = LEASE, leads, "leadership changed");
         }
     }
 
-    async fn manager(&self) -> Result<LeaseManager, LeaseManagerError> {
+    /// `name` is what we compete under, once that is known.
+    async fn manager(&self, name: &mut Option<String>) -> Result<LeaseManager, LeaseManagerError> {
+        let name = if let Some(name) = name {
+            name
+        } else {
+            let leases: Api<Lease> = Api::namespaced(self.client.clone(), &self.namespace);
+            let holder = leases.get_opt(LEASE).await?.and_then(|lease| lease.spec?.holder_identity);
+            name.insert(self.identity.name(holder.as_deref()))
+        };
         LeaseManagerBuilder::new(self.client.clone(), LEASE)
             .with_namespace(&self.namespace)
-            .with_identity(&self.identity)
+            .with_identity(name.as_str())
             .with_duration(DURATION_SECONDS)
             .with_grace(GRACE_SECONDS)
             .build()
             .await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Identity;
+
+    #[test]
+    fn a_process_takes_over_the_name_of_a_dead_predecessor_only() {
+        let process = Identity::Process { machine: "host".to_owned() };
+        let own = format!("host_{}", std::process::id());
+        // No machine has that many processes.
+        let dead = format!("host_{}", u32::MAX);
+        assert_eq!(process.name(Some(&dead)), dead);
+        for other in [None, Some("host_1"), Some("other_4294967295"), Some("host_"), Some("host")] {
+            assert_eq!(process.name(other), own);
+        }
+        assert_eq!(Identity::Pod("sluice-0".to_owned()).name(Some(&dead)), "sluice-0");
     }
 }

@@ -38,7 +38,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{Listen, policy_host};
 use crate::policy_files::PolicyFiles;
-use lease::Candidate;
+use lease::{Candidate, Identity};
 use metrics::Metrics;
 use planner::{Memory, Planner};
 use probes::{Facts, Pulse, serve};
@@ -255,9 +255,11 @@ fn own_namespace() -> Option<String> {
     set.map(|namespace| namespace.trim().to_owned()).filter(|namespace| !namespace.is_empty())
 }
 
-/// The pod's name, or the machine's: what a restarted process is called again.
-fn identity() -> String {
+fn identity() -> Identity {
     let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
     let machine = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok().map(|name| name.trim().to_owned());
-    set("POD_NAME").or_else(|| set("HOSTNAME")).or_else(machine).unwrap_or_else(|| "sluice".to_owned())
+    match set("POD_NAME") {
+        Some(name) => Identity::Pod(name),
+        None => Identity::Process { machine: set("HOSTNAME").or_else(machine).unwrap_or_else(|| "sluice".to_owned()) },
+    }
 }
