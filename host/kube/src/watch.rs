@@ -27,8 +27,9 @@ const LIST_DEADLINE: Duration = Duration::from_mins(1);
 /// How long a watch that failed has to be silent to count as restored: longer than the client's connect timeout.
 const QUIET: Duration = Duration::from_secs(30);
 
-/// Longest wait after a failure; the backoff's own limit.
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Longest wait after a failure. The backoff's own limit is 30 s, too long for nodes that fail right after an API server
+/// has come back.
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// A watch to be run.
 pub struct Watch {
@@ -69,7 +70,7 @@ struct Patience<P> {
 
 impl<P: Iterator<Item = Duration>> Patience<P> {
     async fn pause(&mut self) {
-        sleep(self.pauses.next().unwrap_or(LONGEST_PAUSE)).await;
+        sleep(self.pauses.next().map_or(LONGEST_PAUSE, |pause| pause.min(LONGEST_PAUSE))).await;
     }
 }
 
