@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode, header};
 use kube::Client;
-use kube::api::{Patch, PatchParams, PostParams};
+use kube::api::{GetParams, Patch, PatchParams, PostParams};
 use kube::client::Body;
 use kube::core::{Request as ApiRequest, Resource as _, Status};
 use serde_json::{Value, json};
@@ -16,13 +16,16 @@ use sluice_core::name::PoolName;
 use sluice_core::schedule::{Target, Write};
 
 use crate::failure;
-use crate::index::SharedIndex;
+use crate::index::{Index, SharedIndex};
 use crate::kind::Kind;
 use crate::names;
 use crate::object::Object;
 
 /// Longest a write may take. After it the write may or may not have happened; the watch will tell.
 const DEADLINE: Duration = Duration::from_secs(10);
+
+/// Longest that looking at an object after a failed write may take. After it the watch alone will tell.
+const LOOK: Duration = Duration::from_secs(2);
 
 /// Writes to a cluster, and shows its answers to the index.
 #[derive(Clone)]
@@ -47,8 +50,7 @@ impl ApiServer {
         status: &Value,
         resource_version: &str,
     ) -> Result<Written, WriteFailure> {
-        let body = with_precondition(json!({"status": status}), resource_version);
-        self.patch(Kind::Pool, pool.as_str(), Some("status"), body).await
+        self.patch(Kind::Pool, pool.as_str(), Some("status"), json!({"status": status}), resource_version).await
     }
 
     /// Creates a core/v1 Event made by [`crate::events::Event::body`].
@@ -65,21 +67,44 @@ impl ApiServer {
         name: &str,
         subresource: Option<&str>,
         body: Value,
+        resource_version: &str,
     ) -> Result<Written, WriteFailure> {
         let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let request = ApiRequest::new(Object::url_path(&kind.api_resource(), None));
-        let patch = Patch::Merge(body);
+        let patch = Patch::Merge(with_precondition(body, resource_version));
         let request = match subresource {
             None => request.patch(name, &params, &patch),
             Some(subresource) => request.patch_subresource(subresource, name, &params, &patch),
         };
-        let answer = self.send(request.map_err(invalid)?).await?;
+        let answer = match self.send(request.map_err(invalid)?).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                if matches!(failure, WriteFailure::Conflict | WriteFailure::Transient(_)) {
+                    self.look_at(kind, name, resource_version).await;
+                }
+                return Err(failure);
+            }
+        };
         let object = Object::new(answer);
         if object.name() != name || object.resource_version().is_empty() {
             return Err(WriteFailure::Transient("the answer is not the object that was written".to_owned()));
         }
         self.index.change(|index| index.note_written(kind, &object));
         Ok(Written { resource_version: object.resource_version().to_owned() })
+    }
+
+    /// Looks at an object whose write met another version, or of whose write nobody knows whether it happened. The watch
+    /// tells as well, but perhaps only after the next round, which would undo what it does not see.
+    async fn look_at(&self, kind: Kind, name: &str, written_as: &str) {
+        let is_news = |index: &Index| index.resource_version(kind, name) != Some(written_as);
+        if self.index.read(is_news) {
+            return;
+        }
+        let request = ApiRequest::new(Object::url_path(&kind.api_resource(), None));
+        let Ok(request) = request.get(name, &GetParams::default()) else { return };
+        if let Ok(Ok(answer)) = timeout(LOOK, self.send(request)).await {
+            self.index.change(|index| index.note_written(kind, &Object::new(answer)));
+        }
     }
 
     async fn send(&self, request: Request<Vec<u8>>) -> Result<Value, WriteFailure> {
@@ -103,8 +128,8 @@ impl ApiServer {
 
 impl Backend for ApiServer {
     async fn write(&self, write: &Write, resource_version: &str) -> Result<Written, WriteFailure> {
-        let body = with_precondition(write.change.merge_patch(), resource_version);
-        self.patch(kind_of(&write.target), write.target.name(), None, body).await
+        let (kind, name) = (kind_of(&write.target), write.target.name());
+        self.patch(kind, name, None, write.change.merge_patch(), resource_version).await
     }
 }
 

@@ -134,6 +134,39 @@ fn the_answer_goes_into_the_index() {
     });
 }
 
+/// Writes to a NetNamespace of version 7, which the index knows as `known`. Returns the requests and what it knows then.
+fn look_after(head: &'static str, known: &str) -> (Vec<String>, String) {
+    let object = |version: &str| json!({"metadata": {"name": "shop", "uid": "u", "resourceVersion": version}});
+    let index = Arc::new(SharedIndex::default());
+    index.change(|index| index.apply(Kind::NetNamespace, &Object::new(object(known))));
+    let mut answers = answer(head, &json!({"kind": "Status", "message": "no"}));
+    answers.extend(answer("200 OK", &object("8")));
+    let other = Arc::clone(&index);
+    let change = Change::NetNamespace { egress_ips: Vec::new(), home: None };
+    let (result, requests) = with_server(answers, |client| async move {
+        ApiServer::new(client, other).write(&write(Target::NetNamespace("shop".into()), change), "7").await
+    });
+    assert!(result.is_err(), "{result:?}");
+    let requests = requests.iter().map(|text| text.lines().next().unwrap_or_default().to_owned()).collect();
+    (requests, index.read(|index| index.resource_version(Kind::NetNamespace, "shop").unwrap().to_owned()))
+}
+
+#[test]
+fn a_conflict_and_an_unknown_result_make_it_look() {
+    for head in ["409 Conflict", "500 Internal Server Error"] {
+        let (requests, version) = look_after(head, "7");
+        assert_eq!(version, "8", "{head}");
+        assert_eq!(requests[1..], ["GET /apis/network.openshift.io/v1/netnamespaces/shop HTTP/1.1"], "{head}");
+    }
+}
+
+#[test]
+fn it_does_not_look_at_what_it_knows_or_what_would_not_help() {
+    assert_eq!(look_after("409 Conflict", "9").0.len(), 1, "the watch was faster");
+    assert_eq!(look_after("403 Forbidden", "7").0.len(), 1);
+    assert_eq!(look_after("404 Not Found", "7").0.len(), 1);
+}
+
 fn failure(answers: Vec<Answer>) -> WriteFailure {
     let (result, _) =
         with_server(
