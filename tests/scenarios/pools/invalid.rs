@@ -113,5 +113,7 @@ async fn all_errors_of_a_spec_are_told_at_once() {
         )])
         .await;
     let _operator = Operator::start(&cluster).await;
-    cluster.condition_becomes("egress", "ReconcileError", expect![""]).await;
+    cluster.condition_becomes("egress", "ReconcileError", expect![[
+        r#"True LastReconcileCycleFailed: spec.topologyLabel: empty: no node can be in a zone; spec.nodeSelector.matchExpressions[0].operator: unknown operator "Near"; known are In, NotIn, Exists and DoesNotExist; spec.cidrAssignments[0].reservedIPs[0]: "x" is not an address; spec.cidrAssignments[1].CIDR: 10.20.0.0/24 is there already, in an earlier entry"#
+    ]]).await;
 }

@@ -29,7 +29,7 @@ async fn of_overlapping_pools_the_older_owns_the_intersection_and_both_say_so() 
         .await;
     let _operator = Operator::start(&cluster).await;
     cluster
-        .rests(expect![[r"
+        .becomes(expect![[r"
             kept: young, 10.20.0.4 on worker-a0, 10.31.0.4 on worker-b0
             new: young, 10.20.0.8 on worker-a0, 10.31.0.2 on worker-b0
             old: elder, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
@@ -37,6 +37,23 @@ async fn of_overlapping_pools_the_older_owns_the_intersection_and_both_say_so() 
             thief: young, annotated 10.20.0.5,10.31.0.5
         "]])
         .await;
+    cluster.settled().await;
+    // Whose request is not met keeps it; everything else is sound.
+    let faults = cluster.outcome().await.faults();
+    assert_eq!(
+        faults,
+        ["taker holds [] but is annotated 10.20.0.4,10.21.0.4", "thief holds [] but is annotated 10.20.0.5,10.31.0.5",]
+    );
+    cluster.hold_becomes("taker", Some("request-taken: 10.20.0.4 belongs to kept")).await;
+    cluster.hold_becomes("thief", Some("request-invalid: 10.20.0.5 is not in the pool, or reserved")).await;
+    let elder = expect![
+        "True Held: 10.20.0.0/29 overlaps 10.20.0.0/28 of the younger pool young; this pool owns 10.20.0.0/29 for new addresses; taker is held: request-taken: 10.20.0.4 belongs to kept"
+    ];
+    cluster.condition_becomes("elder", "Degraded", elder).await;
+    let young = expect![
+        "True Held: 10.20.0.0/28 overlaps 10.20.0.0/29 of the older pool elder, which owns 10.20.0.0/29 for new addresses; thief is held: request-invalid: 10.20.0.5 is not in the pool, or reserved"
+    ];
+    cluster.condition_becomes("young", "Degraded", young).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
