@@ -97,6 +97,12 @@ impl Proxy {
         self.rule(Rule::kill(matcher).skip(k - 1).times(1));
     }
 
+    /// Kills the target when the `k`-th matching request from now arrives, and keeps that from the server.
+    pub fn kill_before(&self, k: usize, matcher: Matcher) {
+        assert!(k > 0, "the first request is number 1");
+        self.rule(Rule::kill_before(matcher).skip(k - 1).times(1));
+    }
+
     /// Matching requests that came so far, in order.
     pub fn asked(&self, matcher: &Matcher) -> Vec<Asked> {
         self.rules().asked(matcher)
@@ -197,6 +203,10 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         Effect::HangAfter => {
             committed(request, &shared).await?;
             std::future::pending().await
+        }
+        Effect::KillBefore => {
+            shared.target.kill().await;
+            Err(Cut)
         }
         Effect::Kill => {
             committed(request, &shared).await?;

@@ -67,6 +67,21 @@ async fn the_target_dies_after_the_kth_write_is_committed() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_target_dies_before_the_kth_write_is_committed() {
+    let (cluster, proxy, client) = proxied().await;
+    let mut command = Command::new("sleep");
+    command.arg("600");
+    let target = Process::spawn("target", command).expect("sleep is there");
+    proxy.target().set(target.clone());
+    proxy.kill_before(2, Matcher::changes());
+    write(&client, "10.20.0.1").await.expect("the first write passes");
+    assert!(target.status().is_none());
+    write(&client, "10.20.0.2").await.expect_err("the second write has no answer");
+    assert!(target.wait(SOON).await.is_some());
+    assert_eq!(cluster.outcome().await.addresses_of("shop"), ["10.20.0.1"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn requests_are_refused_as_often_as_asked() {
     let (cluster, proxy, client) = proxied().await;
     for status in [409, 410, 429, 500, 503] {

@@ -127,6 +127,7 @@ pub(super) enum Effect {
     CutBefore,
     CutAfter,
     HangAfter,
+    KillBefore,
     Kill,
 }
 
@@ -134,6 +135,11 @@ impl Rule {
     /// Committed; then the operator is killed; no answer.
     pub fn kill(matcher: Matcher) -> Self {
         Self::new(matcher, Effect::Kill)
+    }
+
+    /// The operator is killed; not passed on; no answer.
+    pub fn kill_before(matcher: Matcher) -> Self {
+        Self::new(matcher, Effect::KillBefore)
     }
 
     /// Not passed on: answered with this status, as the API server would.
