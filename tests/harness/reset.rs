@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use futures::future::join_all;
 use kube::Client;
+use serde_json::Value;
 
 use super::audit::AuditLog;
 use super::etcd::{Change, Etcd};
@@ -86,7 +87,16 @@ fn is_of_definition(change: &Change) -> bool {
 async fn scenario_objects(database: &Etcd) -> Objects {
     let mut objects = database.range("/registry/").await.unwrap_or_else(|error| panic!("reset: {error}"));
     objects.retain(|key, _| is_scenario_object(key));
+    for (_, stored) in objects.iter_mut().filter(|(key, _)| key.starts_with(DEFINITIONS)) {
+        *stored = specification(stored);
+    }
     objects
+}
+
+/// What a scenario can change of a definition: its status goes on changing for a while after the kind is served.
+fn specification(stored: &[u8]) -> Vec<u8> {
+    let definition: Value = serde_json::from_slice(stored).unwrap_or_default();
+    definition["spec"].to_string().into_bytes()
 }
 
 fn is_scenario_object(key: &str) -> bool {
