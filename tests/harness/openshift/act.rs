@@ -50,20 +50,24 @@ impl Actor {
         }
         // Deletions first: a namespace that was deleted and made again must not inherit the old one's addresses.
         let (deletions, others) = actions.into_iter().partition(|action| matches!(action, Action::Delete { .. }));
-        self.perform_all(deletions).await;
-        self.perform_all(others).await;
+        self.perform_all(deletions, view).await;
+        self.perform_all(others, view).await;
     }
 
-    async fn perform_all(&mut self, actions: Vec<Action>) {
+    async fn perform_all(&mut self, actions: Vec<Action>, view: &mut View) {
         let client = &self.client;
-        let failed: Vec<String> = futures::stream::iter(actions)
+        let done: Vec<Done> = futures::stream::iter(actions)
             .map(|action| async move { perform(client, action).await })
             .buffer_unordered(CONCURRENCY)
-            .filter_map(|failed| async move { failed })
             .collect()
             .await;
-        for uid in failed {
-            self.served.remove(&uid);
+        for done in done {
+            match done {
+                Done::Well => {}
+                Done::NotMade { for_uid } => drop(self.served.remove(&for_uid)),
+                // What was placed must not be placed again elsewhere before the watch tells.
+                Done::Placed(host_subnet) => view.note("HostSubnet", host_subnet),
+            }
         }
     }
 
@@ -149,25 +153,34 @@ pub fn is_ready(node: &DynamicObject) -> bool {
     })
 }
 
-/// The uid whose object could not be made, if so. All other failures show again in the view.
-async fn perform(client: &Client, action: Action) -> Option<String> {
+/// What came of an action.
+enum Done {
+    /// It was done, or failed in a way that shows again in the view.
+    Well,
+    /// The object for this uid could not be made.
+    NotMade { for_uid: String },
+    /// The HostSubnet now.
+    Placed(DynamicObject),
+}
+
+async fn perform(client: &Client, action: Action) -> Done {
     match action {
         Action::Create { object, for_uid } => {
             let api = kinds::all(client, object.kind());
             let made = api.create(&PostParams::default(), &kinds::dynamic(object.json().clone())).await;
             match made {
-                Err(kube::Error::Api(status)) if status.code == StatusCode::CONFLICT.as_u16() => None,
-                Err(_) => Some(for_uid),
-                Ok(_) => None,
+                Err(kube::Error::Api(status)) if status.code == StatusCode::CONFLICT.as_u16() => Done::Well,
+                Err(_) => Done::NotMade { for_uid },
+                Ok(_) => Done::Well,
             }
         }
         Action::Delete { kind, name } => {
             let _ = kinds::all(client, kind).delete(&name, &DeleteParams::default()).await;
-            None
+            Done::Well
         }
         Action::Finalize(namespace) => {
             finalize(client, &namespace).await;
-            None
+            Done::Well
         }
         Action::Place { host_subnet, addresses } => {
             let patch = json!({
@@ -175,8 +188,8 @@ async fn perform(client: &Client, action: Action) -> Option<String> {
                 "egressIPs": addresses,
             });
             let api = kinds::all(client, "HostSubnet");
-            let _ = api.patch(&host_subnet.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
-            None
+            let placed = api.patch(&host_subnet.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
+            placed.map_or(Done::Well, Done::Placed)
         }
     }
 }

@@ -86,6 +86,11 @@ impl View {
         self.gone.remove(kind).unwrap_or_default()
     }
 
+    /// Shows what was just written, before the watch tells.
+    pub fn note(&mut self, kind: &'static str, object: DynamicObject) {
+        self.objects.entry(kind).or_default().insert(object.name_any(), object);
+    }
+
     fn take(&mut self, kind: &'static str, event: Event<DynamicObject>) {
         let objects = self.objects.entry(kind).or_default();
         match event {
@@ -101,11 +106,21 @@ impl View {
                 self.gone.entry(kind).or_default().extend(missing);
                 self.synced.insert(kind);
             }
-            Event::Apply(object) => drop(objects.insert(object.name_any(), object)),
+            Event::Apply(object) => {
+                // Older than what was noted.
+                if objects.get(&object.name_any()).is_none_or(|known| version(known) <= version(&object)) {
+                    objects.insert(object.name_any(), object);
+                }
+            }
             Event::Delete(object) => {
                 objects.remove(&object.name_any());
                 self.gone.entry(kind).or_default().insert(object.name_any());
             }
         }
     }
+}
+
+/// The revision of an object: within one server, later is larger.
+fn version(object: &DynamicObject) -> u64 {
+    object.resource_version().and_then(|version| version.parse().ok()).unwrap_or_default()
 }
