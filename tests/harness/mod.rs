@@ -18,8 +18,8 @@ pub use self::cluster::{Cluster, SOON};
 pub use self::dump::DUMPS;
 pub use self::history::History;
 pub use self::objects::{
-    ADDRESSES_ANNOTATION, FINALIZER, Object, POOL_ANNOTATION, ZONE_LABEL, host_subnet, infrastructure, namespace,
-    net_namespace, node, peer_lock, pool,
+    ADDRESSES_ANNOTATION, FINALIZER, Object, PEER_LOCK, POOL_ANNOTATION, ZONE_LABEL, host_subnet, infrastructure,
+    namespace, net_namespace, node, peer_lock, pool,
 };
 pub use self::operator::{Launch, Operator};
 pub use self::outcome::{HostSubnetState, NamespaceState, Outcome};
@@ -32,14 +32,15 @@ pub mod audit;
 pub mod bootstrap;
 pub mod dump;
 pub mod etcd;
+pub mod history;
 pub mod http;
 pub mod kinds;
 pub mod openshift;
 pub mod placement;
 pub mod process;
+pub mod program;
 
 mod cluster;
-mod history;
 mod objects;
 #[path = "../apiserver/obtain.rs"]
 mod obtain;

@@ -17,6 +17,8 @@ pub(crate) struct Guest {
     pub(crate) description: Description,
     /// What `make-plan` answers, unless `plan` is replaced.
     pub(crate) answer: Answer,
+    /// Whether a plan is for the snapshot that comes in, of whatever generation.
+    pub(crate) any_generation: bool,
     /// Bodies of the exports; none: return the answer.
     pub(crate) describe: Option<String>,
     pub(crate) validate: Option<String>,
@@ -57,6 +59,7 @@ impl Default for Guest {
                 schema: "{}".into(),
             },
             answer: Answer::default(),
+            any_generation: false,
             describe: None,
             validate: None,
             plan: None,
@@ -99,7 +102,10 @@ impl Guest {
         let post = self.post_return.as_ref();
         let libc = self.libc(&image);
         let (describe, validate) = (body(&self.describe, description), body(&self.validate, accepted));
-        let (plan, post_body) = (body(&self.plan, answer), post.cloned().unwrap_or_default());
+        // The generation is the first field of the snapshot, and of the plan behind the result's case.
+        let update = format!("(i64.store (i32.const {}) (i64.load (local.get $arguments)))", answer + 8);
+        let update = if self.any_generation { update } else { String::new() };
+        let (plan, post_body) = (update + &body(&self.plan, answer), post.cloned().unwrap_or_default());
         let post_option = if post.is_some() { "(post-return $post)" } else { "" };
         let Self { contract, items, before, with, after, .. } = self;
         format!(

@@ -1,0 +1,81 @@
+//! `sluice policy inspect`.
+
+use expect_test::expect;
+use serde_json::json;
+use sluice_builtin_policies::{PACK, ZONE_SPREAD};
+
+use super::super::hot_swap::components;
+use super::{sorted_fields, text};
+use crate::harness::program::{Ran, sluice};
+
+async fn inspect(component: &[u8], flags: &[&str]) -> Ran {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), component).expect("the file is writable");
+    sluice([&["policy", "inspect", text(file.path())], flags].concat()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_good_component_is_accepted() {
+    for (component, name) in [(ZONE_SPREAD, "zone-spread"), (PACK, "pack")] {
+        let seen = inspect(component, &["-o", "json"]).await.ended_with(0).json();
+        for field in [
+            "name",
+            "version",
+            "digest",
+            "bytes",
+            "contract",
+            "imports",
+            "exports",
+            "settingsSchema",
+            "limits",
+            "accepted",
+            "refusals",
+        ] {
+            assert!(sorted_fields(&seen).contains(&field), "{field}: {seen}");
+        }
+        assert_eq!(seen["name"], name);
+        assert_eq!(seen["version"], "0.1.0");
+        assert_eq!(seen["bytes"], component.len());
+        assert_eq!(seen["contract"], "sluice:policy@0.1.0");
+        assert_eq!(seen["imports"], json!(["sluice:policy/log@0.1.0"]));
+        assert_eq!(seen["exports"], json!(["sluice:policy/allocator@0.1.0"]));
+        assert_eq!(seen["settingsSchema"]["type"], "object");
+        assert_eq!((&seen["accepted"], &seen["refusals"]), (&json!(true), &json!([])));
+        assert!(seen["limits"]["memoryBytes"].is_u64(), "{seen}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bad_one_is_refused_with_every_reason() {
+    let seen = inspect(&components::curious(), &["-o", "json"]).await.ended_with(12).json();
+    assert_eq!(seen["accepted"], false);
+    assert!(seen["refusals"][0].as_str().expect("a text").contains("`wasi:clocks/wall-clock@0.2.0`"), "{seen}");
+    assert_eq!(seen["name"], json!(null), "it was not run");
+    let seen = inspect(b"this is no component", &["-o", "json"]).await.ended_with(12).json();
+    assert_eq!(seen["refusals"].as_array().expect("a list").len(), 1, "{seen}");
+    let core = wat::parse_str("(module)").expect("WAT");
+    let seen = inspect(&core, &[]).await.ended_with(12);
+    assert!(seen.stdout.contains("core WebAssembly module"), "{}", seen.stdout);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_text_is_for_people() {
+    let seen = inspect(&components::idle(), &[]).await.ended_with(0);
+    expect![[""]].assert_eq(&without_digest(&seen.stdout));
+    let seen = inspect(&components::curious(), &[]).await.ended_with(12);
+    expect![[""]].assert_eq(&without_digest(&seen.stdout));
+}
+
+/// Digest and size change with every change of the component.
+fn without_digest(text: &str) -> String {
+    text.lines()
+        .filter(|line| !line.starts_with("digest") && !line.starts_with("size"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_is_not_there_is_bad_input() {
+    let ran = sluice(["policy", "inspect", "/nonexistent/policy.wasm"]).await.ended_with(1);
+    assert!(ran.stderr.contains("/nonexistent/policy.wasm"), "{}", ran.stderr);
+}

@@ -1,0 +1,41 @@
+//! Components that no operator should ever run.
+
+use self::guest::{Answer, Guest, Patch};
+
+#[path = "../../../host/policy/tests/hostile/guest.rs"]
+#[allow(dead_code, reason = "the tests of the wasm host use all of it")]
+mod guest;
+
+/// What guests answer unless they are told to look; no snapshot here has it.
+const GENERATION: u64 = u64::MAX;
+
+/// Says that it is a policy, and fails at every plan.
+pub(in crate::scenarios) fn trapping() -> Vec<u8> {
+    Guest::planning("unreachable").component()
+}
+
+/// Never comes to an end.
+pub(in crate::scenarios) fn endless() -> Vec<u8> {
+    Guest::planning("(loop $for_ever (br $for_ever)) unreachable").component()
+}
+
+/// Wants to know the time.
+pub(in crate::scenarios) fn curious() -> Vec<u8> {
+    let import = r#"(import "wasi:clocks/wall-clock@0.2.0" (instance))"#;
+    Guest { before: import.into(), ..Guest::default() }.component()
+}
+
+/// Gives the second owner of the only pool the address that the first one holds in the first zone.
+pub(in crate::scenarios) fn thief() -> Vec<u8> {
+    let (second, first_zone) = (1, 0);
+    let theft = Patch { operation: 0, numbers: vec![second, first_zone], address: STOLEN, ..Patch::default() };
+    Guest { any_generation: true, ..Guest::answering(Answer::patches(vec![theft])) }.component()
+}
+
+/// 10.20.0.2, the first address of the first zone, which the first owner got.
+const STOLEN: u32 = 0x0a14_0002;
+
+/// An honest policy that does nothing, and accepts any settings.
+pub(in crate::scenarios) fn idle() -> Vec<u8> {
+    Guest { any_generation: true, ..Guest::default() }.component()
+}

@@ -1,0 +1,96 @@
+//! Bad policies are refused, with the reason, and the one in charge goes on.
+
+use super::{
+    Files, PACK, ZONE_SPREAD, a_new_namespace_is_served, components, is_active, is_refused, nothing_is_refused,
+    refusals, running,
+};
+use crate::harness::{Cluster, SOON, infrastructure, pool};
+
+/// Offers a bad component to a running operator: refused, the old one serves on, and a good one is then accepted.
+async fn is_refused_and_the_old_one_goes_on(component: &[u8], why: &str) {
+    let files = Files::new(ZONE_SPREAD, "{}");
+    let (cluster, operator) = running(&files).await;
+    let before = cluster.outcome().await;
+    assert!(refusals(&operator).await.abs() < 0.5);
+
+    files.replace_policy(component);
+    a_new_namespace_is_served(&cluster, "meanwhile").await;
+    is_refused(&cluster, &operator, why).await;
+    assert!(refusals(&operator).await > 0.5, "{}", operator.page("/metrics").await.expect("metrics").1);
+    is_active(&cluster, "zone-spread", ZONE_SPREAD).await;
+    a_new_namespace_is_served(&cluster, "afterwards").await;
+    let after = cluster.outcome().await;
+    for namespace in ["billing", "shop"] {
+        assert_eq!(after.namespaces[namespace], before.namespaces[namespace], "{after}");
+    }
+
+    files.replace_policy(PACK);
+    is_active(&cluster, "pack", PACK).await;
+    nothing_is_refused(&cluster).await;
+    cluster.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn garbage() {
+    is_refused_and_the_old_one_goes_on(b"this is no component", "not a WebAssembly component").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_import() {
+    let why = "foreign import `wasi:clocks/wall-clock@0.2.0`";
+    is_refused_and_the_old_one_goes_on(&components::curious(), why).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trap_in_its_shadow_plan() {
+    is_refused_and_the_old_one_goes_on(&components::trapping(), "trap: ").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_without_end() {
+    is_refused_and_the_old_one_goes_on(&components::endless(), "out of fuel").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_breaks_an_invariant() {
+    is_refused_and_the_old_one_goes_on(&components::thief(), "unique").await;
+}
+
+/// There is no old one that could go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn at_the_start_it_is_the_end() {
+    let cluster = Cluster::start().await;
+    cluster.create([infrastructure("BareMetal"), pool("egress").range("zone-a", "10.20.0.0/24")]).await;
+    for (component, why) in [
+        (b"this is no component".to_vec(), "not a WebAssembly component"),
+        (components::curious(), "foreign import `wasi:clocks/wall-clock@0.2.0`"),
+    ] {
+        let files = Files::new(&component, "{}");
+        let operator = files.launch(&cluster).spawn();
+        let status = operator.ended(SOON).await;
+        assert_eq!(status.code(), Some(3), "{}", operator.log());
+        let log = operator.log();
+        assert!(log.contains(why) && log.contains("policy.wasm"), "{log}");
+    }
+    let missing = Files::new(ZONE_SPREAD, "{}");
+    std::fs::remove_file(&missing.policy).expect("it is there");
+    let operator = missing.launch(&cluster).spawn();
+    assert_eq!(operator.ended(SOON).await.code(), Some(3), "{}", operator.log());
+    assert!(operator.log().contains("policy.wasm"), "{}", operator.log());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_settings_at_the_start_are_the_end_as_well() {
+    let cluster = Cluster::start().await;
+    for (settings, why) in [
+        (r#"{"addressesPerOwner": 0}"#, "/addressesPerOwner"),
+        (r#"{"addressesPerOwnr": 1}"#, "addressesPerOwnr"),
+        (r#"{"addressesPerOwner": "#, "settings.json"),
+    ] {
+        let files = Files::new(ZONE_SPREAD, settings);
+        let operator = files.launch(&cluster).spawn();
+        let status = operator.ended(SOON).await;
+        assert_eq!(status.code(), Some(3), "{}", operator.log());
+        assert!(operator.log().contains(why), "{settings}: {}", operator.log());
+    }
+}

@@ -1,0 +1,89 @@
+//! R17: while the old operator holds its lock, Sluice plans and reports, and writes nothing.
+
+use std::fs;
+
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
+use serde_json::json;
+
+use super::{folder, lock_record, plan, planned_targets, renew_lock, taken_over, written_targets};
+use crate::harness::{Cluster, Operator, PEER_LOCK, SOON, bootstrap, eventually};
+
+const HOUR: i64 = 3600;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_while_the_old_operator_holds_its_lock() {
+    let repairs = plan(&["--adopt"], &folder("messy-duplicates")).await.json();
+    let cluster = Cluster::start().await;
+    cluster.load_dump("messy-duplicates").await;
+    renew_lock(&cluster, Timestamp::now(), HOUR).await;
+    let before = cluster.outcome().await;
+    let mark = cluster.audit().mark().await;
+    let operator = Operator::start(&cluster).await;
+    eventually("it has planned", SOON, || async {
+        let rounds = operator.metric("sluice_rounds_total").await;
+        if rounds > Some(0.0) { Ok(()) } else { Err(format!("{rounds:?}")) }
+    })
+    .await;
+    cluster.settled().await;
+    assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
+    assert_eq!(cluster.outcome().await, before);
+
+    // The holder is gone and nobody renews: an end that no event announces.
+    renew_lock(&cluster, Timestamp::now(), 3).await;
+    taken_over(&cluster).await;
+    eventually("everything is repaired", SOON, || async {
+        let done = written_targets(cluster.written_since(mark).await);
+        let planned = planned_targets(&repairs);
+        if done == planned { Ok(()) } else { Err(format!("{done:#?}")) }
+    })
+    .await;
+    cluster.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_old_operator_coming_back_stops_all_writes() {
+    let cluster = Cluster::start().await;
+    cluster.load_dump("two-pools").await;
+    let _operator = Operator::start(&cluster).await;
+    taken_over(&cluster).await;
+    cluster.settled().await;
+    renew_lock(&cluster, Timestamp::now(), HOUR).await;
+    let mark = cluster.audit().mark().await;
+    cluster.opt_in("shop", None).await;
+    cluster.set_ready("dmz-b1", false).await;
+    cluster.settled().await;
+    assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
+    let long_ago = Timestamp::now() - SignedDuration::from_hours(1);
+    renew_lock(&cluster, long_ago, 15).await;
+    eventually("what was due is done", SOON, || async {
+        let outcome = cluster.outcome().await;
+        let is_done = outcome.addresses_of("shop").is_empty() && outcome.nodes_of("10.31.0.4") == ["dmz-b0"];
+        if is_done { Ok(()) } else { Err(outcome.to_string()) }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn plan_shows_no_writes_under_the_lock_unless_told_to_adopt() {
+    let copy = tempfile::tempdir().expect("a temporary folder");
+    for entry in fs::read_dir(folder("messy-duplicates")).expect("the dump is there").flatten() {
+        fs::copy(entry.path(), copy.path().join(entry.file_name())).expect("a file can be copied");
+    }
+    let mut locks = bootstrap::documents(&copy.path().join("configmaps.yaml")).remove(0);
+    let lock = &mut locks["items"][0]["metadata"];
+    assert_eq!(lock["name"], PEER_LOCK);
+    lock["annotations"] = json!({
+        "control-plane.alpha.kubernetes.io/leader": lock_record(Timestamp::now(), HOUR),
+    });
+    fs::write(copy.path().join("configmaps.yaml"), locks.to_string()).expect("the folder is writable");
+
+    let waiting = plan(&[], copy.path()).await.ended_with(10).json();
+    assert_eq!(waiting["writes"], json!([]));
+    let adopting = plan(&["--adopt"], copy.path()).await.ended_with(10).json();
+    let anyway = plan(&["--adopt"], &folder("messy-duplicates")).await.ended_with(10).json();
+    assert_eq!(adopting["writes"], anyway["writes"]);
+    assert_eq!(waiting["patches"], adopting["patches"], "what is wrong is shown all the same");
+    assert_ne!(adopting["writes"], json!([]));
+    let held_long_ago = plan(&[], &folder("messy-duplicates")).await.ended_with(10).json();
+    assert_eq!(held_long_ago["writes"], anyway["writes"], "a lock that ran out is no lock");
+}
