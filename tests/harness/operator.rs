@@ -184,6 +184,24 @@ impl Operator {
         text.lines().find_map(|line| line.strip_prefix(series)?.strip_prefix(' ')?.parse().ok())
     }
 
+    /// A metric summed over all its labels; 0 as long as it is not there.
+    pub async fn metric_sum(&self, name: &str) -> f64 {
+        let (_, text) = self.page("/metrics").await.unwrap_or_default();
+        let of_it = |line: &&str| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(['{', ' ']));
+        let values = text.lines().filter(of_it).filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok());
+        values.sum()
+    }
+
+    /// Waits until it has planned again.
+    pub async fn plans_again(&self) {
+        let before = self.metric_sum("sluice_rounds_total").await;
+        eventually("another round", READY_DEADLINE, || async {
+            let now = self.metric_sum("sluice_rounds_total").await;
+            if now > before { Ok(()) } else { Err(format!("{now} rounds, as before")) }
+        })
+        .await;
+    }
+
     /// Its log so far.
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();

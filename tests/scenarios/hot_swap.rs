@@ -147,7 +147,6 @@ async fn nothing_is_refused(cluster: &Cluster) {
 
 /// How many candidates were refused so far.
 async fn refusals(operator: &Operator) -> f64 {
-    let (_, page) = operator.page("/metrics").await.expect("metrics");
-    let lines = page.lines().filter(|line| line.starts_with("sluice_policy_swaps_total{") && line.contains("refused"));
-    lines.filter_map(|line| line.rsplit_once(' ')?.1.parse::<f64>().ok()).sum()
+    let refused = operator.metric(r#"sluice_policy_swaps_total{outcome="refused"}"#).await;
+    refused.unwrap_or_default()
 }

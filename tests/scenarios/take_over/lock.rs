@@ -18,12 +18,7 @@ async fn nothing_is_written_while_the_old_operator_holds_its_lock() {
     renew_lock(&cluster, Timestamp::now(), HOUR).await;
     let before = cluster.outcome().await;
     let mark = cluster.audit().mark().await;
-    let operator = Operator::start(&cluster).await;
-    eventually("it has planned", SOON, || async {
-        let rounds = operator.metric("sluice_rounds_total").await;
-        if rounds > Some(0.0) { Ok(()) } else { Err(format!("{rounds:?}")) }
-    })
-    .await;
+    let _operator = Operator::start(&cluster).await;
     cluster.settled().await;
     assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
     assert_eq!(cluster.outcome().await, before);

@@ -1,0 +1,94 @@
+//! Objects that make no sense: put into storage as they are, since the API server would refuse some of them.
+
+use serde_json::json;
+
+use super::{becomes, is_served, serves, two_zones};
+use crate::harness::{Cluster, Object, Operator, SOON, host_subnet, namespace, net_namespace, node, pool};
+
+/// Everything that other controllers, older versions and people may leave in storage.
+fn broken() -> Vec<Object> {
+    vec![
+        host_subnet("broken-list").set("egressIPs", "10.20.0.9"),
+        host_subnet("broken-entries").set("egressIPs", json!([1, { "ip": "10.20.0.9" }, null, "nonsense", ""])),
+        host_subnet("broken-cidrs").set("egressCIDRs", json!({ "0": "10.20.0.0/24" })),
+        host_subnet("broken-host").set("host", 7).set("hostIP", "not an address"),
+        net_namespace("broken-list").set("egressIPs", true),
+        net_namespace("broken-entries").set("egressIPs", json!(["10.20.0.300", 4, "2001:db8::zz"])),
+        net_namespace("broken-fields").set("netid", "text").set("unheardOf", json!({ "a": [1, 2] })),
+        pool("broken-spec").set("spec", "text"),
+        pool("broken-entries").set("spec.cidrAssignments", json!([{ "CIDR": 7 }, "text", null])),
+        pool("broken-selector").set("spec.nodeSelector", json!({ "matchLabels": ["a"], "matchExpressions": "b" })),
+        pool("broken-status").range("zone-a", "10.90.0.0/24").set("status", json!({ "conditions": "all is well" })),
+    ]
+}
+
+/// Namespaces and nodes whose content people write freely.
+fn odd() -> Vec<Object> {
+    vec![
+        namespace("broken-list").in_pool("egress").requesting("10.20.0.1;10.21.0.1"),
+        namespace("broken-entries").in_pool("egress").requesting(", ,\n"),
+        namespace("broken-pool").in_pool("no such pool, and no name either"),
+        namespace("empty-pool").in_pool(""),
+        node("broken-entries")
+            .zone("zone-a")
+            .set("status.addresses", json!([{ "type": "InternalIP", "address": "x" }])),
+        node("broken-list").zone("zone-a").without_conditions(),
+    ]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_kill_no_watch_and_stop_nobody_else() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    cluster.store(broken()).await;
+    cluster.create(odd()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "shop").await;
+    becomes(&cluster, "egress", "ReconcileSuccess", "True", "").await;
+    assert!(operator.is_running());
+    let outcome = cluster.outcome().await;
+    assert_eq!(outcome.nodes_of("10.20.0.9"), Vec::<&str>::new(), "{outcome}");
+    let mark = cluster.audit().mark().await;
+    let ((), ()) = tokio::join!(operator.plans_again(), cluster.create([namespace("bystander")]));
+    cluster.settled().await;
+    assert_eq!(cluster.written_since(mark).await.to_string(), "", "it does not try the same again and again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_may_come_at_any_time_and_be_mended() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "before").await;
+    cluster.store(broken()).await;
+    cluster.create(odd()).await;
+    serves(&cluster, "meanwhile").await;
+    let spec = pool("broken-spec").range("zone-a", "10.91.0.0/24").json()["spec"].clone();
+    cluster.patch("EgressIPAM", "broken-spec", &json!({ "spec": spec })).await;
+    cluster.create([namespace("mended").in_pool("broken-spec")]).await;
+    is_served(&cluster, "mended").await;
+    serves(&cluster, "after").await;
+    assert!(operator.is_running());
+}
+
+/// What was right before it broke stays applied.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_subnet_that_breaks_keeps_what_it_is_not_asked_about() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "shop").await;
+    let before = cluster.outcome().await;
+    let carrier = before.nodes_of(&before.addresses_of("shop")[0])[0].to_owned();
+    let mut broken = cluster.get("HostSubnet", &carrier).await.expect("there");
+    broken.data["egressIPs"] = json!({ "what": "is this" });
+    cluster.store([Object::from_json(json!(broken))]).await;
+    crate::harness::eventually("its address is carried by the other node", SOON, || async {
+        let outcome = cluster.outcome().await;
+        let nodes = outcome.nodes_of(&outcome.addresses_of("shop")[0]).join(" ");
+        if nodes.starts_with("worker-a") && nodes != carrier { Ok(()) } else { Err(outcome.to_string()) }
+    })
+    .await;
+    serves(&cluster, "billing").await;
+    assert!(operator.is_running());
+}

@@ -1,0 +1,150 @@
+//! The operator needs exactly the rights in `deploy/rbac`: none is missing in a whole life, and a missing one is told.
+
+use std::time::Duration;
+
+use kube::api::DynamicObject;
+use serde_json::{Value, json};
+
+use super::{becomes, is_served_within, serves, two_zones};
+use crate::harness::{Cluster, Matcher, Operator, Proxy, SOON, User, eventually, namespace, pool};
+
+/// A refused write is tried again after 5 s, then 10 s.
+const HEALED: Duration = Duration::from_secs(60);
+
+/// What was refused to the operator, with how often.
+async fn denied(cluster: &Cluster, mark: crate::harness::audit::Mark) -> String {
+    let asked = cluster.audit().since(mark).await.by(User::Sluice);
+    asked.that(|request| request.code == 401 || request.code == 403).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_denied_in_a_whole_life() {
+    let cluster = Cluster::start().await;
+    let mark = cluster.audit().mark().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "shop").await;
+    serves(&cluster, "billing").await;
+    cluster.create([namespace("wrong").in_pool("egress").requesting("192.0.2.1")]).await;
+    becomes(&cluster, "egress", "Degraded", "True", "wrong").await;
+    cluster.set_ready("worker-a0", false).await;
+    cluster.opt_in("billing", None).await;
+    cluster.delete("Namespace", "wrong").await;
+    cluster.create([pool("single").topology("kubernetes.io/hostname").range("worker-b1", "10.50.0.0/24")]).await;
+    cluster.create([namespace("alone").in_pool("single")]).await;
+    super::is_served(&cluster, "alone").await;
+    cluster.delete("EgressIPAM", "egress").await;
+    cluster.is_gone("EgressIPAM", "egress").await;
+    cluster.settled().await;
+    operator.stop().await;
+    assert_eq!(denied(&cluster, mark).await, "");
+}
+
+/// Takes verbs on a resource out of the operator's ClusterRole; returns the rules as they were.
+async fn withdraw(cluster: &Cluster, resource: &str, verb: &str) -> Value {
+    let role: DynamicObject = cluster.get("ClusterRole", "sluice").await.expect("the role in deploy/rbac");
+    let before = role.data["rules"].clone();
+    let mut rules = Vec::new();
+    for rule in before.as_array().expect("rules") {
+        for single in rule["resources"].as_array().expect("resources") {
+            let mut rule = rule.clone();
+            rule["resources"] = json!([single]);
+            if single == resource {
+                rule["verbs"].as_array_mut().expect("verbs").retain(|kept| kept != verb);
+            }
+            rules.push(rule);
+        }
+    }
+    cluster.patch("ClusterRole", "sluice", &json!({ "rules": rules })).await;
+    before
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_that_is_taken_away_is_told_and_its_return_heals() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "shop").await;
+    let rules = withdraw(&cluster, "netnamespaces", "patch").await;
+    cluster.create([namespace("late").in_pool("egress")]).await;
+    eventually("the log says what is not allowed", SOON, || async {
+        let log = operator.log();
+        if log.contains("cannot patch resource") && log.contains("netnamespaces") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    becomes(&cluster, "egress", "ReconcileError", "True", "netnamespaces").await;
+    let before = cluster.outcome().await;
+    assert_eq!(before.namespaces["late"].annotated, None, "nothing is claimed that is not so");
+    assert!(operator.is_running());
+
+    cluster.patch("ClusterRole", "sluice", &json!({ "rules": rules })).await;
+    is_served_within(&cluster, "late", HEALED).await;
+    becomes(&cluster, "egress", "ReconcileSuccess", "True", "").await;
+    cluster.assert_sound().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_to_watch_that_is_missing_at_the_start_is_named_by_the_probe() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let rules = withdraw(&cluster, "hostsubnets", "list").await;
+    let operator = Operator::launch(&cluster).spawn();
+    eventually("readyz names it", SOON, || async {
+        let (_, text) = operator.probe("/readyz").await?;
+        if text.contains("hostsubnets") && text.contains("forbidden") { Ok(()) } else { Err(text) }
+    })
+    .await;
+    cluster.patch("ClusterRole", "sluice", &json!({ "rules": rules })).await;
+    eventually("it is ready", HEALED, || async {
+        let (status, text) = operator.probe("/readyz").await?;
+        if status.is_success() { Ok(()) } else { Err(text) }
+    })
+    .await;
+    serves(&cluster, "shop").await;
+}
+
+/// The token of the kubeconfig, at every level of the log, through success and failure.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_token_shows_in_the_log_or_anywhere_else() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::launch(&cluster).env("RUST_LOG", "trace").start().await;
+    serves(&cluster, "shop").await;
+    withdraw(&cluster, "namespaces", "patch").await;
+    cluster.create([namespace("late").in_pool("egress")]).await;
+    becomes(&cluster, "egress", "ReconcileError", "True", "namespaces").await;
+    cluster.stop_apiserver();
+    eventually("it has noticed", SOON, || async {
+        let log = operator.log();
+        if log.contains("refused") { Ok(()) } else { Err("nothing in the log") }
+    })
+    .await;
+    let (_, metrics) = operator.page("/metrics").await.expect("metrics");
+    let (_, ready) = operator.probe("/readyz").await.expect("an answer");
+    operator.stop().await;
+    cluster.start_apiserver().await;
+    let status = super::pool_status(&cluster, "egress").await.to_string();
+    for (place, text) in [("log", operator.log()), ("metrics", metrics), ("readyz", ready), ("status", status)] {
+        assert!(!text.contains("sluice-token"), "{place}:\n{}", around(&text, "sluice-token"));
+    }
+}
+
+fn around(text: &str, what: &str) -> String {
+    text.lines().filter(|line| line.contains(what)).take(3).collect::<Vec<_>>().join("\n")
+}
+
+/// What it asks for is what it needs: no lists of secrets, pods or anything else.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_asks_for_nothing_else() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let proxy = Proxy::start(&cluster).await;
+    let operator = Operator::launch(&cluster).through(&proxy).start().await;
+    serves(&cluster, "shop").await;
+    operator.stop().await;
+    let mut resources: Vec<String> =
+        proxy.asked(&Matcher::any()).into_iter().map(|asked| format!("{} {}", asked.method, asked.resource)).collect();
+    resources.sort();
+    resources.dedup();
+    expect_test::expect![[""]].assert_eq(&resources.join("\n"));
+}
