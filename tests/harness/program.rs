@@ -9,7 +9,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Longest a command may take. `demo` and a cold start of a policy take seconds in a debug build.
-const DEADLINE: Duration = Duration::from_secs(60);
+const DEADLINE: Duration = Duration::from_mins(1);
 
 /// What a command left.
 #[derive(Debug)]

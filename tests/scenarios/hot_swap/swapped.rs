@@ -29,7 +29,7 @@ async fn a_policy_takes_over_and_gives_back_without_moving_anything() {
     a_new_namespace_is_served(&cluster, "fifth").await;
     cluster.becomes(expect![[""]]).await;
     cluster.assert_sound().await;
-    let moved: Vec<_> = history.steps().await.into_iter().filter(|step| has_lost(step)).collect();
+    let moved: Vec<_> = history.steps().await.into_iter().filter(has_lost).collect();
     assert!(moved.is_empty(), "{moved:?}");
     assert!(operator.is_running() && operator.process().id() == pid);
 }

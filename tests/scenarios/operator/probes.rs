@@ -75,7 +75,7 @@ async fn an_api_server_that_is_not_there_is_waited_for() {
     let operator = Operator::launch(&cluster).spawn();
     waits_for(&operator, "refused").await;
     cluster.start_apiserver().await;
-    eventually("it is ready", Duration::from_secs(60), || async {
+    eventually("it is ready", Duration::from_mins(1), || async {
         match operator.probe("/readyz").await? {
             (StatusCode::OK, _) => Ok(()),
             (status, text) => Err(format!("{status} {text}")),
@@ -94,7 +94,7 @@ async fn an_api_server_that_restarts_interrupts_nothing_for_good() {
     cluster.stop_apiserver();
     cluster.start_apiserver().await;
     cluster.create([namespace("after").in_pool("egress")]).await;
-    super::is_served_within(&cluster, "after", Duration::from_secs(60)).await;
+    super::is_served_within(&cluster, "after", Duration::from_mins(1)).await;
     assert!(operator.is_running());
     cluster.assert_sound().await;
 }

@@ -84,7 +84,7 @@ async fn one_that_was_frozen_meanwhile_does_no_harm_and_steps_down() {
     assert!(lost.iter().filter(|request| request.is_write()).all(|request| request.name == "reports"), "{lost}");
 }
 
-/// The same replica again, as a StatefulSet or a restarted container starts it: it does not wait for its own lease to end.
+/// The same replica again, as a restarted container starts it: it does not wait for its own lease to end.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_crashed_leads_again_at_once() {
     let cluster = Cluster::start().await;

@@ -9,7 +9,7 @@ use super::{becomes, is_served_within, serves, two_zones};
 use crate::harness::{Cluster, Matcher, Operator, Proxy, SOON, User, eventually, namespace, pool};
 
 /// A refused write is tried again after 5 s, then 10 s.
-const HEALED: Duration = Duration::from_secs(60);
+const HEALED: Duration = Duration::from_mins(1);
 
 /// What was refused to the operator, with how often.
 async fn denied(cluster: &Cluster, mark: crate::harness::audit::Mark) -> String {
@@ -40,22 +40,22 @@ async fn nothing_is_denied_in_a_whole_life() {
     assert_eq!(denied(&cluster, mark).await, "");
 }
 
-/// Takes verbs on a resource out of the operator's ClusterRole; returns the rules as they were.
+/// Takes verbs on a resource out of the operator's role; returns the rules as they were.
 async fn withdraw(cluster: &Cluster, resource: &str, verb: &str) -> Value {
     let role: DynamicObject = cluster.get("ClusterRole", "sluice").await.expect("the role in deploy/rbac");
     let before = role.data["rules"].clone();
-    let mut rules = Vec::new();
-    for rule in before.as_array().expect("rules") {
-        for single in rule["resources"].as_array().expect("resources") {
-            let mut rule = rule.clone();
+    let mut remaining = Vec::new();
+    for group in before.as_array().expect("rules") {
+        for single in group["resources"].as_array().expect("resources") {
+            let mut rule = group.clone();
             rule["resources"] = json!([single]);
             if single == resource {
                 rule["verbs"].as_array_mut().expect("verbs").retain(|kept| kept != verb);
             }
-            rules.push(rule);
+            remaining.push(rule);
         }
     }
-    cluster.patch("ClusterRole", "sluice", &json!({ "rules": rules })).await;
+    cluster.patch("ClusterRole", "sluice", &json!({ "rules": remaining })).await;
     before
 }
 
