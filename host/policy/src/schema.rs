@@ -36,7 +36,7 @@ impl Schema {
         let options = jsonschema::options().with_draft(draft).with_pattern_options(patterns);
         let options = options.should_validate_formats(false).offline();
         let validator = options
-            .build(&value)
+            .build(&naming(&value))
             .map_err(|error| format!("{}: {}", error.instance_path(), tidy(&error.to_string(), limits.text_bytes)))?;
         Ok(Self { value, validator })
     }
@@ -55,6 +55,17 @@ impl Schema {
     pub(crate) fn into_value(self) -> Value {
         self.value
     }
+}
+
+/// The same schema in a form of which the validator names what is unexpected: it does not where nothing is expected.
+fn naming(schema: &Value) -> Value {
+    let mut schema = schema.clone();
+    if let Some(root) = schema.as_object_mut()
+        && root.get("additionalProperties") == Some(&Value::Bool(false))
+    {
+        root.entry("properties").or_insert_with(|| Value::Object(serde_json::Map::new()));
+    }
+    schema
 }
 
 /// Two drafts are served: keywords of the others would be read differently by [`Walk`] and by the validator.
@@ -149,6 +160,16 @@ mod tests {
         let mut paths: Vec<_> = problems.iter().map(|problem| problem.path.as_str()).collect();
         paths.sort_unstable();
         assert_eq!(paths, ["", "/name", "/spread"], "{problems:?}");
+    }
+
+    #[test]
+    fn what_is_unexpected_is_named_also_where_nothing_is_expected() {
+        let limits = Limits::default();
+        let schema = Schema::parse(r#"{"type":"object","additionalProperties":false}"#, &limits).unwrap();
+        assert_eq!(schema.problems(&json!({}), &limits), []);
+        let problems = schema.problems(&json!({ "unheardOf": 1 }), &limits);
+        assert!(problems.len() == 1 && problems[0].text.contains("unheardOf"), "{problems:?}");
+        assert!(schema.into_value().get("properties").is_none(), "it is shown as it was written");
     }
 
     #[test]
