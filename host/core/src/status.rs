@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::name::{OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::observed::{Observed, PoolFacts};
+use crate::plan::Operation;
 use crate::round::Failure;
 use crate::snapshot::{Health, Pool, Zone};
 use crate::survey::{NamedHold, Survey};
@@ -20,7 +21,7 @@ pub struct PoolReport {
     pub generation: i64,
     /// Opted-in namespaces, without those that are about to get their NetNamespace.
     pub owners: u32,
-    /// Of these, without any hold.
+    /// Of these, without any hold; where nothing may be written, also with nothing left to be given.
     pub served: u32,
     /// Of these, with a hold.
     pub held: u32,
@@ -68,6 +69,7 @@ pub(crate) fn reports(
         *owners.entry(pool).or_default() += 1;
     }
     let used = used_by_zone(survey);
+    let waiting = if observed.platform.refusal().is_some() { waiting(survey, plan) } else { BTreeSet::new() };
     let report = |(position, pool): (usize, &Pool)| {
         let facts = observed.pools.get(&pool.name)?;
         let held: BTreeSet<&OwnerName> =
@@ -75,12 +77,14 @@ pub(crate) fn reports(
         let owners = owners.get(&pool.name).copied().unwrap_or(0);
         let held_count = u32::try_from(held.len()).unwrap_or(u32::MAX);
         let index = PoolIndex::at(position);
+        let in_vain = waiting.iter().filter(|(pool, owner)| *pool == index && !held.contains(owner)).count();
+        let in_vain = u32::try_from(in_vain).unwrap_or(u32::MAX);
         let zones = survey.snapshot.zones_of(index).enumerate();
         Some(PoolReport {
             pool: pool.name.clone(),
             generation: facts.generation,
             owners,
-            served: owners.saturating_sub(held_count),
+            served: owners.saturating_sub(held_count).saturating_sub(in_vain),
             held: held_count,
             zones: zones
                 .map(|(nth, (zone_index, zone))| zone_report(survey, facts, pool, nth, zone, used.get(&zone_index)))
@@ -91,6 +95,15 @@ pub(crate) fn reports(
         })
     };
     survey.snapshot.pools.iter().enumerate().filter_map(report).collect()
+}
+
+/// Owners whom the plan would give addresses.
+fn waiting<'a>(survey: &'a Survey, plan: &VerifiedPlan) -> BTreeSet<(PoolIndex, &'a OwnerName)> {
+    let given = plan.patches().iter().filter_map(|patch| match patch.operation {
+        Operation::Allocate { owner, .. } => survey.snapshot.owner(owner),
+        _ => None,
+    });
+    given.map(|owner| (owner.pool, &owner.name)).collect()
 }
 
 fn used_by_zone(survey: &Survey) -> BTreeMap<ZoneIndex, u64> {

@@ -104,6 +104,13 @@ fn a_report_tells_the_story_of_a_pool() {
 }
 
 #[test]
+fn where_nothing_is_written_nobody_is_served_by_a_plan() {
+    let (_, outcome) = cluster(&format!("! platform Azure\n{CLUSTER}")).plan(&BTreeSet::new());
+    let report = &outcome.reports[0];
+    assert_eq!((report.owners, report.served, report.held), (3, 1, 1), "new, old and taken");
+}
+
+#[test]
 fn a_refused_plan_is_an_error_of_every_pool() {
     let cluster = cluster(CLUSTER);
     let round = sluice_core::round::Round::prepare(&cluster.observed);
