@@ -110,7 +110,7 @@ impl Loaded {
     }
 
     /// `place` is line and column within the document, which has `first_line` lines before it. The parser's text
-    /// says the same place, which is wrong for the file.
+    /// says the same place, and perhaps others: all are wrong for the file.
     fn syntax_error(
         &mut self,
         file: &Path,
@@ -125,7 +125,7 @@ impl Loaded {
             line: place.map(|(line, _)| first_line + line),
             document,
             field: String::new(),
-            text: text.replacen(&own_place, "", 1),
+            text: moved_down(&text.replacen(&own_place, "", 1), first_line),
         });
     }
 
@@ -174,6 +174,19 @@ impl Loaded {
             self.errors.push(InputError { file: path.to_owned(), line: None, document, field, text: note.text });
         }
     }
+}
+
+/// A parser's text with lines counted from the beginning of the file, not of the document.
+fn moved_down(text: &str, lines: usize) -> String {
+    let mut parts = text.split(" at line ");
+    let mut moved = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let digits = part.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(part.len());
+        let (number, rest) = part.split_at(digits);
+        let line = number.parse::<usize>().map_or_else(|_| number.to_owned(), |line| (line + lines).to_string());
+        moved = format!("{moved} at line {line}{rest}");
+    }
+    moved
 }
 
 fn children(folder: &Path) -> std::io::Result<Vec<PathBuf>> {

@@ -160,3 +160,11 @@ fn a_link_to_a_folder_above_is_not_followed() {
     std::os::unix::fs::symlink(&folder.0, folder.0.join("again")).unwrap();
     assert_eq!(load(&folder.0).objects, 1);
 }
+
+#[test]
+fn every_line_that_a_parser_names_is_one_of_the_file() {
+    let text = "unclosed at line 3 column 1, in a sequence at line 2 column 7";
+    assert_eq!(super::moved_down(text, 4), "unclosed at line 7 column 1, in a sequence at line 6 column 7");
+    assert_eq!(super::moved_down("at line x at line ", 4), "at line x at line ");
+    assert_eq!(super::moved_down("nothing", 4), "nothing");
+}

@@ -180,7 +180,7 @@ impl Document {
             file: error.file.display().to_string(),
             document: error.document,
             field: error.field.clone(),
-            text: error.text.clone(),
+            text: error.line.map_or_else(|| error.text.clone(), |line| format!("line {line}: {}", error.text)),
         };
         Self {
             policy: PolicyName {
