@@ -27,7 +27,7 @@ pub(crate) enum PolicyError {
     /// The component or its settings are refused.
     #[error("policy {origin}: {error}")]
     Refused {
-        /// The file, or `built-in`.
+        /// The file, or `built-in`; and the file of its settings.
         origin: String,
         /// Why.
         error: LoadError,
@@ -54,7 +54,11 @@ impl PolicyFiles {
     }
 
     fn origin(&self) -> String {
-        self.policy.as_ref().map_or_else(|| "built-in".to_owned(), |path| path.display().to_string())
+        let policy = self.policy.as_ref().map_or_else(|| "built-in".to_owned(), |path| path.display().to_string());
+        match &self.settings {
+            Some(settings) => format!("{policy} with settings {}", settings.display()),
+            None => policy,
+        }
     }
 }
 
