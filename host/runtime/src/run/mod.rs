@@ -45,8 +45,8 @@ use probes::{Facts, Pulse, serve};
 use reporter::{Reporter, Story};
 
 /// After SIGTERM: how long writes in flight get to end. With the lease's release it is well below 5 s.
-const LAST_WRITES: Duration = Duration::from_secs(3);
-/// After SIGTERM: how long everything else gets.
+const LAST_WRITES: Duration = Duration::from_millis(2500);
+/// After SIGTERM: how long giving the lease back may take.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
 
 /// Where a pod's namespace stands.
@@ -115,7 +115,9 @@ struct Operator {
     /// Those whose work is ended in order: planner, reporter, file watch.
     work: JoinSet<(&'static str, Result<()>)>,
     stop: CancellationToken,
-    /// Those that only serve: watches, probes, lease.
+    /// Gives the lease back once all work is ended.
+    lease: JoinSet<(&'static str, Result<()>)>,
+    /// Those that only serve, until the last moment: watches, probes.
     services: JoinSet<(&'static str, Result<()>)>,
     release: CancellationToken,
 }
@@ -129,11 +131,11 @@ impl Operator {
         let index = Arc::new(SharedIndex::default());
         let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
-        let (mut work, mut services) = (JoinSet::new(), JoinSet::new());
+        let (mut work, mut lease, mut services) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
 
         let facts = Facts { index: Arc::clone(&index), pulse: Arc::clone(&pulse), metrics: Arc::clone(&metrics) };
         listen(&options, &facts, &mut services).await?;
-        let leads = elect(&options, &mut services, release.clone()).await?;
+        let leads = elect(&options, &mut lease, release.clone()).await?;
         for watch in watches(&client, &index) {
             let future = async move { match watch.future.await {} };
             spawn(&mut services, "watch", future);
@@ -153,7 +155,7 @@ impl Operator {
             Ok(())
         });
         spawn(&mut work, "planner", planner.run());
-        Ok(Self { work, stop, services, release })
+        Ok(Self { work, stop, lease, services, release })
     }
 
     /// Waits for the end, and brings it about in order.
@@ -161,6 +163,7 @@ impl Operator {
         let died = tokio::select! {
             () = signals.stop() => None,
             Some(ended) = self.work.join_next() => Some(ended),
+            Some(ended) = self.lease.join_next() => Some(ended),
             Some(ended) = self.services.join_next() => Some(ended),
         };
         let ended = match died {
@@ -179,7 +182,8 @@ impl Operator {
         self.stop.cancel();
         finish(&mut self.work, LAST_WRITES).await;
         self.release.cancel();
-        finish(&mut self.services, LAST_WORDS).await;
+        finish(&mut self.lease, LAST_WORDS).await;
+        self.services.shutdown().await;
         info!("stopped");
         ended
     }
@@ -229,7 +233,7 @@ async fn listen(options: &RunOptions, facts: &Facts, services: &mut JoinSet<(&'s
 /// Competes for the lease; without a namespace to keep it in, this process leads.
 async fn elect(
     options: &RunOptions,
-    services: &mut JoinSet<(&'static str, Result<()>)>,
+    tasks: &mut JoinSet<(&'static str, Result<()>)>,
     release: CancellationToken,
 ) -> Result<watch::Receiver<bool>> {
     let Some(namespace) = own_namespace() else {
@@ -243,7 +247,7 @@ async fn elect(
             .await?;
     let (leads, heard) = watch::channel(false);
     let candidate = Candidate { client, namespace, identity: identity(), leads };
-    spawn(services, "lease", async move {
+    spawn(tasks, "lease", async move {
         candidate.run(release).await;
         Ok(())
     });
