@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Object, host_subnet, infrastructure, namespace, net_namespace, node, pool};
+use crate::harness::{FINALIZER, Object, host_subnet, infrastructure, namespace, net_namespace, node, pool};
 
 mod demo;
 mod inputs;
@@ -18,7 +18,7 @@ mod usage;
 fn objects() -> Vec<Object> {
     let mut objects = vec![
         infrastructure("BareMetal"),
-        pool("egress").range("zone-a", "10.20.0.0/24").range("zone-b", "10.21.0.0/24").set("metadata.generation", 1),
+        pool("egress").range("zone-a", "10.20.0.0/24").range("zone-b", "10.21.0.0/24").finalizer(FINALIZER),
         node("worker-a0").zone("zone-a"),
         node("worker-b0").zone("zone-b"),
         host_subnet("worker-a0").addresses(&["10.20.0.2"]),

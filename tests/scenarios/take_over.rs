@@ -92,9 +92,9 @@ fn condition(pool: &Value, kind: &str) -> Value {
 }
 
 /// The old operator's lock as if renewed at `renewed`, for `seconds`: an annotation's value.
-fn lock_record(renewed: Timestamp, seconds: i64) -> String {
+fn lock_record(holder: &str, renewed: Timestamp, seconds: i64) -> String {
     json!({
-        "holderIdentity": "egressip-ipam-operator-controller-manager-6d9fbd7c5b-ngq2c_1",
+        "holderIdentity": holder,
         "leaseDurationSeconds": seconds,
         "acquireTime": "2026-01-01T00:00:00Z",
         "renewTime": renewed.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
@@ -103,10 +103,21 @@ fn lock_record(renewed: Timestamp, seconds: i64) -> String {
     .to_string()
 }
 
+const HOLDER: &str = "egressip-ipam-operator-controller-manager-6d9fbd7c5b-ngq2c_1";
+
 /// Renews the lock that came with a dump.
 async fn renew_lock(cluster: &Cluster, renewed: Timestamp, seconds: i64) {
+    write_lock(cluster, &lock_record(HOLDER, renewed, seconds)).await;
+}
+
+/// What a holder writes that ends in good order.
+async fn release_lock(cluster: &Cluster) {
+    write_lock(cluster, &lock_record("", Timestamp::now(), 1)).await;
+}
+
+async fn write_lock(cluster: &Cluster, record: &str) {
     let locks = cluster.api("ConfigMap", Some("egressip-ipam-operator"));
-    let annotations = json!({ "control-plane.alpha.kubernetes.io/leader": lock_record(renewed, seconds) });
+    let annotations = json!({ "control-plane.alpha.kubernetes.io/leader": record });
     let patch = kube::api::Patch::Merge(json!({ "metadata": { "annotations": annotations } }));
     locks.patch(PEER_LOCK, &kube::api::PatchParams::default(), &patch).await.expect("the dump has the lock");
 }

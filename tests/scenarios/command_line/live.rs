@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{folder, text};
 use crate::harness::program::sluice;
-use crate::harness::{Cluster, User};
+use crate::harness::{Cluster, User, kinds};
 
 const KINDS: [&str; 6] = ["EgressIPAM", "HostSubnet", "Infrastructure", "Namespace", "NetNamespace", "Node"];
 
@@ -12,8 +12,9 @@ const KINDS: [&str; 6] = ["EgressIPAM", "HostSubnet", "Infrastructure", "Namespa
 async fn dump(cluster: &Cluster) -> tempfile::TempDir {
     let mut files = Vec::new();
     for kind in KINDS {
+        let resource = kinds::resource(kind);
         let items = cluster.list(kind).await;
-        let list = json!({ "apiVersion": "v1", "kind": "List", "items": items });
+        let list = json!({ "apiVersion": resource.api_version, "kind": format!("{kind}List"), "items": items });
         files.push((format!("{kind}.yaml"), serde_yaml_ng::to_string(&list).expect("YAML")));
     }
     let files: Vec<(&str, &str)> = files.iter().map(|(name, content)| (name.as_str(), content.as_str())).collect();

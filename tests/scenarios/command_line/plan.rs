@@ -18,7 +18,7 @@ async fn plan(objects: &[Object], flags: &[&str]) -> Ran {
 /// Plans from objects with a component as policy.
 async fn plan_with(objects: &[Object], component: &[u8], settings: &str) -> Ran {
     let folder = listed(objects);
-    let (policy, settings_file) = (folder.path().join("policy.wasm"), folder.path().join("settings.yaml"));
+    let (policy, settings_file) = (folder.path().join("policy.wasm"), folder.path().join("settings.json"));
     std::fs::write(&policy, component).expect("the folder is writable");
     std::fs::write(&settings_file, settings).expect("the folder is writable");
     let all = folder.path().join("all.json");
@@ -63,7 +63,7 @@ async fn a_policy_that_fails_or_whose_plan_is_refused_ends_with_12() {
     assert!(findings.as_array().expect("a list").iter().any(is_theft), "{findings}");
     let refused = plan_with(&all, &components::curious(), "{}").await.ended_with(12);
     assert!(refused.stderr.contains("foreign import `wasi:clocks/wall-clock@0.2.0`"), "{}", refused.stderr);
-    let settings = plan_with(&all, ZONE_SPREAD, "addressesPerOwner: 0").await.ended_with(12);
+    let settings = plan_with(&all, ZONE_SPREAD, r#"{"addressesPerOwner": 0}"#).await.ended_with(12);
     assert!(settings.stderr.contains("/addressesPerOwner"), "{}", settings.stderr);
 }
 
@@ -103,7 +103,133 @@ async fn the_document_has_exactly_the_fields_that_programs_know() {
     let mut sorted = every("patches");
     sorted.sort_by_key(|patch| ["pool", "owner", "address"].map(|name| patch[name].as_str().unwrap_or("").to_owned()));
     assert_eq!(every("patches"), sorted);
-    expect![[""]].assert_eq(&serde_json::to_string_pretty(&plan).expect("JSON"));
+    expect![[r#"
+        {
+          "findings": [],
+          "generation": 15,
+          "holds": [
+            {
+              "code": "pool-missing",
+              "owner": "hopeless",
+              "pool": "nowhere",
+              "text": "there is no EgressIPAM nowhere"
+            }
+          ],
+          "inputErrors": [],
+          "patches": [
+            {
+              "address": "10.20.0.3",
+              "op": "allocate",
+              "owner": "shop",
+              "pool": "egress",
+              "reason": "wanted",
+              "zone": "zone-a"
+            },
+            {
+              "address": "10.20.0.3",
+              "op": "assign",
+              "owner": "shop",
+              "pool": "egress",
+              "reason": "wanted",
+              "to": "worker-a0",
+              "zone": "zone-a"
+            },
+            {
+              "address": "10.21.0.3",
+              "op": "allocate",
+              "owner": "shop",
+              "pool": "egress",
+              "reason": "wanted",
+              "zone": "zone-b"
+            },
+            {
+              "address": "10.21.0.3",
+              "op": "assign",
+              "owner": "shop",
+              "pool": "egress",
+              "reason": "wanted",
+              "to": "worker-b0",
+              "zone": "zone-b"
+            }
+          ],
+          "policy": {
+            "digest": "sha256:...",
+            "name": "zone-spread",
+            "version": "0.1.0"
+          },
+          "writes": [
+            {
+              "kind": "HostSubnet",
+              "name": "worker-a0",
+              "order": 1,
+              "patch": {
+                "egressIPs": [
+                  "10.20.0.2",
+                  "10.20.0.3"
+                ]
+              }
+            },
+            {
+              "kind": "HostSubnet",
+              "name": "worker-b0",
+              "order": 2,
+              "patch": {
+                "egressIPs": [
+                  "10.21.0.2",
+                  "10.21.0.3"
+                ]
+              }
+            },
+            {
+              "kind": "NetNamespace",
+              "name": "shop",
+              "order": 3,
+              "patch": {
+                "egressIPs": [
+                  "10.20.0.3",
+                  "10.21.0.3"
+                ],
+                "metadata": {
+                  "annotations": {
+                    "sluice.dev/pool": "egress",
+                    "sluice.dev/zones": "zone-a,zone-b"
+                  }
+                }
+              }
+            },
+            {
+              "kind": "Namespace",
+              "name": "hopeless",
+              "order": 4,
+              "patch": {
+                "metadata": {
+                  "annotations": {
+                    "sluice.dev/hold": "pool-missing: there is no EgressIPAM nowhere"
+                  }
+                }
+              }
+            },
+            {
+              "kind": "Namespace",
+              "name": "shop",
+              "order": 5,
+              "patch": {
+                "metadata": {
+                  "annotations": {
+                    "egressip-ipam-operator.redhat-cop.io/egressips": "10.20.0.3,10.21.0.3"
+                  }
+                }
+              }
+            }
+          ]
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&anonymous(plan)).expect("JSON"));
+}
+
+/// Without what changes with every change of the policy.
+fn anonymous(mut plan: Value) -> Value {
+    plan["policy"]["digest"] = "sha256:...".into();
+    plan
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -121,17 +247,37 @@ async fn inherited_findings_are_shown_and_sorted() {
     }
     let lines: Vec<String> =
         findings.iter().map(|finding| format!("{} {}", finding["invariant"], finding["text"])).collect();
-    expect![[""]].assert_eq(&lines.join("\n"));
+    expect![[r#"
+        "unique" "mirror: 10.20.0.2 is held by billing too"
+        "unique" "mirror: 10.21.0.2 is held by billing too""#]]
+    .assert_eq(&lines.join("\n"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_text_tells_what_changes_and_why() {
     let all = [objects(), hopeless().to_vec()].concat();
     let told = plan(&all, &[]).await.ended_with(11);
-    expect![[""]].assert_eq(&told.stdout);
+    expect![[r#"
+        pool egress
+          + shop 10.20.0.3 zone-a on worker-a0  wanted
+          + shop 10.21.0.3 zone-b on worker-b0  wanted
+        pool nowhere
+          ! hopeless held: pool-missing: there is no EgressIPAM nowhere
+           1. HostSubnet worker-a0 {"egressIPs":["10.20.0.2","10.20.0.3"]}
+           2. HostSubnet worker-b0 {"egressIPs":["10.21.0.2","10.21.0.3"]}
+           3. NetNamespace shop {"egressIPs":["10.20.0.3","10.21.0.3"],"metadata":{"annotations":{"sluice.dev/pool":"egress","sluice.dev/zones":"zone-a,zone-b"}}}
+           4. Namespace hopeless {"metadata":{"annotations":{"sluice.dev/hold":"pool-missing: there is no EgressIPAM nowhere"}}}
+           5. Namespace shop {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.3,10.21.0.3"}}}
+        policy zone-spread 0.1.0: 4 changes, 1 holds, 5 writes
+    "#]].assert_eq(&told.stdout);
     assert_eq!(told.stderr, "");
     let adopted = plan(&at_rest(), &["--adopt"]).await.ended_with(0);
-    expect![[""]].assert_eq(&adopted.stdout);
+    expect![[r#"
+        nothing changes
+        2 of 2 addresses that namespaces hold stay with them
+        policy zone-spread 0.1.0: 0 changes, 0 holds, 0 writes
+    "#]]
+    .assert_eq(&adopted.stdout);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,15 @@ async fn a_policy_takes_over_and_gives_back_without_moving_anything() {
     is_active(&cluster, "zone-spread", ZONE_SPREAD).await;
     cluster.settled().await;
     a_new_namespace_is_served(&cluster, "fifth").await;
-    cluster.becomes(expect![[""]]).await;
+    cluster
+        .becomes(expect![[r#"
+        billing: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
+        fifth: egress, 10.20.0.6 on worker-a1, 10.21.0.6 on worker-b1
+        fourth: egress, 10.20.0.5 on worker-a0, 10.21.0.5 on worker-b0
+        shop: egress, 10.20.0.3 on worker-a1, 10.21.0.3 on worker-b1
+        third: egress, 10.20.0.4 on worker-a0, 10.21.0.4 on worker-b0
+    "#]])
+        .await;
     cluster.assert_sound().await;
     let moved: Vec<_> = history.steps().await.into_iter().filter(has_lost).collect();
     assert!(moved.is_empty(), "{moved:?}");

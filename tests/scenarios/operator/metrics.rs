@@ -35,14 +35,45 @@ async fn capacity_and_load_are_shown_for_each_node_of_a_pool() {
     for name in ["billing", "reports", "shop"] {
         serves(&cluster, name).await;
     }
-    shows(&operator, expect![[""]]).await;
+    shows(
+        &operator,
+        expect![[r#"
+        egressip_ip_allocated{egressipam="egress",node="worker-a0"} 2
+        egressip_ip_allocated{egressipam="egress",node="worker-a1"} 3
+        egressip_ip_allocated{egressipam="egress",node="worker-b0"} 2
+        egressip_ip_allocated{egressipam="egress",node="worker-b1"} 3
+        egressip_ip_capacity{egressipam="egress",node="worker-a0"} 4294967295
+        egressip_ip_capacity{egressipam="egress",node="worker-a1"} 4294967295
+        egressip_ip_capacity{egressipam="egress",node="worker-b0"} 4294967295
+        egressip_ip_capacity{egressipam="egress",node="worker-b1"} 4294967295"#]],
+    )
+    .await;
 
     cluster.delete("Node", "worker-b1").await;
-    shows(&operator, expect![[""]]).await;
+    shows(
+        &operator,
+        expect![[r#"
+        egressip_ip_allocated{egressipam="egress",node="worker-a0"} 2
+        egressip_ip_allocated{egressipam="egress",node="worker-a1"} 3
+        egressip_ip_allocated{egressipam="egress",node="worker-b0"} 4
+        egressip_ip_capacity{egressipam="egress",node="worker-a0"} 4294967295
+        egressip_ip_capacity{egressipam="egress",node="worker-a1"} 4294967295
+        egressip_ip_capacity{egressipam="egress",node="worker-b0"} 4294967295"#]],
+    )
+    .await;
 
     cluster.create([pool("empty").range("zone-a", "10.30.0.0/24")]).await;
     cluster.delete("EgressIPAM", "egress").await;
-    shows(&operator, expect![[""]]).await;
+    shows(
+        &operator,
+        expect![[r#"
+        egressip_ip_allocated{egressipam="empty",node="worker-a0"} 1
+        egressip_ip_allocated{egressipam="empty",node="worker-a1"} 1
+        egressip_ip_capacity{egressipam="empty",node="worker-a0"} 4294967295
+        egressip_ip_capacity{egressipam="empty",node="worker-a1"} 4294967295
+        egressip_ip_capacity{egressipam="empty",node="worker-b0"} 4294967295"#]],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

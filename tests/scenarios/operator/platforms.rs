@@ -26,6 +26,9 @@ async fn clouds_without_a_provider_are_left_alone() {
         cluster.reset().await;
         cluster.create(on(platform)).await;
         cluster.is_there("NetNamespace", "shop").await;
+        for node in ["worker-a0", "worker-a1", "worker-b0", "worker-b1"] {
+            cluster.is_there("HostSubnet", node).await;
+        }
         let before = cluster.outcome().await;
         let mark = cluster.audit().mark().await;
         let operator = Operator::start(&cluster).await;

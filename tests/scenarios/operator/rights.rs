@@ -146,5 +146,21 @@ async fn it_asks_for_nothing_else() {
         proxy.asked(&Matcher::any()).into_iter().map(|asked| format!("{} {}", asked.method, asked.resource)).collect();
     resources.sort();
     resources.dedup();
-    expect_test::expect![[""]].assert_eq(&resources.join("\n"));
+    expect_test::expect![[r#"
+        GET configmaps
+        GET customresourcedefinitions
+        GET egressipams
+        GET hostsubnets
+        GET infrastructures
+        GET leases
+        GET namespaces
+        GET netnamespaces
+        GET nodes
+        PATCH egressipams
+        PATCH hostsubnets
+        PATCH leases
+        PATCH namespaces
+        PATCH netnamespaces
+        POST leases"#]]
+    .assert_eq(&resources.join("\n"));
 }

@@ -58,7 +58,39 @@ async fn zones_tell_their_use_and_which_of_them_has_no_node() {
     cluster.settled().await;
     let status = pool_status(&cluster, "egress").await;
     let facts = json!({ "owners": status["owners"], "zones": status["zones"], "summary": status["summary"] });
-    expect![[""]].assert_eq(&serde_json::to_string_pretty(&facts).expect("JSON"));
+    expect![[r#"
+        {
+          "owners": {
+            "held": 1,
+            "served": 0,
+            "total": 1
+          },
+          "summary": {
+            "used": "2/506",
+            "zones": "1/2"
+          },
+          "zones": [
+            {
+              "free": 252,
+              "healthyNodes": 2,
+              "name": "zone-a",
+              "nodes": 2,
+              "range": "10.20.0.0/24",
+              "size": 253,
+              "used": 1
+            },
+            {
+              "free": 252,
+              "healthyNodes": 0,
+              "name": "zone-b",
+              "nodes": 2,
+              "range": "10.21.0.0/24",
+              "size": 253,
+              "used": 1
+            }
+          ]
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&facts).expect("JSON"));
     cluster.set_ready("worker-b0", true).await;
     becomes(&cluster, "egress", "Degraded", "False", "").await;
     becomes(&cluster, "egress", "Ready", "True", "1 namespaces served").await;
@@ -104,7 +136,12 @@ async fn kubectl_get_tells_the_story() {
     becomes(&cluster, "tiny", "Ready", "False", "1 of 2 namespaces wait").await;
     becomes(&cluster, "broken", "Ready", "False", "ten").await;
     becomes(&cluster, "egress", "Ready", "True", "1 namespaces served").await;
-    expect![[""]].assert_eq(&table(&cluster).await);
+    expect![[r#"
+        Name | Ready | Served | Held | Used | Zones | Policy | Message
+        broken | False | 0 | 0 | 0/253 | 1/1 | zone-spread | spec.cidrAssignments[0].reservedIPs[0]: "ten" is not an address
+        egress | True | 1 | 0 | 2/506 | 2/2 | zone-spread | 1 namespaces served
+        tiny | False | 1 | 1 | 1/1 | 1/1 | zone-spread | 1 of 2 namespaces wait, see their annotation sluice.dev/hold
+    "#]].assert_eq(&table(&cluster).await);
 }
 
 /// Reason, type and message of the events in a namespace.
@@ -140,13 +177,13 @@ async fn a_held_namespace_gets_an_event_and_an_annotation_until_it_is_served() {
         hold(&cluster, "second").await.filter(|why| why.contains("exhausted")).ok_or("nothing")
     })
     .await;
-    expect![[""]].assert_eq(&why);
+    expect!["exhausted (zone zone-a)"].assert_eq(&why);
     let told = eventually("there is an event", SOON, || async {
         let events = events(&cluster, "second").await;
         if events.iter().any(|event| event.contains("Exhausted")) { Ok(events) } else { Err(format!("{events:?}")) }
     })
     .await;
-    expect![[""]].assert_eq(&told.join("\n"));
+    expect!["Warning Exhausted zone zone-a: exhausted"].assert_eq(&told.join("\n"));
 
     cluster.create([namespace("bystander")]).await;
     cluster.settled().await;

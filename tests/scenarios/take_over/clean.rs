@@ -50,20 +50,68 @@ async fn status_is(cluster: &Cluster, pool: &str, expected: Expect) {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_cidr() {
     let (cluster, _operator) = is_left_alone("baremetal-one-cidr", 1).await;
-    status_is(&cluster, "egress-prod", expect![[""]]).await;
+    status_is(
+        &cluster,
+        "egress-prod",
+        expect![[r#"
+        ReconcileSuccess=True LastReconcileCycleSucceded 
+        ReconcileError=False LastReconcileCycleSucceded 
+        Ready=True Served 4 namespaces served
+        Degraded=False AsExpected 
+        owners {"held":0,"served":4,"total":4}
+        summary {"used":"4/253","zones":"1/1"}
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_zones_and_a_stale_error_is_taken_back() {
     let (cluster, _operator) = is_left_alone("baremetal-three-zones", 1).await;
-    status_is(&cluster, "egress-prod", expect![[""]]).await;
+    status_is(
+        &cluster,
+        "egress-prod",
+        expect![[r#"
+        ReconcileSuccess=True LastReconcileCycleSucceded 
+        ReconcileError=False LastReconcileCycleSucceded 
+        Ready=True Served 4 namespaces served
+        Degraded=False AsExpected 
+        owners {"held":0,"served":4,"total":4}
+        summary {"used":"12/759","zones":"3/3"}
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_pools_in_both_modes() {
     let (cluster, _operator) = is_left_alone("two-pools", 2).await;
-    status_is(&cluster, "egress-dmz", expect![[""]]).await;
-    status_is(&cluster, "egress-internal", expect![[""]]).await;
+    status_is(
+        &cluster,
+        "egress-dmz",
+        expect![[r#"
+        ReconcileSuccess=True LastReconcileCycleSucceded 
+        ReconcileError=False LastReconcileCycleSucceded 
+        Ready=True Served 3 namespaces served
+        Degraded=False AsExpected 
+        owners {"held":0,"served":3,"total":3}
+        summary {"used":"6/505","zones":"2/2"}
+    "#]],
+    )
+    .await;
+    status_is(
+        &cluster,
+        "egress-internal",
+        expect![[r#"
+        ReconcileSuccess=True LastReconcileCycleSucceded 
+        ReconcileError=False LastReconcileCycleSucceded 
+        Ready=True Served 3 namespaces served
+        Degraded=False AsExpected 
+        owners {"held":0,"served":3,"total":3}
+        summary {"used":"3/253","zones":"1/1"}
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -130,5 +178,12 @@ async fn azure_is_planned_and_nothing_is_written() {
     .await;
     cluster.settled().await;
     assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
-    status_is(&cluster, "egressipam-azure", expect![[""]]).await;
+    status_is(&cluster, "egressipam-azure", expect![[r#"
+        ReconcileSuccess=True LastReconcileCycleSucceded 
+        ReconcileError=False LastReconcileCycleSucceded 
+        Ready=False Blocked platform Azure needs a cloud provider, which this version does not have: addresses are planned, nothing is written
+        Degraded=False AsExpected 
+        owners {"held":0,"served":5,"total":6}
+        summary {"used":"5/252","zones":"1/1"}
+    "#]]).await;
 }

@@ -1,37 +1,47 @@
 //! R17: while the old operator holds its lock, Sluice plans and reports, and writes nothing.
 
 use std::fs;
+use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::json;
 
-use super::{folder, lock_record, plan, planned_targets, renew_lock, taken_over, written_targets};
+use super::{
+    HOLDER, folder, lock_record, plan, planned_targets, release_lock, renew_lock, taken_over, written_targets,
+};
 use crate::harness::{Cluster, Operator, PEER_LOCK, SOON, bootstrap, eventually};
 
 const HOUR: i64 = 3600;
 
+/// Longest from the lock's end to the first write. Nothing announces that end.
+const NOTICED: SignedDuration = SignedDuration::from_secs(8);
+
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_written_while_the_old_operator_holds_its_lock() {
-    let repairs = plan(&["--adopt"], &folder("messy-duplicates")).await.json();
+async fn nothing_is_written_until_the_old_operators_lock_runs_out() {
+    let repairs = planned_targets(&plan(&["--adopt"], &folder("messy-duplicates")).await.json());
     let cluster = Cluster::start().await;
     cluster.load_dump("messy-duplicates").await;
-    renew_lock(&cluster, Timestamp::now(), HOUR).await;
+    renew_lock(&cluster, Timestamp::now(), 15).await;
     let before = cluster.outcome().await;
     let mark = cluster.audit().mark().await;
     let _operator = Operator::start(&cluster).await;
+    let renewed = Timestamp::now();
+    renew_lock(&cluster, renewed, 15).await;
     cluster.settled().await;
     assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
     assert_eq!(cluster.outcome().await, before);
 
-    // The holder is gone and nobody renews: an end that no event announces.
-    renew_lock(&cluster, Timestamp::now(), 3).await;
-    taken_over(&cluster).await;
-    eventually("everything is repaired", SOON, || async {
+    // The lock says when it was renewed in whole seconds.
+    let end = renewed + SignedDuration::from_secs(14);
+    eventually("everything is repaired", Duration::from_mins(1), || async {
         let done = written_targets(cluster.written_since(mark).await);
-        let planned = planned_targets(&repairs);
-        if done == planned { Ok(()) } else { Err(format!("{done:#?}")) }
+        let now = Timestamp::now();
+        assert!(done.is_empty() || now >= end, "written before the lock ran out: {done:#?}");
+        assert!(!done.is_empty() || now < end + NOTICED, "nobody noticed that the lock ran out");
+        if done == repairs { Ok(()) } else { Err(format!("{done:#?}")) }
     })
     .await;
+    taken_over(&cluster).await;
     cluster.assert_sound().await;
 }
 
@@ -48,8 +58,7 @@ async fn the_old_operator_coming_back_stops_all_writes() {
     cluster.set_ready("dmz-b1", false).await;
     cluster.settled().await;
     assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
-    let long_ago = Timestamp::now() - SignedDuration::from_hours(1);
-    renew_lock(&cluster, long_ago, 15).await;
+    release_lock(&cluster).await;
     eventually("what was due is done", SOON, || async {
         let outcome = cluster.outcome().await;
         let is_done = outcome.addresses_of("shop").is_empty() && outcome.nodes_of("10.31.0.4") == ["dmz-b0"];
@@ -68,7 +77,7 @@ async fn plan_shows_no_writes_under_the_lock_unless_told_to_adopt() {
     let lock = &mut locks["items"][0]["metadata"];
     assert_eq!(lock["name"], PEER_LOCK);
     lock["annotations"] = json!({
-        "control-plane.alpha.kubernetes.io/leader": lock_record(Timestamp::now(), HOUR),
+        "control-plane.alpha.kubernetes.io/leader": lock_record(HOLDER, Timestamp::now(), HOUR),
     });
     fs::write(copy.path().join("configmaps.yaml"), locks.to_string()).expect("the folder is writable");
 

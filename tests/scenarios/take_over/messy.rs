@@ -87,13 +87,54 @@ fn holds(patch: &Value, live: &Value) -> bool {
 #[tokio::test(flavor = "multi_thread")]
 async fn duplicates_are_repaired_as_planned() {
     let plan = adopted("messy-duplicates").await.ended_with(10).json();
-    expect![[""]].assert_eq(&patches(&plan));
-    expect![[""]].assert_eq(&writes(&plan));
+    expect![[r#"
+        release 10.20.0.4 of orders, - -> -, opted-out
+        release 10.21.0.4 of orders, - -> -, opted-out
+        unassign 10.20.0.5 of -, worker-a1 -> -, stale
+        unassign 10.21.0.5 of -, worker-b1 -> -, stale
+        unassign 10.20.0.3 of billing, worker-a0 -> -, duplicate: worker-a1 carries it too
+        release 10.20.0.3 of mirror, - -> -, duplicate: billing holds it too and is the older namespace
+        allocate 10.20.0.6 of mirror, - -> -, wanted
+        assign 10.20.0.6 of mirror, - -> worker-a1, wanted
+        release 10.21.0.3 of mirror, - -> -, duplicate: billing holds it too and is the older namespace
+        allocate 10.21.0.6 of mirror, - -> -, wanted
+        assign 10.21.0.6 of mirror, - -> worker-b0, wanted
+        unassign 10.20.0.4 of payments, worker-a0 -> -, duplicate: worker-a1 carries it too
+        release 8.8.8.8 of reports, - -> -, pool-changed: no longer an address of its pool
+        unassign 10.20.0.60 of reports, worker-a0 -> -, duplicate: worker-a1 carries it too
+    "#]]
+    .assert_eq(&patches(&plan));
+    expect![[r#"
+        1. HostSubnet worker-a0 {"egressIPs":[]}
+        2. HostSubnet worker-a1 {"egressIPs":["10.20.0.2","10.20.0.4","10.20.0.60","10.20.0.3","10.20.0.6"]}
+        3. HostSubnet worker-b1 {"egressIPs":["10.21.0.3","10.21.0.60"]}
+        4. HostSubnet worker-b0 {"egressIPs":["10.21.0.2","10.21.0.4","10.21.0.6"]}
+        5. Namespace mirror {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
+        6. NetNamespace mirror {"egressIPs":["10.20.0.6","10.21.0.6"],"metadata":{"annotations":{"sluice.dev/pool":"egress-prod","sluice.dev/zones":"zone-a,zone-b"}}}
+        7. NetNamespace orders {"egressIPs":[],"metadata":{"annotations":{"sluice.dev/pool":null,"sluice.dev/zones":null}}}
+        8. Namespace reports {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
+        9. NetNamespace reports {"egressIPs":["10.20.0.60","10.21.0.60"],"metadata":{"annotations":{"sluice.dev/pool":"egress-prod","sluice.dev/zones":"zone-a,zone-b"}}}
+        10. Namespace mirror {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.6,10.21.0.6"}}}
+        11. Namespace orders {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
+        12. Namespace reports {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.60,10.21.0.60"}}}
+    "#]].assert_eq(&writes(&plan));
 
     let done = take_over("messy-duplicates").await;
     assert_eq!(written_targets(done.written.clone()), planned_targets(&plan));
     done.is_as_planned(&plan, &["HostSubnet", "NetNamespace", "Namespace"]).await;
-    done.cluster.becomes(expect![[""]]).await;
+    done.cluster
+        .becomes(expect![[r#"
+        billing: egress-prod, 10.20.0.3 on worker-a1, 10.21.0.3 on worker-b1
+        egressip-ipam-operator: no NetNamespace
+        legacy: -
+        mirror: egress-prod, 10.20.0.6 on worker-a1, 10.21.0.6 on worker-b0
+        orders: -
+        partner: 10.20.9.5 on infra-0, not annotated
+        payments: egress-prod, 10.20.0.4 on worker-a1, 10.21.0.4 on worker-b0
+        reports: egress-prod, 10.20.0.60 on worker-a1, 10.21.0.60 on worker-b1
+        shop: egress-prod, 10.20.0.2 on worker-a1, 10.21.0.2 on worker-b0
+    "#]])
+        .await;
     done.cluster.assert_sound().await;
     assert_eq!(done.history.breaches().await, Vec::<String>::new());
     done.never_touched(&[
@@ -114,15 +155,43 @@ async fn duplicates_are_repaired_as_planned() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deletion_that_was_stuck_is_finished_as_planned() {
     let plan = adopted("mid-deletion").await.ended_with(11).json();
-    expect![[""]].assert_eq(&patches(&plan));
-    expect![[""]].assert_eq(&writes(&plan));
+    expect![[r#"
+        unassign 10.20.0.2 of -, worker-a0 -> -, stale
+        unassign 10.20.0.3 of -, worker-a1 -> -, stale
+        unassign 10.20.0.4 of -, worker-a0 -> -, stale
+        unassign 10.20.0.5 of -, worker-a1 -> -, stale
+        unassign 10.21.0.2 of -, worker-b1 -> -, stale
+        unassign 10.21.0.3 of -, worker-b0 -> -, stale
+        unassign 10.21.0.4 of -, worker-b0 -> -, stale
+        unassign 10.21.0.5 of -, worker-b1 -> -, stale
+    "#]]
+    .assert_eq(&patches(&plan));
+    expect![[r#"
+        1. HostSubnet worker-a0 {"egressIPs":[]}
+        2. HostSubnet worker-a1 {"egressIPs":[]}
+        3. HostSubnet worker-b0 {"egressIPs":[]}
+        4. HostSubnet worker-b1 {"egressIPs":[]}
+        5. Namespace billing {"metadata":{"annotations":{"sluice.dev/hold":"pool-deleting: EgressIPAM egress-prod is being deleted"}}}
+        6. Namespace search {"metadata":{"annotations":{"sluice.dev/hold":"pool-deleting: EgressIPAM egress-prod is being deleted"}}}
+        7. Namespace shop {"metadata":{"annotations":{"sluice.dev/hold":"pool-deleting: EgressIPAM egress-prod is being deleted"}}}
+        8. EgressIPAM egress-prod {"metadata":{"finalizers":[]}}
+    "#]].assert_eq(&writes(&plan));
 
     let done = take_over("mid-deletion").await;
     let told_again = ["billing", "search", "shop"].map(|name| format!("patch namespaces {name}"));
     let expected = sorted(planned_targets(&plan).into_iter().chain(told_again));
     assert_eq!(written_targets(done.written.clone()), expected);
     done.is_as_planned(&plan, &["HostSubnet"]).await;
-    done.cluster.becomes(expect![[""]]).await;
+    done.cluster
+        .becomes(expect![[r#"
+        billing: egress-prod
+        egressip-ipam-operator: no NetNamespace
+        plain: -
+        reports: egress-prod, no NetNamespace, terminating
+        search: egress-prod, no NetNamespace
+        shop: egress-prod
+    "#]])
+        .await;
     let pools = done.cluster.list("EgressIPAM").await;
     assert!(pools.is_empty(), "{pools:?}");
     let net_namespaces = done.cluster.list("NetNamespace").await.len();
