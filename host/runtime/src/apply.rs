@@ -23,17 +23,18 @@ pub struct Applied {
 }
 
 /// Applies writes. `versions` are the preconditions: the objects as they were when the schedule was made. `go_on` is
-/// asked before each write; once it says no, what is in flight ends and nothing more begins.
+/// asked before each write, with what came of the others; once it says no, what is in flight ends and nothing more
+/// begins.
 pub async fn apply<B: Backend>(
     backend: &B,
     writes: &[Write],
     versions: BTreeMap<Target, String>,
-    mut go_on: impl FnMut() -> bool,
+    mut go_on: impl FnMut(&Applied) -> bool,
 ) -> Applied {
     let mut progress = Progress::new(writes, versions);
     let mut in_flight = FuturesUnordered::new();
     loop {
-        while in_flight.len() < MOST_IN_FLIGHT && !progress.ready.is_empty() && go_on() {
+        while in_flight.len() < MOST_IN_FLIGHT && !progress.ready.is_empty() && go_on(&progress.applied) {
             let Some(position) = progress.ready.pop_first() else { break };
             let Some(write) = writes.get(position) else { continue };
             match progress.versions.get(&write.target).cloned() {
@@ -45,7 +46,7 @@ pub async fn apply<B: Backend>(
         }
         match in_flight.next().await {
             Some((position, result)) => progress.end(position, result),
-            None if progress.ready.is_empty() || !go_on() => break,
+            None if progress.ready.is_empty() || !go_on(&progress.applied) => break,
             None => {}
         }
     }
@@ -181,7 +182,7 @@ mod tests {
     async fn check(fails: &[&'static str], writes: &[Write]) -> (Vec<String>, Applied) {
         let recorder = Recorder { fails: fails.to_vec(), seen: Mutex::default() };
         let versions = writes.iter().map(|write| (write.target.clone(), "1".to_owned())).collect();
-        let applied = apply(&recorder, writes, versions, || true).await;
+        let applied = apply(&recorder, writes, versions, |_| true).await;
         (recorder.seen.into_inner().unwrap(), applied)
     }
 
@@ -215,7 +216,7 @@ mod tests {
         let writes = [write("a", &[], &[]), write("b", &[0], &[])];
         let versions = writes.iter().map(|write| (write.target.clone(), "1".to_owned())).collect();
         let mut asked = 0;
-        let applied = apply(&recorder, &writes, versions, || {
+        let applied = apply(&recorder, &writes, versions, |_| {
             asked += 1;
             asked < 2
         })

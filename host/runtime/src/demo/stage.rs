@@ -156,7 +156,7 @@ impl<'a> Stage<'a> {
 
     /// Applies a schedule: what failed, or the line that says that the engine was killed.
     fn apply(&mut self, observed: &Observed, outcome: &Outcome) -> Result<(Failures, Option<Line>)> {
-        let applying = apply(&self.sandbox, &outcome.writes, versions(observed, &outcome.writes), || true);
+        let applying = apply(&self.sandbox, &outcome.writes, versions(observed, &outcome.writes), |_| true);
         let Some(happenings) = self.kill.take() else {
             return Ok((self.sandbox.run(applying).context("the schedule does not end")?.failures, None));
         };

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use sluice_core::observed::Observed;
 use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
+use sluice_core::schedule::{Target, Write};
 use sluice_core::status::PoolReport;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::index::{Index, SharedIndex};
@@ -195,7 +196,10 @@ impl Planner {
             return Applied::default();
         }
         let started = Instant::now();
-        let go_on = || started.elapsed() < SLICE && !self.stop.is_cancelled() && *self.leads.borrow();
+        let go_on = |applied: &Applied| {
+            let in_time = started.elapsed() < SLICE || !has_got_somewhere(writes, applied);
+            in_time && !self.stop.is_cancelled() && *self.leads.borrow()
+        };
         let applied = apply(&self.server, writes, versions(observed, writes), go_on).await;
         let now = Instant::now();
         for write in applied.written.iter().filter_map(|position| writes.get(*position)) {
@@ -279,6 +283,15 @@ impl Planner {
             self.memory.said.obstacle = obstacle.map(str::to_owned);
         }
     }
+}
+
+/// Whether cutting the schedule leaves something behind. Addresses that nodes carry are nobody's until their owners
+/// hold them: were every schedule cut before that, a slow API server would see new addresses in every round, and
+/// nobody served.
+fn has_got_somewhere(writes: &[Write], applied: &Applied) -> bool {
+    let serves = |write: &Write| matches!(write.target, Target::NetNamespace(_));
+    let has_served = |position: &usize| writes.get(*position).is_some_and(serves);
+    applied.written.iter().any(has_served) || !writes.iter().any(serves)
 }
 
 fn log_patches(rows: &[PatchRow]) {
