@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use futures::StreamExt as _;
+
 use super::{cost, there_are};
 use crate::harness::{Cluster, History, NamespaceState, Operator, eventually, infrastructure, namespace, node, pool};
 
 const NAMESPACES: usize = 300;
+/// Requests under way at the same time.
+const AT_ONCE: usize = 16;
 const LONG: Duration = Duration::from_secs(90);
 
 #[tokio::test(flavor = "multi_thread")]
@@ -15,11 +19,15 @@ async fn hundreds_of_namespaces_at_once() {
     let zones = [("a", "10.20.0.0/23"), ("b", "10.22.0.0/23"), ("c", "10.24.0.0/23")];
     let egress = zones.iter().fold(pool("egress"), |pool, (zone, range)| pool.range(zone, range));
     let nodes = zones.iter().flat_map(|(zone, _)| (0..2).map(move |n| node(&format!("worker-{zone}{n}")).zone(zone)));
-    there_are(&cluster, [infrastructure("BareMetal"), egress].into_iter().chain(nodes)).await;
+    let names: Vec<String> = (0..NAMESPACES).map(|n| format!("ns-{n:03}")).collect();
+    let namespaces = names.iter().map(|name| namespace(name));
+    there_are(&cluster, [infrastructure("BareMetal"), egress].into_iter().chain(nodes).chain(namespaces)).await;
     let history = History::start(&cluster).await;
     let mark = cluster.audit().mark().await;
     let _operator = Operator::start(&cluster).await;
-    cluster.create((0..NAMESPACES).map(|n| namespace(&format!("ns-{n:03}")).in_pool("egress"))).await;
+    futures::stream::iter(&names)
+        .for_each_concurrent(AT_ONCE, |name| async { cluster.opt_in(name, Some("egress")).await })
+        .await;
     eventually("all are served", LONG, || async {
         let outcome = cluster.outcome().await;
         let is_served = |state: &&NamespaceState| {
