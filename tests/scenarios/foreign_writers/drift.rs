@@ -158,6 +158,14 @@ async fn a_foreign_address_on_a_node_is_kept_beside_ours() {
     assert_eq!(cluster.written_since(mark).await.to_string(), "sluice patch hostsubnets worker-b0\n");
 
     cluster.opt_in("billing", None).await;
+    cluster
+        .rests(expect![[r"
+            billing: -
+            shop: egress, 10.20.0.3 on worker-a0, 10.21.0.3 on worker-b0
+            worker-a0: 10.99.0.9 of nobody
+            worker-b0: 10.99.0.10 of nobody
+        "]])
+        .await;
     cluster.create([namespace("later").in_pool("egress")]).await;
     cluster
         .rests(expect![[r"
