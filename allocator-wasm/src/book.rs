@@ -97,6 +97,12 @@ impl Book {
         id
     }
 
+    /// Nobody has it and no node carries it.
+    pub(crate) fn is_free(&self, address: IpAddress) -> bool {
+        let free = |known: &Known| known.holder == Holder::Nobody && known.carried.is_none();
+        self.get(address).is_none_or(free)
+    }
+
     /// Nobody has it, though a node may carry it.
     pub(crate) fn is_available(&self, address: IpAddress) -> bool {
         let settled = |known: &Known| known.carried.is_none_or(|carried| carried.settled);

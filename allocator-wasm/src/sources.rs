@@ -2,8 +2,8 @@
 
 use sluice_policy_sdk::{Cidr, Family, IpAddress};
 
-use crate::book::{Carried, Holder};
-use crate::ids::{ClassId, PoolId, Table, ZoneId, count};
+use crate::book::Book;
+use crate::ids::{PoolId, Table, ZoneId, count};
 use crate::model::{Model, index_of};
 use crate::spans::{Spans, Walk};
 
@@ -16,9 +16,9 @@ pub(crate) struct Sources {
 
 struct Source {
     spans: Spans,
-    /// The way through addresses that are free, or that a node carries for nobody and well.
-    ready: Walk,
-    /// The way through all addresses that nobody holds, wherever they are carried.
+    /// The way through addresses that are free.
+    fresh: Walk,
+    /// The way through addresses that nobody holds, but a node may still carry.
     stale: Walk,
 }
 
@@ -55,7 +55,7 @@ impl Sources {
     }
 
     fn set(&mut self, pool: PoolId, zone: ZoneId, family: Family, spans: Spans) {
-        let source = Source { ready: spans.walk(), stale: spans.walk(), spans };
+        let source = Source { fresh: spans.walk(), stale: spans.walk(), spans };
         if let Some(slot) = self.zones[zone].get_mut(index_of(family)) {
             *slot = Some(source);
         }
@@ -88,9 +88,8 @@ impl Sources {
         source.is_some_and(|source| source.spans.contains(address.number()))
     }
 
-    /// The address that the zone hands out next: the lowest one that nobody holds, of its own share first and then of
-    /// the others. One that a node of the zone carries already is as good as a free one: where writing was cut short,
-    /// the same plan is made again. One that is carried elsewhere comes last.
+    /// The address that the zone hands out next: the lowest free one, of its own share first and then of
+    /// the others; if none is free, one that a node carries for nobody.
     pub(crate) fn next(&mut self, model: &Model<'_>, zone: ZoneId, family: Family) -> Option<IpAddress> {
         let pool = &model.pools[model.zones[zone].pool];
         let zones: &[ZoneId] = if pool.input.ranges.is_empty() { &[zone] } else { &pool.zones };
@@ -100,29 +99,20 @@ impl Sources {
         passes.find_map(|stale| {
             from.iter().chain(before).find_map(|lender| {
                 let source = self.get_mut(*lender, family)?;
-                source.next(model, zone, family, stale)
+                source.next(&model.book, family, stale)
             })
         })
     }
 }
 
 impl Source {
-    fn next(&mut self, model: &Model<'_>, zone: ZoneId, family: Family, stale: bool) -> Option<IpAddress> {
+    fn next(&mut self, book: &Book, family: Family, stale: bool) -> Option<IpAddress> {
         let address = |number| IpAddress::from_number(family, number);
         let number = if stale {
-            self.stale.first(|number| address(number).is_some_and(|a| model.book.is_available(a)))
+            self.stale.first(|number| address(number).is_some_and(|a| book.is_available(a)))
         } else {
-            let reach = model.zones[zone].reach;
-            self.ready.first(|number| address(number).is_some_and(|a| is_ready(model, reach, a)))
+            self.fresh.first(|number| address(number).is_some_and(|a| book.is_free(a)))
         };
         number.and_then(address)
     }
-}
-
-/// Nobody has it, and no node carries it, or one that may.
-fn is_ready(model: &Model<'_>, reach: ClassId, address: IpAddress) -> bool {
-    model.book.get(address).is_none_or(|known| {
-        let sits_well = |carried: Carried| carried.settled && model.is_target(reach, carried.node);
-        known.holder == Holder::Nobody && known.carried.is_none_or(sits_well)
-    })
 }
