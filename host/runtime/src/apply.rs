@@ -23,20 +23,20 @@ pub struct Applied {
 }
 
 /// Applies writes. `versions` are the preconditions: the objects as they were when the schedule was made. `go_on` is
-/// asked before each write, with what came of the others; once it says no, what is in flight ends and nothing more
-/// begins.
+/// asked before each write; one that it refuses is left, and so is what waits for that.
 pub async fn apply<B: Backend>(
     backend: &B,
     writes: &[Write],
     versions: BTreeMap<Target, String>,
-    mut go_on: impl FnMut(&Applied) -> bool,
+    mut go_on: impl FnMut(&Write) -> bool,
 ) -> Applied {
     let mut progress = Progress::new(writes, versions);
     let mut in_flight = FuturesUnordered::new();
     loop {
-        while in_flight.len() < MOST_IN_FLIGHT && !progress.ready.is_empty() && go_on(&progress.applied) {
-            let Some(position) = progress.ready.pop_first() else { break };
-            let Some(write) = writes.get(position) else { continue };
+        while in_flight.len() < MOST_IN_FLIGHT
+            && let Some(position) = progress.ready.pop_first()
+        {
+            let Some(write) = writes.get(position).filter(|write| go_on(write)) else { continue };
             match progress.versions.get(&write.target).cloned() {
                 Some(version) => {
                     in_flight.push(async move { (position, backend.write(write, &version).await) });
@@ -46,7 +46,7 @@ pub async fn apply<B: Backend>(
         }
         match in_flight.next().await {
             Some((position, result)) => progress.end(position, result),
-            None if progress.ready.is_empty() || !go_on(&progress.applied) => break,
+            None if progress.ready.is_empty() => break,
             None => {}
         }
     }
@@ -208,6 +208,16 @@ mod tests {
         assert_eq!(seen, ["a@1", "b@1", "c@1"]);
         let (seen, _) = check(&["a", "b"], &writes).await;
         assert_eq!(seen, ["a@1", "b@1"]);
+    }
+
+    #[tokio::test]
+    async fn what_is_put_off_and_what_waits_for_it_is_left_and_the_rest_goes_on() {
+        let recorder = Recorder { fails: Vec::new(), seen: Mutex::default() };
+        let writes = [write("a", &[], &[]), write("b", &[0], &[]), write("c", &[], &[])];
+        let versions = writes.iter().map(|write| (write.target.clone(), "1".to_owned())).collect();
+        let applied = apply(&recorder, &writes, versions, |write| write.target.name() != "a").await;
+        assert_eq!(recorder.seen.into_inner().unwrap(), ["c@1"]);
+        assert_eq!((applied.written, applied.skipped), (vec![2], 2));
     }
 
     #[tokio::test]

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sluice_core::observed::Observed;
 use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::schedule::{Target, Write};
+use sluice_core::schedule::{Change, Write};
 use sluice_core::status::PoolReport;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::index::{Index, SharedIndex};
@@ -35,7 +35,7 @@ const LONGEST_NOISE: Duration = Duration::from_millis(200);
 const RESYNC: Duration = Duration::from_secs(30);
 /// While the cluster cannot be planned yet.
 const RESYNC_WHILE_WAITING: Duration = Duration::from_secs(1);
-/// A long schedule is cut after so long and planned anew, so that a node that dies meanwhile does not wait for its end.
+/// Of a long schedule, what can wait is put off after so long, so that a node that dies meanwhile does not wait for it.
 const SLICE: Duration = Duration::from_millis(500);
 /// Most patches of a round that are logged one by one.
 const SPELLED_OUT: usize = 100;
@@ -196,8 +196,8 @@ impl Planner {
             return Applied::default();
         }
         let started = Instant::now();
-        let go_on = |applied: &Applied| {
-            let in_time = started.elapsed() < SLICE || !has_got_somewhere(writes, applied);
+        let go_on = |write: &Write| {
+            let in_time = started.elapsed() < SLICE || !can_wait(write);
             in_time && !self.stop.is_cancelled() && *self.leads.borrow()
         };
         let applied = apply(&self.server, writes, versions(observed, writes), go_on).await;
@@ -285,13 +285,10 @@ impl Planner {
     }
 }
 
-/// Whether cutting the schedule leaves something behind. Addresses that nodes carry are nobody's until their owners
-/// hold them: were every schedule cut before that, a slow API server would see new addresses in every round, and
-/// nobody served.
-fn has_got_somewhere(writes: &[Write], applied: &Applied) -> bool {
-    let serves = |write: &Write| matches!(write.target, Target::NetNamespace(_));
-    let has_served = |position: &usize| writes.get(*position).is_some_and(serves);
-    applied.written.iter().any(has_served) || !writes.iter().any(serves)
+/// Whether a write only says what is so, and says the same in the next round. Nothing else is put off: addresses that
+/// nodes carry are nobody's until their owners hold them, and the next plan might have others, over and over.
+fn can_wait(write: &Write) -> bool {
+    matches!(&write.change, Change::Namespace { result, .. } if *result != Some(None))
 }
 
 fn log_patches(rows: &[PatchRow]) {
