@@ -21,10 +21,12 @@ impl Cluster {
         held.map(|(name, hold)| format!("{name}: {hold}")).collect::<Vec<_>>().join("\n")
     }
 
-    /// `kind name: Reason: message`, a line for each different warning event, sorted.
+    /// `kind name: Reason: message`, a line for each different warning event of Sluice, sorted.
     pub async fn warnings(&self) -> String {
         let events = self.list("Event").await;
-        let warnings = events.iter().filter(|event| event.data["type"] == "Warning");
+        let warnings = events
+            .iter()
+            .filter(|event| event.data["type"] == "Warning" && event.data["source"]["component"] == "sluice");
         let line = |event: &kube::api::DynamicObject| {
             let text = |pointer| event.data.pointer(pointer).and_then(Value::as_str).unwrap_or("?");
             let about = (text("/involvedObject/kind"), text("/involvedObject/name"));

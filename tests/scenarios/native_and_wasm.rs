@@ -101,7 +101,7 @@ fn live(comparison: &mut Comparison, seed: u64) {
                 break;
             }
             let versions = versions(&observed, &outcome.writes);
-            sandbox.run(apply::apply(&sandbox, &outcome.writes, versions, || true)).unwrap();
+            sandbox.run(apply::apply(&sandbox, &outcome.writes, versions, |_| true)).unwrap();
             sandbox.settle();
         }
         if let Some(event) = script::event(&sandbox.observe(), &mut dice) {

@@ -95,7 +95,7 @@ async fn where_the_network_places_it_gets_its_range_first() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_was_begun_is_finished_after_a_crash() {
+async fn what_a_crash_left_on_nodes_is_taken_off() {
     let cluster = Cluster::start().await;
     there_are(&cluster, three_zones().into_iter().chain([namespace("shop").in_pool("egress")])).await;
     let history = History::start(&cluster).await;
@@ -104,13 +104,22 @@ async fn what_was_begun_is_finished_after_a_crash() {
     proxy.kill_after(4, Matcher::changes());
     let operator = Operator::launch(&cluster).through(&proxy).spawn();
     operator.was_killed(SOON).await;
+    cluster
+        .becomes(expect![[r"
+            shop: egress
+            worker-a0: 10.20.0.2 of nobody
+            worker-b0: 10.21.0.2 of nobody
+            worker-c0: 10.22.0.2 of nobody
+        "]])
+        .await;
     let mark = cluster.audit().mark().await;
     let _operator = Operator::start(&cluster).await;
     cluster
-        .becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0, 10.22.0.2 on worker-c0"])
+        .becomes(expect!["shop: egress, 10.20.0.3 on worker-a0, 10.21.0.3 on worker-b0, 10.22.0.3 on worker-c0"])
         .await;
     cluster.settled().await;
     expect![[r"
+        patch hostsubnets: 3
         patch namespaces: 1
         patch netnamespaces: 1
     "]]
