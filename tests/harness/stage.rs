@@ -39,10 +39,10 @@ pub async fn serving(names: &[&str]) -> (Cluster, Operator) {
     let cluster = Cluster::start().await;
     cluster.furnish(two_zones().into_iter().chain(names.iter().map(|name| namespace(name).in_pool("egress")))).await;
     let operator = Operator::start(&cluster).await;
-    eventually("all are served", SOON, || async {
-        let outcome = cluster.outcome().await;
-        let served = |name: &&str| outcome.namespaces.get(*name).is_some_and(|state| state.annotated.is_some());
-        if names.iter().all(served) { Ok(()) } else { Err(outcome.to_string()) }
+    let all_served = format!("True Served: {} namespaces served", names.len());
+    eventually("all are served, and the status says so", SOON, || async {
+        let ready = cluster.condition("egress", "Ready").await;
+        if ready == all_served { Ok(()) } else { Err(format!("{ready}\n{}", cluster.outcome().await)) }
     })
     .await;
     cluster.settled().await;

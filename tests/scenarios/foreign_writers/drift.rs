@@ -101,7 +101,11 @@ async fn whatever_is_changed_is_put_back_with_the_fewest_writes() {
         .await;
         cluster.settled().await;
         assert_eq!(everything(&cluster).await, before, "{}: it does not stay", meddling.what);
-        let written = cluster.written_since(mark).await.to_string().replace("sluice patch ", "");
+        let written = cluster.written_since(mark).await;
+        // For a moment the status may tell of what is being repaired.
+        let is_about_status = meddling.patch.get("status").is_some();
+        let written = if is_about_status { written } else { written.except(&["egressipams/status"]) };
+        let written = written.to_string().replace("sluice patch ", "");
         let written = if written.is_empty() { "nothing".into() } else { written };
         story.push_str(&[meddling.what, ": ", &written.lines().collect::<Vec<_>>().join(", "), "\n"].concat());
     }
