@@ -10,12 +10,10 @@ use sluice_core::round::Round;
 use sluice_core::snapshot as core;
 use sluice_policy::{Compiler, Limits, Policy, PolicyHost, snapshot_json};
 use sluice_policy_sdk as sdk;
+use sluice_runtime::apply::apply;
 use sluice_sandbox::{Dice, Sandbox, versions};
 use sluice_zone_spread::ZoneSpread;
 
-#[path = "../../host/runtime/src/apply.rs"]
-#[allow(dead_code, missing_docs, reason = "part of another crate")]
-mod apply;
 #[path = "../../host/sandbox/tests/simulation/script.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
 mod script;
@@ -101,7 +99,7 @@ fn live(comparison: &mut Comparison, seed: u64) {
                 break;
             }
             let versions = versions(&observed, &outcome.writes);
-            sandbox.run(apply::apply(&sandbox, &outcome.writes, versions, |_| true)).unwrap();
+            sandbox.run(apply(&sandbox, &outcome.writes, versions, || true)).unwrap();
             sandbox.settle();
         }
         if let Some(event) = script::event(&sandbox.observe(), &mut dice) {
