@@ -99,7 +99,7 @@ fn live(comparison: &mut Comparison, seed: u64) {
                 break;
             }
             let versions = versions(&observed, &outcome.writes);
-            sandbox.run(apply(&sandbox, &outcome.writes, versions, || true)).unwrap();
+            sandbox.run(apply(&sandbox, &outcome.writes, versions, |_| true)).unwrap();
             sandbox.settle();
         }
         if let Some(event) = script::event(&sandbox.observe(), &mut dice) {
