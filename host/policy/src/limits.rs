@@ -1,6 +1,5 @@
 //! What a policy may use.
 
-use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
@@ -84,7 +83,8 @@ pub struct Limits {
     /// Parts of the settings' schema with each `$ref` replaced by what it refers to. Checking settings takes no
     /// fuel, and a few lines of references can stand for more parts than there are atoms.
     pub schema_nodes: usize,
-    /// Calls that run at once, over all policies of a host; the others wait.
+    /// Calls that run at once, over all policies of a host; the others wait. At least two, so that a policy that is
+    /// tried out does not delay the one in charge.
     pub concurrent_calls: usize,
 }
 
@@ -120,7 +120,7 @@ impl Default for Limits {
             schema_bytes: 64 * KIB,
             schema_depth: 32,
             schema_nodes: 10_000,
-            concurrent_calls: thread::available_parallelism().map_or(1, NonZeroUsize::get),
+            concurrent_calls: thread::available_parallelism().map_or(2, |count| count.get().max(2)),
         }
     }
 }

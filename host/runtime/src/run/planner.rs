@@ -1,20 +1,22 @@
 //! The one planning task: it looks at everything whenever anything changed, plans, writes, and looks again.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt as _;
 use jiff::Timestamp;
 use sluice_core::observed::Observed;
 use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::schedule::{Change, Write};
+use sluice_core::schedule::{Change, Target, Write};
 use sluice_core::status::PoolReport;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::index::{Index, SharedIndex};
 use sluice_kube::patch::ApiServer;
 use sluice_policy::Policy;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, spawn_blocking};
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -23,7 +25,7 @@ use super::metrics::Metrics;
 use super::pauses::Pauses;
 use super::probes::Pulse;
 use super::reporter::Story;
-use super::round::{Thought, Verdict, pools_of, think, versions};
+use super::round::{Thought, Verdict, pools_of, think, try_out, versions};
 use super::swap::Offer;
 use crate::apply::{Applied, apply};
 
@@ -62,6 +64,8 @@ pub(super) struct Memory {
     again_at: Option<Instant>,
     /// A policy that waits for a snapshot to prove itself on.
     candidate: Option<Policy>,
+    /// A policy that plans beside the rounds: one that never comes to an end must not delay a failover.
+    trial: Option<JoinHandle<Verdict>>,
     /// Why the files' newest policy is not the active one.
     refusal: Option<String>,
     /// What was logged last, so that it is logged once.
@@ -107,6 +111,7 @@ impl Planner {
             () = self.stop.cancelled() => {}
             () = sleep_until(alarm) => {}
             Some(offer) = self.offers.recv() => self.consider(offer),
+            Some(verdict) = judgement(&mut self.memory.trial) => self.decide(verdict),
             Ok(()) = self.leads.changed() => {}
             Ok(()) = bell.changed() => {
                 let rang = Instant::now();
@@ -116,12 +121,29 @@ impl Planner {
     }
 
     fn consider(&mut self, offer: Offer) {
+        // What was offered before is no longer in the files.
+        self.memory.trial = None;
         match offer {
             Offer::Policy(policy) => self.memory.candidate = Some(*policy),
             Offer::Refused(reason) => {
                 self.memory.candidate = None;
                 self.refuse(reason);
             }
+        }
+    }
+
+    /// Lets a policy prove itself, if there is one.
+    fn try_out(&mut self, observed: &Arc<Observed>, avoided: &BTreeSet<Target>) {
+        if let Some(candidate) = self.memory.candidate.take() {
+            let (observed, avoided) = (Arc::clone(observed), avoided.clone());
+            self.memory.trial = Some(spawn_blocking(move || try_out(&observed, candidate, &avoided)));
+        }
+    }
+
+    fn decide(&mut self, verdict: Verdict) {
+        match verdict {
+            Verdict::Promoted(policy) => self.promote(policy),
+            Verdict::Refused(reason) => self.refuse(reason),
         }
     }
 
@@ -142,6 +164,9 @@ impl Planner {
         self.metrics.led(leads);
         while let Ok(offer) = self.offers.try_recv() {
             self.consider(offer);
+        }
+        if let Some(verdict) = judgement(&mut self.memory.trial).now_or_never().flatten() {
+            self.decide(verdict);
         }
         let lock_ends = lock.as_ref().map(|lock| lock.until);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
@@ -165,20 +190,15 @@ impl Planner {
         Ok(if goes_on { Next::Again } else { Next::Wait })
     }
 
-    /// Computes the round, and lets a candidate take over if it passes.
+    /// Computes the round.
     async fn think(&mut self, observed: &Arc<Observed>) -> Result<Thought, JoinError> {
         let now = Instant::now();
         self.memory.pauses.forgive(now);
         let avoided = self.memory.pauses.avoided(now);
         self.metrics.pausing(avoided.len());
-        let (observed, active, candidate) = (Arc::clone(observed), self.policy.clone(), self.memory.candidate.take());
-        let mut thought = spawn_blocking(move || think(&observed, &active, candidate, &avoided)).await?;
-        match thought.verdict.take() {
-            Some(Verdict::Promoted(policy)) => self.promote(policy),
-            Some(Verdict::Refused(reason)) => self.refuse(reason),
-            None => {}
-        }
-        Ok(thought)
+        self.try_out(observed, &avoided);
+        let (observed, active) = (Arc::clone(observed), self.policy.clone());
+        spawn_blocking(move || think(&observed, &active, &avoided)).await
     }
 
     fn promote(&mut self, policy: Policy) {
@@ -289,6 +309,13 @@ impl Planner {
 /// nodes carry are nobody's until their owners hold them, and the next plan might have others, over and over.
 fn can_wait(write: &Write) -> bool {
     matches!(&write.change, Change::Namespace { result, .. } if *result != Some(None))
+}
+
+/// What comes of a trial, once it is over; none: there is none.
+async fn judgement(trial: &mut Option<JoinHandle<Verdict>>) -> Option<Verdict> {
+    let verdict = trial.as_mut()?.await;
+    *trial = None;
+    Some(verdict.unwrap_or_else(|error| Verdict::Refused(format!("shadow plan: {error}"))))
 }
 
 fn log_patches(rows: &[PatchRow]) {

@@ -16,41 +16,31 @@ pub(super) struct Thought {
     pub(super) outcome: Outcome,
     pub(super) cost: Cost,
     pub(super) took: Duration,
-    /// What came of the policy that wanted to take over.
-    pub(super) verdict: Option<Verdict>,
 }
 
-/// What came of a policy that wanted to take over.
+/// What came of a policy that wants to take over.
 pub(super) enum Verdict {
-    /// It planned this round.
+    /// Its plan passed.
     Promoted(Policy),
     /// It stays out, for this reason.
     Refused(String),
 }
 
-/// Plans with the candidate, if there is one and its plan passes, else with the active policy. Takes a processor for as
-/// long as policies may.
-pub(super) fn think(
-    observed: &Observed,
-    active: &Policy,
-    candidate: Option<Policy>,
-    avoided: &BTreeSet<Target>,
-) -> Thought {
+/// Plans. Takes a processor for as long as policies may.
+pub(super) fn think(observed: &Observed, policy: &Policy, avoided: &BTreeSet<Target>) -> Thought {
     let started = Instant::now();
     let round = Round::prepare(observed);
-    let mut verdict = None;
-    if let Some(candidate) = candidate {
-        let (outcome, cost) = ask(&round, observed, &candidate, avoided);
-        match &outcome.failure {
-            None => {
-                let (verdict, took) = (Some(Verdict::Promoted(candidate)), started.elapsed());
-                return Thought { round, outcome, cost, took, verdict };
-            }
-            Some(failure) => verdict = Some(Verdict::Refused(format!("shadow plan: {failure}"))),
-        }
+    let (outcome, cost) = ask(&round, observed, policy, avoided);
+    Thought { round, outcome, cost, took: started.elapsed() }
+}
+
+/// Plans with a policy that wants to take over, without consequences. Takes a processor for as long as policies may.
+pub(super) fn try_out(observed: &Observed, candidate: Policy, avoided: &BTreeSet<Target>) -> Verdict {
+    let round = Round::prepare(observed);
+    match ask(&round, observed, &candidate, avoided).0.failure {
+        None => Verdict::Promoted(candidate),
+        Some(failure) => Verdict::Refused(format!("shadow plan: {failure}")),
     }
-    let (outcome, cost) = ask(&round, observed, active, avoided);
-    Thought { round, outcome, cost, took: started.elapsed(), verdict }
 }
 
 fn ask(round: &Round, observed: &Observed, policy: &Policy, avoided: &BTreeSet<Target>) -> (Outcome, Cost) {
