@@ -56,8 +56,8 @@ async fn syntax_errors_cost_one_document() {
     ])
     .await;
     expect![[r#"
-        /broken.json document 1: : EOF while parsing a value
-        /broken.yaml document 2: : did not find expected ',' or ']', while parsing a flow sequence at line 2 column 7
+        /broken.json document 1: : line 3: EOF while parsing a value
+        /broken.yaml document 2: : line 7: did not find expected ',' or ']', while parsing a flow sequence at line 6 column 7
     "#]]
     .assert_eq(&found);
 }

@@ -46,9 +46,25 @@ async fn a_trap_in_its_shadow_plan() {
     is_refused_and_the_old_one_goes_on(&components::trapping(), "trap: ").await;
 }
 
+/// It is tried out beside the rounds of the one in charge: namespaces are served meanwhile as if it were not there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_without_end() {
-    is_refused_and_the_old_one_goes_on(&components::endless(), "out of fuel").await;
+    let files = Files::new(ZONE_SPREAD, "{}");
+    let (cluster, operator) = running(&files).await;
+    files.replace_policy(&components::endless());
+    let mut served = 0;
+    while refusals(&operator).await < 0.5 {
+        a_new_namespace_is_served(&cluster, &format!("meanwhile-{served}")).await;
+        served += 1;
+    }
+    // Whichever of the two limits a busy machine reaches first.
+    let log = operator.log();
+    assert!(log.contains("FuelExhausted: out of fuel") || log.contains("Timeout: timeout"), "{log}");
+    assert!(served >= 3, "only {served} namespaces were served while it planned");
+    is_refused(&cluster, &operator, "shadow plan: the policy failed: ").await;
+    is_active(&cluster, "zone-spread", ZONE_SPREAD).await;
+    a_new_namespace_is_served(&cluster, "afterwards").await;
+    cluster.assert_sound().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

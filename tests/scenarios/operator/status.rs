@@ -183,7 +183,7 @@ async fn a_held_namespace_gets_an_event_and_an_annotation_until_it_is_served() {
         if events.iter().any(|event| event.contains("Exhausted")) { Ok(events) } else { Err(format!("{events:?}")) }
     })
     .await;
-    expect!["Warning Exhausted zone zone-a: exhausted"].assert_eq(&told.join("\n"));
+    expect!["Warning Exhausted zone zone-a: no free address"].assert_eq(&told.join("\n"));
 
     cluster.create([namespace("bystander")]).await;
     cluster.settled().await;
