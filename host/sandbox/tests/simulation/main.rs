@@ -152,7 +152,7 @@ impl Simulation {
         let most = if self.dice.chance(20) { self.dice.below(6) } else { u64::MAX };
         let happenings = if self.dice.chance(20) { self.dice.below(40) } else { u64::MAX };
         let mut begun = 0;
-        let go_on = || {
+        let go_on = |_: &_| {
             begun += 1;
             begun <= most
         };
