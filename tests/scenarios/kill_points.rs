@@ -14,7 +14,7 @@ use std::sync::{Mutex, PoisonError};
 
 use self::fleet::Phase;
 use self::judge::{losses, problems};
-use crate::harness::{Cluster, History, Matcher, Object, Operator, Proxy, SOON, until};
+use crate::harness::{Cluster, History, Launch, Matcher, Object, Operator, Proxy, SOON, until};
 
 mod fleet;
 mod judge;
@@ -103,7 +103,7 @@ async fn undisturbed_allocation(cluster: &Cluster) -> Scenes {
     cluster.create(fleet::objects()).await;
     fleet::companions_are_there(cluster).await;
     let unserved = fleet::snapshot(cluster).await;
-    let operator = Operator::start(cluster).await;
+    let operator = launch(cluster).start().await;
     finished(cluster, Phase::Allocation).await.unwrap_or_else(|problem| panic!("{problem}"));
     operator.stop().await;
     Scenes { unserved, served: fleet::snapshot(cluster).await }
@@ -113,7 +113,7 @@ async fn undisturbed_allocation(cluster: &Cluster) -> Scenes {
 async fn undisturbed(cluster: &Cluster, scenes: &Scenes, phase: Phase) -> usize {
     let history = set(cluster, scenes, phase).await;
     let mut mark = cluster.audit().mark().await;
-    let operator = Operator::start(cluster).await;
+    let operator = launch(cluster).start().await;
     if !phase.is_found() {
         cluster.settled().await;
         mark = cluster.audit().mark().await;
@@ -148,7 +148,7 @@ async fn disturbed(cluster: &Cluster, scenes: &Scenes, run: &Run) -> Verdict {
         let trigger = (nth == 0).then_some(run.phase);
         unfinished = unfinished.or(killed(cluster, *kill, trigger).await.err());
     }
-    let operator = Operator::launch(cluster).spawn();
+    let operator = launch(cluster).spawn();
     let finished = finished(cluster, run.phase).await;
     unfinished = unfinished.or(finished.err().map(|problem| format!("{problem}\n{}", operator.log())));
     Verdict { unfinished, duplicates: history.breaches().await, lost: losses(run.phase, &history).await }
@@ -164,6 +164,11 @@ async fn set(cluster: &Cluster, scenes: &Scenes, phase: Phase) -> History {
     History::start(cluster).await
 }
 
+/// All operators are the same container of the same pod, started again: the lease is theirs at once.
+fn launch(cluster: &Cluster) -> Launch {
+    Operator::launch(cluster).env("POD_NAME", "sluice-0")
+}
+
 /// Starts an operator that will not live long, and returns when it is dead. Without a phase it finds its work by itself.
 async fn killed(cluster: &Cluster, kill: Kill, phase: Option<Phase>) -> Result<(), String> {
     let proxy = Proxy::start(cluster).await;
@@ -171,7 +176,7 @@ async fn killed(cluster: &Cluster, kill: Kill, phase: Option<Phase>) -> Result<(
         Kill::After(k) => proxy.kill_after(k, Matcher::changes()),
         Kill::Before(k) => proxy.kill_before(k, Matcher::changes()),
     };
-    let launch = Operator::launch(cluster).through(&proxy);
+    let launch = launch(cluster).through(&proxy);
     let operator = match phase.filter(|phase| !phase.is_found()) {
         None => {
             arm();

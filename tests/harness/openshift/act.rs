@@ -66,7 +66,7 @@ impl Actor {
                 Done::Well => {}
                 Done::NotMade { for_uid } => drop(self.served.remove(&for_uid)),
                 // What was placed must not be placed again elsewhere before the watch tells.
-                Done::Placed(host_subnet) => view.note("HostSubnet", host_subnet),
+                Done::Placed(host_subnet) => view.note("HostSubnet", *host_subnet),
             }
         }
     }
@@ -160,7 +160,7 @@ enum Done {
     /// The object for this uid could not be made.
     NotMade { for_uid: String },
     /// The HostSubnet now.
-    Placed(DynamicObject),
+    Placed(Box<DynamicObject>),
 }
 
 async fn perform(client: &Client, action: Action) -> Done {
@@ -189,7 +189,7 @@ async fn perform(client: &Client, action: Action) -> Done {
             });
             let api = kinds::all(client, "HostSubnet");
             let placed = api.patch(&host_subnet.name_any(), &PatchParams::default(), &Patch::Merge(patch)).await;
-            placed.map_or(Done::Well, Done::Placed)
+            placed.map_or(Done::Well, |host_subnet| Done::Placed(Box::new(host_subnet)))
         }
     }
 }
