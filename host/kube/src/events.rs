@@ -108,8 +108,7 @@ fn wrong_now(reports: &[PoolReport], holds: &[NamedHold]) -> BTreeMap<(Kind, Str
     for hold in holds {
         let place = hold.zone.as_ref().map(|zone| format!("zone {zone}: ")).unwrap_or_default();
         let (_, texts) = owners.entry(hold.owner.to_string()).or_insert_with(|| (hold.code, Vec::new()));
-        let text = if hold.text.is_empty() { hold.code.meaning() } else { &hold.text };
-        texts.push(format!("{place}{text}"));
+        texts.push(format!("{place}{}", hold.text));
     }
     for (owner, (code, texts)) in owners {
         let said = (one_word(&code.to_string()), failure::bounded(&texts.join("; ")));

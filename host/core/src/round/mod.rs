@@ -90,7 +90,7 @@ impl Round {
                 zone: hold.zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string()),
                 owner: owner.name.clone(),
                 code: hold.code,
-                text: hold.text.clone(),
+                text: if hold.text.is_empty() { hold.code.meaning().to_owned() } else { hold.text.clone() },
             })
         }));
         holds.sort();

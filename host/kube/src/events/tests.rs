@@ -57,13 +57,6 @@ fn each_change_is_told_once() {
 }
 
 #[test]
-fn a_hold_without_words_is_told_by_what_its_code_means() {
-    let holds = [hold("shop", Some("a"), HoldCode::Exhausted, ""), hold("shop", Some("b"), HoldCode::NoNode, "")];
-    expect!["Namespace shop Exhausted: zone a: no free address; zone b: no healthy node"]
-        .assert_eq(&told(&EventBook::default().due(&[], &holds)));
-}
-
-#[test]
 fn a_flood_is_spread_over_rounds() {
     let mut book = EventBook::default();
     let holds: Vec<NamedHold> =
