@@ -42,8 +42,8 @@ async fn nothing_is_denied_in_a_whole_life() {
 
 /// Takes verbs on a resource out of the operator's role; returns the rules as they were.
 async fn withdraw(cluster: &Cluster, resource: &str, verb: &str) -> Value {
-    let role: DynamicObject = cluster.get("ClusterRole", "sluice").await.expect("the role in deploy/rbac");
-    let before = role.data["rules"].clone();
+    let granted: DynamicObject = cluster.get("ClusterRole", "sluice").await.expect("the role in deploy/rbac");
+    let before = granted.data["rules"].clone();
     let mut remaining = Vec::new();
     for group in before.as_array().expect("rules") {
         for single in group["resources"].as_array().expect("resources") {
