@@ -29,7 +29,7 @@ async fn who_comes_too_late_is_told() {
             other-1: other, 10.30.0.2 on worker-a0
         "]])
         .await;
-    reads(expect!["ns-6: exhausted (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["ns-6: exhausted: no free address (zone zone-a)"], || cluster.holds()).await;
     reads(expect!["Namespace ns-6: Exhausted: zone zone-a: no free address"], || cluster.warnings()).await;
     reads(
         expect![[r"
@@ -60,7 +60,7 @@ async fn an_address_that_becomes_free_goes_to_who_waits() {
     let cluster = six_for_five().await;
     let history = History::start(&cluster).await;
     let _operator = Operator::start(&cluster).await;
-    reads(expect!["ns-6: exhausted (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["ns-6: exhausted: no free address (zone zone-a)"], || cluster.holds()).await;
     cluster.settled().await;
     let mark = cluster.audit().mark().await;
     cluster.delete("Namespace", "ns-2").await;
@@ -116,7 +116,7 @@ async fn one_exhausted_zone_does_not_keep_the_others() {
             ns-2: egress, 10.21.0.3 on worker-b0
         "]])
         .await;
-    reads(expect!["ns-2: exhausted (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["ns-2: exhausted: no free address (zone zone-a)"], || cluster.holds()).await;
     cluster.settled().await;
     cluster.assert_sound().await;
 
@@ -151,8 +151,8 @@ async fn tiny_ranges_give_what_they_have() {
         .await;
     reads(
         expect![[r"
-            ns-2: exhausted (zone zone-a); exhausted (zone zone-b)
-            ns-3: exhausted (zone zone-a); exhausted (zone zone-b); exhausted (zone zone-c)
+            ns-2: exhausted: no free address (zone zone-a); exhausted: no free address (zone zone-b)
+            ns-3: exhausted: no free address (zone zone-a); exhausted: no free address (zone zone-b); exhausted: no free address (zone zone-c)
         "]],
         || cluster.holds(),
     )

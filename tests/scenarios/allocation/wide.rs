@@ -27,7 +27,7 @@ async fn zones_have_equal_shares_and_nothing_is_wasted() {
             ns-5: egress, 10.20.0.6 on worker-a0
         "]])
         .await;
-    reads(expect!["ns-5: exhausted (zone zone-b); exhausted (zone zone-c)"], || cluster.holds()).await;
+    reads(expect!["ns-5: exhausted: no free address (zone zone-b); exhausted: no free address (zone zone-c)"], || cluster.holds()).await;
     cluster.assert_sound().await;
 }
 
@@ -46,7 +46,7 @@ async fn a_zone_borrows_when_its_share_is_used_up() {
             ns-3: egress, 10.20.0.4 on worker-a0
         "]])
         .await;
-    reads(expect!["ns-3: exhausted (zone zone-b)"], || cluster.holds()).await;
+    reads(expect!["ns-3: exhausted: no free address (zone zone-b)"], || cluster.holds()).await;
     cluster.assert_sound().await;
 }
 

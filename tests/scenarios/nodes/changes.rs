@@ -99,7 +99,7 @@ async fn a_cordoned_node_keeps_what_it_has_and_gets_nothing_new() {
     cluster.set_cordoned("worker-a1", true).await;
     cluster.zone_has("egress", "zone-a", 2, 0).await;
     cluster.create([namespace("late").in_pool("egress")]).await;
-    reads(expect!["late: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["late: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     reads(expect!["worker-a0: 10.20.0.2\nworker-a1: 10.20.0.3 10.20.0.4"], || zone_a(&cluster)).await;
 
     cluster.set_cordoned("worker-a0", false).await;
@@ -190,7 +190,7 @@ async fn a_pool_without_nodes_waits_for_one() {
     cluster.create([infrastructure("BareMetal"), egress, namespace("shop").in_pool("egress")]).await;
     cluster.companions_are_there().await;
     let _operator = Operator::start(&cluster).await;
-    reads(expect!["shop: no-node (zone zone-a); no-node (zone zone-b)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a); no-node: no healthy node (zone zone-b)"], || cluster.holds()).await;
     cluster.becomes(expect!["shop: egress"]).await;
     reads(
         expect![[r"
@@ -206,7 +206,7 @@ async fn a_pool_without_nodes_waits_for_one() {
     cluster.settled().await;
     cluster.create([node("worker-b0").zone("zone-b")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on no node, 10.21.0.2 on worker-b0"]).await;
-    reads(expect!["shop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     cluster.create([node("worker-a0").zone("zone-a")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0"]).await;
     reads(expect![""], || cluster.holds()).await;

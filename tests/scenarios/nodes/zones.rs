@@ -13,7 +13,7 @@ async fn addresses_of_a_failed_zone_stay_held_until_it_is_back() {
     cluster.set_ready("worker-a1", false).await;
     cluster.zone_has("egress", "zone-a", 2, 1).await;
     cluster.set_ready("worker-a0", false).await;
-    reads(expect!["shop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     reads(
         expect![[r"
             served 0 of 1, held 1
@@ -55,7 +55,7 @@ async fn a_zone_that_is_back_as_it_was_has_nothing_written_but_the_hold() {
     let mut stage = Stage::with_spare_nodes(&[]).await;
     let cluster = stage.cluster.clone();
     cluster.set_ready("worker-a0", false).await;
-    reads(expect!["shop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     stage.again().await;
     cluster.set_ready("worker-a0", true).await;
     reads(expect![""], || cluster.holds()).await;
@@ -71,7 +71,7 @@ async fn addresses_survive_the_deletion_of_all_nodes_of_a_zone() {
     let cluster = stage.cluster.clone();
     cluster.delete("Node", "worker-a0").await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on no node, 10.21.0.2 on worker-b0"]).await;
-    reads(expect!["shop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     cluster.settled().await;
     cluster.create([node("worker-a7").zone("zone-a")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a7, 10.21.0.2 on worker-b0"]).await;
@@ -94,7 +94,7 @@ async fn who_comes_while_a_zone_is_down_is_served_by_the_others() {
             shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
         "]])
         .await;
-    reads(expect!["billing: no-node (zone zone-a)\nshop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["billing: no-node: no healthy node (zone zone-a)\nshop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     cluster.set_ready("worker-a0", true).await;
     cluster
         .becomes(expect![[r"
@@ -115,7 +115,7 @@ async fn nobody_gets_an_address_that_no_node_can_carry() {
     cluster.companions_are_there().await;
     let history = History::start(&cluster).await;
     let _operator = Operator::start(&cluster).await;
-    reads(expect!["shop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     cluster.settled().await;
     // An empty NetNamespace lets its traffic leave by the node's address; one that nobody carries would silence it.
     expect![""].assert_eq(&history.transcript().await);
@@ -146,7 +146,7 @@ async fn where_a_pool_allows_it_addresses_leave_their_zone() {
     let history = History::start(&cluster).await;
     // The other zone's only node carries an address of the same namespace: two on one node would disable each other.
     cluster.set_ready("worker-a0", false).await;
-    reads(expect!["shop: no-node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     cluster.settled().await;
     expect![""].assert_eq(&history.transcript().await);
     cluster.create([node("worker-b1").zone("zone-b")]).await;

@@ -177,7 +177,7 @@ async fn a_held_namespace_gets_an_event_and_an_annotation_until_it_is_served() {
         hold(&cluster, "second").await.filter(|why| why.contains("exhausted")).ok_or("nothing")
     })
     .await;
-    expect!["exhausted (zone zone-a)"].assert_eq(&why);
+    expect!["exhausted: no free address (zone zone-a)"].assert_eq(&why);
     let told = eventually("there is an event", SOON, || async {
         let events = events(&cluster, "second").await;
         if events.iter().any(|event| event.contains("Exhausted")) { Ok(events) } else { Err(format!("{events:?}")) }

@@ -47,7 +47,7 @@ async fn exhaustion_does_not_starve_those_who_got_an_address() {
             n6: egress, 10.21.0.7 on worker-b0
         "]])
         .await;
-    is_held(&cluster, "n6", "exhausted (zone zone-a)").await;
+    is_held(&cluster, "n6", "exhausted: no free address (zone zone-a)").await;
     cluster.assert_sound().await;
 }
 
@@ -85,7 +85,7 @@ async fn a_full_pool_does_not_block_everything() {
     let all_well = |outcome: &Outcome| is_served(outcome, "first", 1) && is_served(outcome, "shop", 2);
     let outcome = until_outcome(&cluster, "all but one are served", all_well).await;
     assert_eq!(outcome.addresses_of("first"), ["10.30.0.2"]);
-    is_held(&cluster, "second", "exhausted (zone zone-a)").await;
+    is_held(&cluster, "second", "exhausted: no free address (zone zone-a)").await;
 
     let down = carrier(&outcome, "10.30.0.2");
     cluster.set_ready(&down, false).await;

@@ -38,7 +38,7 @@ async fn the_last_free_address_is_handed_out() {
             worker-a0: offers 10.20.0.0/29
         "]])
         .await;
-    is_held(&cluster, "n6", "exhausted (zone zone-a)").await;
+    is_held(&cluster, "n6", "exhausted: no free address (zone zone-a)").await;
 }
 
 /// Defect 11: a range of one address serves nobody, and fails with "we should never get here".
@@ -54,7 +54,7 @@ async fn a_range_of_one_address_serves_one_namespace() {
             worker-a0: offers 10.20.0.7/32
         "]])
         .await;
-    is_held(&cluster, "n2", "exhausted (zone zone-a)").await;
+    is_held(&cluster, "n2", "exhausted: no free address (zone zone-a)").await;
 }
 
 /// Defect 11: on bare metal the gateway, `.1`, is the first address that is handed out.
