@@ -19,7 +19,7 @@ use crate::report::{Figure, median};
 const NODES: usize = 20;
 const ZONES: usize = 3;
 /// Long enough for whatever is measured here.
-const LONG: Duration = Duration::from_secs(120);
+const LONG: Duration = Duration::from_mins(2);
 /// How long an idle operator is looked at.
 const IDLE: Duration = Duration::from_secs(10);
 /// Of a second, in `/proc`.

@@ -1,7 +1,10 @@
 //! `cargo xtask test`: all tests of the workspace, and one line that sums them up.
 
+use std::env;
+use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
 use std::process::{ExitCode, ExitStatus, Stdio};
+use std::thread;
 
 use anyhow::{Context, Result};
 
@@ -31,12 +34,19 @@ fn cargo_test(workspace: &Workspace, filter: Option<&str>) -> Result<(Tally, Exi
         .cargo()
         .args(["test", "--workspace", "--no-fail-fast"])
         .args(filter)
+        .env("RUST_TEST_THREADS", threads())
         .stdout(Stdio::piped())
         .spawn()
         .context("cannot run cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let tally = pass_on(output)?;
     Ok((tally, child.wait()?))
+}
+
+/// How many tests run at once, unless it is said: most of them wait for an API server.
+fn threads() -> OsString {
+    let twice_the_cores = || (2 * thread::available_parallelism().map_or(1, usize::from)).to_string().into();
+    env::var_os("RUST_TEST_THREADS").unwrap_or_else(twice_the_cores)
 }
 
 /// Shows the output as it comes, and counts. Bytes, not text: tests may print anything.

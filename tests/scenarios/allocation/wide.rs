@@ -27,7 +27,10 @@ async fn zones_have_equal_shares_and_nothing_is_wasted() {
             ns-5: egress, 10.20.0.6 on worker-a0
         "]])
         .await;
-    reads(expect!["ns-5: exhausted: no free address (zone zone-b); exhausted: no free address (zone zone-c)"], || cluster.holds()).await;
+    reads(expect!["ns-5: exhausted: no free address (zone zone-b); exhausted: no free address (zone zone-c)"], || {
+        cluster.holds()
+    })
+    .await;
     cluster.assert_sound().await;
 }
 

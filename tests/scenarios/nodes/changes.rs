@@ -190,7 +190,10 @@ async fn a_pool_without_nodes_waits_for_one() {
     cluster.create([infrastructure("BareMetal"), egress, namespace("shop").in_pool("egress")]).await;
     cluster.companions_are_there().await;
     let _operator = Operator::start(&cluster).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a); no-node: no healthy node (zone zone-b)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: no healthy node (zone zone-a); no-node: no healthy node (zone zone-b)"], || {
+        cluster.holds()
+    })
+    .await;
     cluster.becomes(expect!["shop: egress"]).await;
     reads(
         expect![[r"

@@ -94,7 +94,11 @@ async fn who_comes_while_a_zone_is_down_is_served_by_the_others() {
             shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
         "]])
         .await;
-    reads(expect!["billing: no-node: no healthy node (zone zone-a)\nshop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(
+        expect!["billing: no-node: no healthy node (zone zone-a)\nshop: no-node: no healthy node (zone zone-a)"],
+        || cluster.holds(),
+    )
+    .await;
     cluster.set_ready("worker-a0", true).await;
     cluster
         .becomes(expect![[r"
