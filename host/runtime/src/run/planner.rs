@@ -60,6 +60,8 @@ pub(super) struct Planner {
 #[derive(Default)]
 pub(super) struct Memory {
     pauses: Pauses,
+    /// When the last round began: what became due since then is due now.
+    looked: Option<Instant>,
     /// When something is due of which no watch tells.
     again_at: Option<Instant>,
     /// A policy that waits for a snapshot to prove itself on.
@@ -105,7 +107,9 @@ impl Planner {
     async fn wait(&mut self, bell: &mut watch::Receiver<()>) {
         let now = Instant::now();
         let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
-        let due = self.memory.pauses.next(now).into_iter().chain(self.memory.again_at);
+        // A pause that ended while the round was under way still counted in it.
+        let looked = self.memory.looked.unwrap_or(now);
+        let due = self.memory.pauses.next(looked).into_iter().chain(self.memory.again_at);
         let alarm = due.fold(now + resync, Instant::min);
         tokio::select! {
             () = self.stop.cancelled() => {}
@@ -155,6 +159,7 @@ impl Planner {
     }
 
     async fn round(&mut self) -> Result<Next, JoinError> {
+        self.memory.looked = Some(Instant::now());
         let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
         let (observed, lock, unreadable) =
             self.index.read(|index| (index.snapshot(now), index.foreign_lock(now), index.problems().len()));
