@@ -34,6 +34,14 @@ pub(crate) enum PolicyError {
     },
 }
 
+impl PolicyError {
+    /// Whether the component is at fault, and not what was given along with it.
+    pub(crate) fn is_about_the_component(&self) -> bool {
+        use LoadError::{SettingsInvalid, SettingsTooLarge};
+        matches!(self, Self::Refused { error, .. } if !matches!(error, SettingsInvalid { .. } | SettingsTooLarge { .. }))
+    }
+}
+
 impl PolicyFiles {
     /// Reads, compiles and asks the policy. Blocks for as long as compiling takes.
     pub(crate) fn load(&self, host: &PolicyHost) -> Result<Policy, PolicyError> {

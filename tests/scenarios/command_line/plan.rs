@@ -63,7 +63,7 @@ async fn a_policy_that_fails_or_whose_plan_is_refused_ends_with_12() {
     assert!(findings.as_array().expect("a list").iter().any(is_theft), "{findings}");
     let refused = plan_with(&all, &components::curious(), "{}").await.ended_with(12);
     assert!(refused.stderr.contains("foreign import `wasi:clocks/wall-clock@0.2.0`"), "{}", refused.stderr);
-    let settings = plan_with(&all, ZONE_SPREAD, r#"{"addressesPerOwner": 0}"#).await.ended_with(12);
+    let settings = plan_with(&all, ZONE_SPREAD, r#"{"addressesPerOwner": 0}"#).await.ended_with(1);
     assert!(settings.stderr.contains("/addressesPerOwner"), "{}", settings.stderr);
 }
 

@@ -5,14 +5,21 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use sluice_policy::{Inspection, read_file};
+use sluice_policy::{Inspection, SourceError, read_file};
 
-use super::{Output, REFUSED, policy_host, print};
+use super::{Output, REFUSED, complain, policy_host, print};
 
 /// Prints what a component is.
 pub(super) fn inspect(file: &Path, output: Output) -> Result<ExitCode> {
     let host = policy_host()?;
-    let component = read_file(file, host.limits().component_bytes)?;
+    let component = match read_file(file, host.limits().component_bytes) {
+        Ok(component) => component,
+        Err(error @ SourceError::TooLarge { .. }) => {
+            complain(&error.into());
+            return Ok(ExitCode::from(REFUSED));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let inspection = host.inspect(&component);
     print(&match output {
         Output::Text => text(&inspection),

@@ -23,7 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{Output, REFUSED, complain, policy_host, print};
-use crate::policy_files::{PolicyError, PolicyFiles};
+use crate::policy_files::PolicyFiles;
 
 /// There is something to write or to change.
 const CHANGES: u8 = 10;
@@ -68,7 +68,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let host = policy_host()?;
     let policy = match args.policy.load(&host) {
         Ok(policy) => policy,
-        Err(error @ PolicyError::Refused { .. }) => {
+        Err(error) if error.is_about_the_component() => {
             complain(&error.into());
             return Ok(ExitCode::from(REFUSED));
         }
