@@ -32,12 +32,11 @@ async fn who_comes_too_late_is_told() {
     reads(expect!["ns-6: exhausted: no free address (zone zone-a)"], || cluster.holds()).await;
     reads(expect!["Namespace ns-6: Exhausted: zone zone-a: no free address"], || cluster.warnings()).await;
     reads(
-        expect![[r"
+        expect![[r#"
             served 5 of 6, held 1
             zone-a 10.20.0.0/29: 5 of 5 used, 1 of 1 nodes healthy
             Ready=False Held: 1 of 6 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True Held: ns-6 is held in zone zone-a: exhausted
-        "]],
+            Degraded=True Held: ns-6 is held in zone zone-a: exhausted: no free address"#]],
         || cluster.status("egress"),
     )
     .await;
@@ -158,14 +157,13 @@ async fn tiny_ranges_give_what_they_have() {
     )
     .await;
     reads(
-        expect![[r"
+        expect![[r#"
             served 1 of 3, held 2
             zone-a 10.20.0.4/30: 1 of 1 used, 1 of 1 nodes healthy
             zone-b 10.21.0.7/32: 1 of 1 used, 1 of 1 nodes healthy
             zone-c 10.22.0.8/31: 2 of 2 used, 1 of 1 nodes healthy
             Ready=False Held: 2 of 3 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True Held: ns-2 is held in zone zone-a: exhausted; ns-3 is held in zone zone-a: exhausted; ns-2 is held in zone zone-b: exhausted; ns-3 is held in zone zone-b: exhausted; ns-3 is held in zone zone-c: exhausted
-        "]],
+            Degraded=True Held: ns-2 is held in zone zone-a: exhausted: no free address; ns-3 is held in zone zone-a: exhausted: no free address; ns-2 is held in zone zone-b: exhausted: no free address; ns-3 is held in zone zone-b: exhausted: no free address; ns-3 is held in zone zone-c: exhausted: no free address"#]],
         || cluster.status("egress"),
     )
     .await;

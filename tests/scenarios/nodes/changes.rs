@@ -196,13 +196,12 @@ async fn a_pool_without_nodes_waits_for_one() {
     .await;
     cluster.becomes(expect!["shop: egress"]).await;
     reads(
-        expect![[r"
+        expect![[r#"
             served 0 of 1, held 1
             zone-a 10.20.0.0/24: 0 of 253 used, 0 of 0 nodes healthy
             zone-b 10.21.0.0/24: 0 of 253 used, 0 of 0 nodes healthy
             Ready=False Held: 1 of 1 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 0; zone zone-b (10.21.0.0/24) has no healthy node, of 0; shop is held in zone zone-a: no-node; shop is held in zone zone-b: no-node
-        "]],
+            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 0; zone zone-b (10.21.0.0/24) has no healthy node, of 0; shop is held in zone zone-a: no-node: no healthy node; shop is held in zone zone-b: no-node: no healthy node"#]],
         || cluster.status("egress"),
     )
     .await;

@@ -15,13 +15,12 @@ async fn addresses_of_a_failed_zone_stay_held_until_it_is_back() {
     cluster.set_ready("worker-a0", false).await;
     reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
     reads(
-        expect![[r"
+        expect![[r#"
             served 0 of 1, held 1
             zone-a 10.20.0.0/24: 1 of 253 used, 0 of 2 nodes healthy
             zone-b 10.21.0.0/24: 1 of 253 used, 1 of 1 nodes healthy
             Ready=False Held: 1 of 1 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 2; shop is held in zone zone-a: no-node
-        "]],
+            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 2; shop is held in zone zone-a: no-node: no healthy node"#]],
         || cluster.status("egress"),
     )
     .await;
