@@ -5,6 +5,7 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use sluice_core::observed::Platform;
 use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
 use sluice_core::status::PoolReport;
 
@@ -41,7 +42,7 @@ fn rows_have_the_fields_that_are_printed() {
         {"op":"move","pool":"egress","zone":"zone-a","owner":"old","address":"10.20.0.2","from":"n1","to":"n2","reason":"node-down"}
         {"op":"release","pool":"egress","owner":"out","address":"10.20.0.3","reason":"opted-out"}
         {"op":"unassign","pool":"egress","owner":"out","address":"10.20.0.3","from":"n1","reason":"opted-out"}
-        {"pool":"egress","owner":"taken","code":"request-taken"}
+        {"pool":"egress","owner":"taken","code":"request-taken","text":"a requested address belongs to somebody else"}
         {"order":1,"kind":"HostSubnet","name":"n1","patch":{"egressIPs":["10.20.0.3"]}}
         {"order":2,"kind":"HostSubnet","name":"n3","patch":{"egressIPs":["10.21.0.2","10.21.0.4","10.21.0.3"]}}"#]].assert_eq(&lines.join("\n"));
 }
@@ -56,7 +57,7 @@ fn a_diff_is_one_line_for_each_address() {
           + new 10.21.0.3 zone-b on n3  wanted
           ~ old 10.20.0.2 n1 -> n2  node-down
           - out 10.20.0.3 from n1  opted-out
-          ! taken held: request-taken
+          ! taken held: request-taken: a requested address belongs to somebody else
     "#]]
     .assert_eq(&round.diff(&outcome).to_string());
 }
@@ -97,7 +98,7 @@ fn a_report_tells_the_story_of_a_pool() {
             errors: [],
             blocked: None,
             warnings: [
-                "taken is held: request-taken",
+                "taken is held: request-taken: a requested address belongs to somebody else",
             ],
         }"#]]
     .assert_eq(&text.join("\n"));
@@ -105,7 +106,9 @@ fn a_report_tells_the_story_of_a_pool() {
 
 #[test]
 fn where_nothing_is_written_nobody_is_served_by_a_plan() {
-    let (_, outcome) = cluster(&format!("! platform Azure\n{CLUSTER}")).plan(&BTreeSet::new());
+    let mut cluster = cluster(CLUSTER);
+    cluster.observed.platform = Platform::Unserved("Azure".to_owned());
+    let (_, outcome) = cluster.plan(&BTreeSet::new());
     let report = &outcome.reports[0];
     assert_eq!((report.owners, report.served, report.held), (3, 1, 1), "new, old and taken");
 }
