@@ -38,12 +38,13 @@ enum Command {
     /// Runs the operator until SIGTERM
     ///
     /// Exits with 0 on SIGTERM, 1 when a task died, 3 when it cannot start. Leader election uses the Lease `sluice` in
-    /// `$NAMESPACE` (in a pod: the pod's own namespace), under the name `$POD_NAME`. `$RUST_LOG` chooses what is logged.
+    /// `$NAMESPACE` (in a pod: the pod's own namespace), under the name `$POD_NAME`. `$RUST_LOG` chooses what is logged. The
+    /// files of --policy and --settings are watched: what changes in them takes over once it is checked.
     Run(RunArgs),
     /// Shows what would be done, and writes nothing
     ///
-    /// Exits with 0: nothing to do, 10: changes, 11: holds, 12: plan refused or policy failed (the highest wins), and with 1 where
-    /// input or cluster cannot be read.
+    /// Exits with 0: nothing to do, 10: changes or writes, 11: holds, 12: plan, policy or settings refused, or policy failed (the
+    /// highest wins), and with 1 where input or cluster cannot be read.
     Plan(plan::PlanArgs),
     /// Looks at policies
     Policy {
