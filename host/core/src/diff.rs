@@ -62,7 +62,7 @@ impl fmt::Display for Diff {
             }
         }
         if lines.is_empty() {
-            writeln!(f, "nothing changes")?;
+            writeln!(f, "no address changes")?;
         }
         for finding in &self.findings {
             let inherited = if finding.inherited { " (before the plan)" } else { "" };

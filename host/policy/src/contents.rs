@@ -32,6 +32,15 @@ pub(crate) struct Contents {
     instance_bytes: usize,
 }
 
+/// A parser's text is one line, except where it shows the bytes it expected.
+fn malformed(error: &BinaryReaderError) -> LoadError {
+    let text = error.to_string();
+    let (what, at) = (text.lines().next().unwrap_or_default(), error.offset());
+    let what = what.trim_end_matches(['[', ' ']).trim_end_matches(" - expected=");
+    let at = if text.lines().count() > 1 { format!(" (at offset {at:#x})") } else { String::new() };
+    LoadError::Malformed { text: tidy(&format!("{what}{at}"), 256) }
+}
+
 impl Contents {
     /// Reads the sections that matter; the code itself is validated by the compile child.
     pub(crate) fn read(bytes: &[u8], limits: &Limits) -> Result<Self, LoadError> {
@@ -42,7 +51,7 @@ impl Contents {
             return Err(LoadError::CoreModule);
         }
         let mut contents = Self::default();
-        contents.walk(bytes).map_err(|error| LoadError::Malformed { text: tidy(&error.to_string(), 256) })?;
+        contents.walk(bytes).map_err(|error| malformed(&error))?;
         Ok(contents)
     }
 

@@ -181,14 +181,14 @@ async fn the_text_tells_what_changes_and_why() {
            3. NetNamespace shop {"egressIPs":["10.20.0.3","10.21.0.3"],"metadata":{"annotations":{"sluice.dev/pool":"egress","sluice.dev/zones":"zone-a,zone-b"}}}
            4. Namespace hopeless {"metadata":{"annotations":{"sluice.dev/hold":"pool-missing: there is no EgressIPAM nowhere"}}}
            5. Namespace shop {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.3,10.21.0.3"}}}
-        policy zone-spread 0.1.0: 4 changes, 1 holds, 5 writes
+        policy zone-spread 0.1.0: 4 patches, 1 hold, 5 writes
     "#]].assert_eq(&told.stdout);
     assert_eq!(told.stderr, "");
     let adopted = plan(&at_rest(), &["--adopt"]).await.ended_with(0);
     expect![[r#"
-        nothing changes
+        no address changes
         2 of 2 addresses that namespaces hold stay with them
-        policy zone-spread 0.1.0: 0 changes, 0 holds, 0 writes
+        policy zone-spread 0.1.0: 0 patches, 0 holds, 0 writes
     "#]]
     .assert_eq(&adopted.stdout);
 }

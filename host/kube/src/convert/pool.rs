@@ -57,8 +57,10 @@ impl Reading {
         if cidr.is_none() && !part("reservedIPs").is_null() {
             self.warnings.push("spec.reservedIPs: belongs to spec.cidr, which is not set".to_owned());
         }
-        if !has_entries && part("cidr").is_null() {
-            self.warnings.push("spec.cidrAssignments: empty, the pool has no addresses".to_owned());
+        let assignments = part("cidrAssignments");
+        let is_empty = assignments.is_null() || assignments.as_array().is_some_and(Vec::is_empty);
+        if is_empty && part("cidr").is_null() {
+            self.error("spec.cidrAssignments", "missing or empty, and so is spec.cidr: the pool has no addresses");
         }
         PoolSpec {
             topology_label,

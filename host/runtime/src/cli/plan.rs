@@ -44,7 +44,7 @@ pub(super) struct PlanArgs {
     kubeconfig: Option<PathBuf>,
     /// Reads objects from a file, or from all files of a folder, instead of a cluster: YAML or JSON, as `oc get -o yaml` and
     /// must-gather write them
-    #[arg(long, value_name = "DIR", conflicts_with = "kubeconfig")]
+    #[arg(long, value_name = "PATH", conflicts_with = "kubeconfig")]
     from: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyFiles,
@@ -85,7 +85,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
     let document = Document::new(policy.info(), &round, &outcome, &input.errors, obstacle.is_some());
     print(&match args.output {
         Output::Json => serde_json::to_string_pretty(&document)? + "\n",
-        Output::Text => document.text(&round, &outcome, args.adopt),
+        Output::Text => document.text(&input.observed, &round, &outcome, args.adopt),
     })?;
     for text in input.errors.iter().map(ToString::to_string).chain(document.failure.clone()).chain(obstacle) {
         complain(&anyhow::Error::msg(text));
@@ -208,24 +208,34 @@ impl Document {
         }
     }
 
-    fn text(&self, round: &Round, outcome: &Outcome, adopt: bool) -> String {
+    fn text(&self, observed: &Observed, round: &Round, outcome: &Outcome, adopt: bool) -> String {
         let mut text = round.diff(outcome).to_string();
         // Writing to a string cannot fail.
         for write in &self.writes {
             let _ = writeln!(text, "{:>4}. {} {} {}", write.order, write.kind, write.name, write.patch);
         }
+        for note in &round.surveyed().notes {
+            let _ = writeln!(text, "note: pool {}: {}", note.pool, note.text);
+        }
+        for (pool, facts) in &observed.pools {
+            for error in &facts.errors {
+                let _ = writeln!(text, "error: pool {pool}: {error}");
+            }
+        }
         if adopt {
             let (kept, held) = kept(round, outcome);
             let _ = writeln!(text, "{kept} of {held} addresses that namespaces hold stay with them");
         }
-        let (patches, holds, writes) = (self.patches.len(), self.holds.len(), self.writes.len());
-        let _ = writeln!(
-            text,
-            "policy {} {}: {patches} changes, {holds} holds, {writes} writes",
-            self.policy.name, self.policy.version
-        );
+        let (patches, holds) =
+            (counted(self.patches.len(), "patch", "patches"), counted(self.holds.len(), "hold", "holds"));
+        let writes = counted(self.writes.len(), "write", "writes");
+        let _ = writeln!(text, "policy {} {}: {patches}, {holds}, {writes}", self.policy.name, self.policy.version);
         text
     }
+}
+
+fn counted(count: usize, one: &str, many: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 /// How many allocations stay, of all.

@@ -125,9 +125,9 @@ struct Operator {
 impl Operator {
     async fn start(options: RunOptions) -> Result<Self> {
         let host = policy_host()?;
-        let policy = load(&options.policy, &host).await?;
         let client =
             connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
+        let policy = load(&options.policy, &host).await?;
         let index = Arc::new(SharedIndex::default());
         let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());

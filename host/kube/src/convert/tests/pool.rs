@@ -262,17 +262,16 @@ fn no_spec_at_all() {
     check(
         "{topologyLabel: zone}",
         &expect![[r#"
-        label "zone", failover false
-        warning spec.cidrAssignments: empty, the pool has no addresses
-    "#]],
+            label "zone", failover false
+            error spec.cidrAssignments: missing or empty, and so is spec.cidr: the pool has no addresses
+        "#]],
     );
     check(
         "{topologyLabel: zone, cidrAssignments: {}}",
         &expect![[r#"
-        label "zone", failover false
-        error spec.cidrAssignments: expected a list, found {}
-        warning spec.cidrAssignments: empty, the pool has no addresses
-    "#]],
+            label "zone", failover false
+            error spec.cidrAssignments: expected a list, found {}
+        "#]],
     );
 }
 
