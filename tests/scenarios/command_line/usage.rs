@@ -63,3 +63,12 @@ async fn a_kubeconfig_that_cannot_be_used_is_bad_input_and_shows_no_token() {
     let ran = sluice(["plan"]).await.ended_with(1);
     assert!(ran.stderr.contains("no cluster"), "{}", ran.stderr);
 }
+
+/// A full disk, or a reader of the log that is gone: what is said is lost, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_cannot_be_written_ends_nothing() {
+    let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"));
+    let ended = command.args(["run", "--kubeconfig", "/no/such/file"]).stderr(full).status().expect("it starts");
+    assert_eq!(ended.code(), Some(3), "{ended}");
+}

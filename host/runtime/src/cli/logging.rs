@@ -18,7 +18,11 @@ pub(crate) enum LogFormat {
 /// From here on, what is logged shows. `RUST_LOG` chooses what; unless set, everything that a person on call wants.
 pub(super) fn start(format: LogFormat) {
     let filter = EnvFilter::builder().with_default_directive(LevelFilter::INFO.into()).from_env_lossy();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        // It would complain on standard error, and panic: a full disk, or a reader that is gone, must not end the operator.
+        .log_internal_errors(false);
     // Fails only if somebody logs already, and then logs do show.
     let _ = match format {
         LogFormat::Text => {
