@@ -72,6 +72,20 @@ async fn a_plan_that_breaks_an_invariant() {
     is_refused_and_the_old_one_goes_on(&components::thief(), "unique").await;
 }
 
+/// Whoever opened it would wait for a writer, and see no change after it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipe_instead_of_a_file() {
+    let files = Files::new(ZONE_SPREAD, "{}");
+    let (cluster, operator) = running(&files).await;
+    std::fs::remove_file(&files.policy).expect("it is there");
+    let made = std::process::Command::new("mkfifo").arg(&files.policy).status().expect("mkfifo is there");
+    assert!(made.success(), "{made}");
+    is_refused(&cluster, &operator, "policy.wasm: a pipe, not a file").await;
+    files.replace_policy(PACK);
+    is_active(&cluster, "pack", PACK).await;
+    nothing_is_refused(&cluster).await;
+}
+
 /// There is no old one that could go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn at_the_start_it_is_the_end() {

@@ -3,7 +3,8 @@
 //! Files are looked at, not subscribed to: that works alike for a renamed file, a mounted `ConfigMap` and a network drive.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::Path;
 use std::time::Duration;
 
 use sluice_policy::{Policy, PolicyHost};
@@ -50,14 +51,25 @@ pub(super) async fn watch(
         }
         loaded = now;
         info!(policy = ?files.policy, settings = ?files.settings, "the files of the policy changed");
-        let (files, host) = (files.clone(), host.clone());
-        let offer = match spawn_blocking(move || files.load(&host)).await? {
-            Ok(policy) => Offer::Policy(Box::new(policy)),
-            Err(error) => Offer::Refused(error.to_string()),
+        let offer = match pipe_among(&files) {
+            Some(path) => Offer::Refused(format!("{}: a pipe, not a file", path.display())),
+            None => load(files.clone(), host.clone()).await?,
         };
         // Fails only when the planner is gone, and then so is the process.
         let _ = offers.send(offer).await;
     }
+}
+
+/// A file that would have to be waited for, perhaps for ever, while later changes go unseen.
+fn pipe_among(files: &PolicyFiles) -> Option<&Path> {
+    files.files().find(|path| fs::metadata(path).is_ok_and(|meta| meta.file_type().is_fifo()))
+}
+
+async fn load(files: PolicyFiles, host: PolicyHost) -> anyhow::Result<Offer> {
+    Ok(match spawn_blocking(move || files.load(&host)).await? {
+        Ok(policy) => Offer::Policy(Box::new(policy)),
+        Err(error) => Offer::Refused(error.to_string()),
+    })
 }
 
 /// What tells versions of files apart: size, inode, and time of change in nanoseconds; none: no file.
