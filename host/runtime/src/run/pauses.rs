@@ -8,8 +8,9 @@ use sluice_core::backend::WriteFailure;
 use sluice_core::schedule::{Change, Target};
 use tokio::time::Instant;
 
-/// First pause after a failure that may pass by itself, and the longest.
-const QUICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_mins(1));
+/// First pause after a failure that may pass by itself, and the longest: an API server that is back after minutes must not
+/// find failovers waiting. It is never asked for more than a few writes at once, and may ask for more patience.
+const QUICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
 /// First pause after a failure that needs a human, and the longest.
 const SLOW: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
 /// First pause after the same change was made once too often, and the longest.
@@ -116,7 +117,7 @@ mod tests {
             waited.push(pauses.next(now).unwrap() - now);
         }
         assert_eq!(waited[..3], [100, 200, 400].map(Duration::from_millis));
-        assert_eq!(waited[11], Duration::from_mins(1));
+        assert_eq!(waited[11], Duration::from_secs(5));
         assert_eq!(pauses.avoided(now), BTreeSet::from([target()]));
         assert_eq!(pauses.complaints().count(), 0);
         pauses.written(target(), change("a"), now);
