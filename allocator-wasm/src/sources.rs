@@ -37,7 +37,7 @@ impl Sources {
 
     fn add(&mut self, model: &Model<'_>, id: PoolId, family: Family) {
         let pool = &model.pools[id];
-        let reserved = &pool.input.reserved;
+        let reserved = &Spans::union(&pool.input.reserved, family);
         let has = |ranges: &[Cidr]| ranges.iter().any(|range| range.family() == family);
         if has(&pool.input.ranges) {
             let usable = Spans::usable(&pool.input.ranges, reserved, family);

@@ -14,16 +14,14 @@ pub(crate) struct Span {
 pub(crate) struct Spans(Vec<Span>);
 
 impl Spans {
-    /// What can be handed out: the ranges without what is reserved.
-    pub(crate) fn usable(ranges: &[Cidr], reserved: &[Cidr], family: Family) -> Self {
+    /// What can be handed out: the ranges without what is reserved. A pool may reserve much and have many zones, so the
+    /// work for each must not grow with all that is reserved.
+    pub(crate) fn usable(ranges: &[Cidr], reserved: &Self, family: Family) -> Self {
         let mut usable = Self(Vec::new());
-        let holes = Self::union(reserved, family);
         for mut span in Self::union(ranges, family).0 {
             let mut left = true;
-            for hole in &holes.0 {
-                if hole.last < span.first {
-                    continue;
-                }
+            let before = reserved.0.partition_point(|hole| hole.last < span.first);
+            for hole in reserved.0.iter().skip(before) {
                 if hole.first > span.last {
                     break;
                 }
@@ -43,7 +41,8 @@ impl Spans {
         usable
     }
 
-    fn union(ranges: &[Cidr], family: Family) -> Self {
+    /// All addresses of the family in the ranges.
+    pub(crate) fn union(ranges: &[Cidr], family: Family) -> Self {
         let of_family = ranges.iter().filter(|range| range.family() == family);
         let mut spans: Vec<Span> = of_family.map(|r| Span { first: r.first(), last: r.last() }).collect();
         spans.sort_unstable();
@@ -130,7 +129,7 @@ mod tests {
 
     fn usable(ranges: &[&str], reserved: &[&str], family: Family) -> Spans {
         let parse = |texts: &[&str]| -> Vec<Cidr> { texts.iter().map(|t| t.parse().unwrap()).collect() };
-        Spans::usable(&parse(ranges), &parse(reserved), family)
+        Spans::usable(&parse(ranges), &Spans::union(&parse(reserved), family), family)
     }
 
     fn numbers(spans: &Spans) -> Vec<u128> {
