@@ -136,15 +136,22 @@ impl Limits {
     /// Most patches in a plan from this snapshot.
     pub fn patches_for(&self, snapshot: &Snapshot) -> usize {
         let pairs = snapshot.owners.len().saturating_mul(snapshot.zones.len());
-        self.patches_per_owner_zone.saturating_mul(pairs).saturating_add(self.patches_base)
+        let most = self.patches_per_owner_zone.saturating_mul(pairs).saturating_add(self.patches_base);
+        most.saturating_add(allocations(snapshot))
     }
 
     /// Most holds in a plan from this snapshot.
     pub fn holds_for(&self, snapshot: &Snapshot) -> usize {
         let owners = snapshot.owners.len();
         let pairs = owners.saturating_mul(snapshot.zones.len());
-        self.holds_per_owner_zone.saturating_mul(pairs).saturating_add(owners)
+        let most = self.holds_per_owner_zone.saturating_mul(pairs).saturating_add(owners);
+        most.saturating_add(allocations(snapshot))
     }
+}
+
+/// Each may have to be moved, released or held: an owner may be found with many more addresses than it should have.
+fn allocations(snapshot: &Snapshot) -> usize {
+    snapshot.owners.iter().map(|owner| owner.allocations.len()).sum()
 }
 
 /// A time as a number of seconds.

@@ -351,16 +351,16 @@ fn answers() -> Rows {
         let hold = Hold { text: "x".repeat(text), ..Hold::default() };
         Guest::answering(Answer::holds(vec![hold; count]))
     };
-    // For three owners and two zones: 8 patches, 9 holds.
+    // For three owners with one address and two zones: 9 patches, 10 holds.
     let limits = Limits { patches_per_owner_zone: 1, patches_base: 2, problems: 3, ..Limits::default() };
     Rows::of("texts, patches, holds", limits)
-        .row("patches: n", patches(8, 0), |fired| plan(fired).is_some_and(|plan| plan.patches.len() == 8))
-        .row("patches: n+1", patches(9, 0), |fired| {
-            matches!(failure(fired), Some(CallError::TooManyPatches { count: 9, limit: 8 }))
+        .row("patches: n", patches(9, 0), |fired| plan(fired).is_some_and(|plan| plan.patches.len() == 9))
+        .row("patches: n+1", patches(10, 0), |fired| {
+            matches!(failure(fired), Some(CallError::TooManyPatches { count: 10, limit: 9 }))
         })
-        .row("holds: n", holds(9, 0), |fired| plan(fired).is_some_and(|plan| plan.holds.len() == 9))
-        .row("holds: n+1", holds(10, 0), |fired| {
-            matches!(failure(fired), Some(CallError::TooManyHolds { count: 10, limit: 9 }))
+        .row("holds: n", holds(10, 0), |fired| plan(fired).is_some_and(|plan| plan.holds.len() == 10))
+        .row("holds: n+1", holds(11, 0), |fired| {
+            matches!(failure(fired), Some(CallError::TooManyHolds { count: 11, limit: 10 }))
         })
         .row("text of a patch: n", patches(1, 256), |fired| {
             plan(fired).is_some_and(|plan| plan.patches[0].text == "x".repeat(256))
