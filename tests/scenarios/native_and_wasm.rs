@@ -7,11 +7,12 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 use sluice_core::name::{NodeIndex, PoolIndex, ZoneIndex};
 use sluice_core::round::Round;
+use sluice_core::schedule::versions;
 use sluice_core::snapshot as core;
 use sluice_policy::{Compiler, Limits, Policy, PolicyHost, snapshot_json};
 use sluice_policy_sdk as sdk;
 use sluice_runtime::apply::apply;
-use sluice_sandbox::{Dice, Sandbox, versions};
+use sluice_sandbox::{Dice, Sandbox};
 use sluice_zone_spread::ZoneSpread;
 
 #[path = "../../host/sandbox/tests/simulation/script.rs"]

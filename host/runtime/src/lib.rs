@@ -15,3 +15,8 @@ pub mod cli;
 pub mod demo;
 mod policy_files;
 mod run;
+
+/// Unix time in milliseconds, as facts and locks have it.
+fn unix_milliseconds() -> u64 {
+    u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()
+}

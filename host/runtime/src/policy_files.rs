@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use sluice_policy::{LoadError, Policy, PolicyHost, SourceError, read_file};
+use sluice_kube::api::PolicyStatus;
+use sluice_policy::{LoadError, Policy, PolicyHost, PolicyInfo, SourceError, read_file};
 
 /// Where a policy comes from.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -68,6 +69,11 @@ impl PolicyFiles {
             None => policy,
         }
     }
+}
+
+/// What a policy is called where it is told of.
+pub(crate) fn named(info: &PolicyInfo) -> PolicyStatus {
+    PolicyStatus { name: info.name.clone(), version: info.version.clone(), digest: info.digest.clone() }
 }
 
 fn read_text(path: &Path, limit: usize) -> Result<String, PolicyError> {

@@ -20,7 +20,6 @@ mod sdn;
 mod serve;
 mod world;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -171,13 +170,4 @@ impl Future for Answer<'_> {
             }
         }
     }
-}
-
-/// The preconditions of writes: the objects as they were observed when the schedule was made.
-pub fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, String> {
-    let version = |write: &Write| {
-        let version = world::version_of(observed, &write.target)?;
-        Some((write.target.clone(), version.to_owned()))
-    };
-    writes.iter().filter_map(version).collect()
 }

@@ -206,17 +206,7 @@ impl World {
     }
 
     pub(crate) fn version_of(&self, target: &Target) -> Option<&str> {
-        version_of(&self.objects, target)
-    }
-}
-
-/// The precondition of a write to an object, as it was observed.
-pub(crate) fn version_of<'a>(observed: &'a Observed, target: &Target) -> Option<&'a str> {
-    match target {
-        Target::Pool(name) => observed.pools.get(name).map(|facts| facts.resource_version.as_str()),
-        Target::HostSubnet(name) => observed.host_subnets.get(name).map(|facts| facts.resource_version.as_str()),
-        Target::NetNamespace(name) => observed.net_namespaces.get(name).map(|facts| facts.resource_version.as_str()),
-        Target::Namespace(name) => observed.namespaces.get(name).map(|facts| facts.resource_version.as_str()),
+        target.version(&self.objects)
     }
 }
 

@@ -10,8 +10,8 @@ use futures::future::join_all;
 use sluice_core::backend::{Backend as _, WriteFailure};
 use sluice_core::name::{NodeName, OwnerName};
 use sluice_core::observed::Listed;
-use sluice_core::schedule::{Change, Target, Write};
-use sluice_sandbox::{Event, Fault, Sandbox, versions};
+use sluice_core::schedule::{Change, Target, Write, versions};
+use sluice_sandbox::{Event, Fault, Sandbox};
 
 fn carry(node: &str, addresses: &[&str]) -> Write {
     let egress_ips = Some(addresses.iter().map(ToString::to_string).collect());

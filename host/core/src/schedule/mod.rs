@@ -72,6 +72,12 @@ pub fn schedule(
     draft.writes
 }
 
+/// The preconditions of a schedule: its objects as they were observed.
+pub fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, String> {
+    let version = |write: &Write| Some((write.target.clone(), write.target.version(observed)?.to_owned()));
+    writes.iter().filter_map(version).collect()
+}
+
 /// Who holds each address, as far as self-placing pools need it, those who leave left out: what they hold is on its way out.
 fn holding_now(observed: &Observed, snapshot: &Snapshot) -> BTreeMap<IpAddr, Option<OwnerIndex>> {
     if snapshot.pools.iter().all(|pool| !pool.self_placing) {

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde_json::{Map, Value, json};
 
 use crate::name::{NodeName, OwnerName, PoolName};
+use crate::observed::Observed;
 
 /// Annotation of a Namespace: the pool it opts into. Name of the operator Sluice replaces.
 pub const POOL_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/egressipam";
@@ -63,6 +64,16 @@ impl Target {
             Self::Pool(name) => name.as_str(),
             Self::HostSubnet(name) => name.as_str(),
             Self::NetNamespace(name) | Self::Namespace(name) => name.as_str(),
+        }
+    }
+
+    /// The object's version as it was observed: the precondition of a write. None: there is no such object.
+    pub fn version<'a>(&self, observed: &'a Observed) -> Option<&'a str> {
+        match self {
+            Self::Pool(name) => observed.pools.get(name).map(|facts| facts.resource_version.as_str()),
+            Self::HostSubnet(name) => observed.host_subnets.get(name).map(|facts| facts.resource_version.as_str()),
+            Self::NetNamespace(name) => observed.net_namespaces.get(name).map(|facts| facts.resource_version.as_str()),
+            Self::Namespace(name) => observed.namespaces.get(name).map(|facts| facts.resource_version.as_str()),
         }
     }
 }

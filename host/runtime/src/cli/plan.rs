@@ -7,12 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
-use jiff::Timestamp;
 use serde::Serialize;
 use sluice_core::observed::Observed;
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
+use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
 use sluice_kube::index::{Index, LockHolder, SharedIndex, WatchState};
@@ -23,7 +23,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use super::{Output, REFUSED, complain, policy_host, print};
-use crate::policy_files::PolicyFiles;
+use crate::policy_files::{PolicyFiles, named};
+use crate::unix_milliseconds;
 
 /// There is something to write or to change.
 const CHANGES: u8 = 10;
@@ -138,7 +139,7 @@ fn from_cluster(kubeconfig: Option<PathBuf>) -> Result<Input> {
 }
 
 fn at_present(index: &Index) -> Option<(Observed, Option<LockHolder>)> {
-    let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+    let now = unix_milliseconds();
     Some((index.snapshot(now)?, index.foreign_lock(now)))
 }
 
@@ -146,7 +147,7 @@ fn at_present(index: &Index) -> Option<(Observed, Option<LockHolder>)> {
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Document {
-    policy: PolicyName,
+    policy: PolicyStatus,
     generation: u64,
     patches: Vec<PatchRow>,
     holds: Vec<HoldRow>,
@@ -156,13 +157,6 @@ struct Document {
     /// Why the policy's plan is not part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
-}
-
-#[derive(Serialize)]
-struct PolicyName {
-    name: String,
-    version: String,
-    digest: String,
 }
 
 #[derive(Serialize)]
@@ -183,11 +177,7 @@ impl Document {
             text: error.line.map_or_else(|| error.text.clone(), |line| format!("line {line}: {}", error.text)),
         };
         Self {
-            policy: PolicyName {
-                name: policy.name.clone(),
-                version: policy.version.clone(),
-                digest: policy.digest.clone(),
-            },
+            policy: named(policy),
             generation: outcome.plan.generation(),
             patches: diff.patches,
             holds: diff.holds,

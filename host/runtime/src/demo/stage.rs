@@ -9,11 +9,11 @@ use sluice_core::observed::Observed;
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::schedule::{Change, Target};
+use sluice_core::schedule::{Change, Target, versions};
 use sluice_core::snapshot::Snapshot;
 use sluice_core::survey::NamedHold;
 use sluice_policy::Policy;
-use sluice_sandbox::{Dice, Event, Expectation, Landed, Sandbox, audit, versions};
+use sluice_sandbox::{Dice, Event, Expectation, Landed, Sandbox, audit};
 
 use super::lines::Line;
 use super::tell::Teller;

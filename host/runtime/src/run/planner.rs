@@ -5,13 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use jiff::Timestamp;
 use sluice_core::observed::Observed;
 use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::schedule::{Change, Target, Write};
+use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
-use sluice_kube::api::PolicyStatus;
 use sluice_kube::index::{Index, SharedIndex};
 use sluice_kube::patch::ApiServer;
 use sluice_policy::Policy;
@@ -25,9 +23,11 @@ use super::metrics::Metrics;
 use super::pauses::Pauses;
 use super::probes::Pulse;
 use super::reporter::Story;
-use super::round::{Thought, Verdict, pools_of, think, try_out, versions};
+use super::round::{Thought, Verdict, pools_of, think, try_out};
 use super::swap::Offer;
 use crate::apply::{Applied, apply};
+use crate::policy_files::named;
+use crate::unix_milliseconds;
 
 /// Events that come closer together than this are one: a node that dies changes several objects.
 const QUIET: Duration = Duration::from_millis(20);
@@ -160,7 +160,7 @@ impl Planner {
 
     async fn round(&mut self) -> Result<Next, JoinError> {
         self.memory.looked = Some(Instant::now());
-        let now = u64::try_from(Timestamp::now().as_millisecond()).unwrap_or_default();
+        let now = unix_milliseconds();
         let (observed, lock, unreadable) =
             self.index.read(|index| (index.snapshot(now), index.foreign_lock(now), index.problems().len()));
         self.metrics.cannot_read(unreadable);
@@ -248,9 +248,7 @@ impl Planner {
         let story = if may_tell {
             let mut reports = thought.outcome.reports;
             self.complete(&mut reports, observed, &thought.round);
-            let info = self.policy.info();
-            let (name, version, digest) = (info.name.clone(), info.version.clone(), info.digest.clone());
-            let policy = PolicyStatus { name, version, digest };
+            let policy = named(self.policy.info());
             Story::Round { reports, holds: thought.outcome.holds, policy, settled }
         } else {
             Story::Silence

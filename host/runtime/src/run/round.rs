@@ -1,12 +1,12 @@
 //! One round, from facts to writes: the part that computes.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sluice_core::name::PoolName;
 use sluice_core::observed::Observed;
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::{Target, Write};
+use sluice_core::schedule::Target;
 use sluice_policy::{Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
@@ -61,17 +61,6 @@ fn pass_on(policy: &str, LogRecord { level, message }: &LogRecord) {
         LogLevel::Warn => warn!(policy, message, "policy"),
         LogLevel::Error => error!(policy, message, "policy"),
     }
-}
-
-/// The objects as they were seen: what the writes depend on.
-pub(super) fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, String> {
-    let version = |target: &Target| match target {
-        Target::Pool(name) => observed.pools.get(name).map(|facts| &facts.resource_version),
-        Target::HostSubnet(name) => observed.host_subnets.get(name).map(|facts| &facts.resource_version),
-        Target::NetNamespace(name) => observed.net_namespaces.get(name).map(|facts| &facts.resource_version),
-        Target::Namespace(name) => observed.namespaces.get(name).map(|facts| &facts.resource_version),
-    };
-    writes.iter().filter_map(|write| Some((write.target.clone(), version(&write.target)?.clone()))).collect()
 }
 
 /// The pools that an object matters to.

@@ -17,8 +17,8 @@ use std::collections::BTreeSet;
 use sluice_core::backend::WriteFailure;
 use sluice_core::observed::Observed;
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::Target;
-use sluice_sandbox::{Dice, Event, Expectation, Sandbox, audit, versions};
+use sluice_core::schedule::{Target, versions};
+use sluice_sandbox::{Dice, Event, Expectation, Sandbox, audit};
 
 /// Events in a script, each followed by rest.
 const EVENTS: usize = 25;
