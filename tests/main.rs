@@ -10,7 +10,6 @@
 #![allow(clippy::needless_raw_string_hashes, reason = "expect-test writes them into its expectations")]
 #![allow(unreachable_pub, reason = "a test binary exports nothing")]
 
-#[allow(dead_code, unused_imports, reason = "the harness offers more than the scenarios use at any one time")]
 mod harness;
 
 mod scenarios;

@@ -260,12 +260,6 @@ impl Object {
         self.set("status.conditions", json!([ready_condition(false)]))
     }
 
-    /// Without any condition, as a node is before its kubelet first reports.
-    pub fn without_conditions(self) -> Self {
-        self.must_be("Node");
-        self.set("status.conditions", json!([]))
-    }
-
     /// Cordoned.
     pub fn cordoned(self) -> Self {
         self.must_be("Node");

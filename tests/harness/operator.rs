@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -10,7 +10,6 @@ use std::{fs, thread};
 
 use hyper::StatusCode;
 use nix::sys::signal::Signal;
-use serde_json::Value;
 
 use super::bootstrap::OPERATOR_NAMESPACE;
 use super::process::Process;
@@ -206,16 +205,6 @@ impl Operator {
     pub fn log(&self) -> String {
         let bytes = fs::read(&self.log).unwrap_or_default();
         String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    /// The log's JSON lines.
-    pub fn log_entries(&self) -> Vec<Value> {
-        self.log().lines().filter_map(|line| serde_json::from_str(line).ok()).collect()
-    }
-
-    /// Path of the log.
-    pub fn log_path(&self) -> &Path {
-        &self.log
     }
 
     /// The process.

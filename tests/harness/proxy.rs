@@ -3,7 +3,7 @@
 //!
 //! The operator talks plain HTTP to it; the proxy adds the operator's token and TLS.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -50,7 +50,6 @@ impl Target {
 /// A running proxy. Its connections end when it is dropped.
 pub struct Proxy {
     shared: Arc<Shared>,
-    address: SocketAddr,
     kubeconfig: PathBuf,
     task: JoinHandle<()>,
 }
@@ -78,7 +77,7 @@ impl Proxy {
             generation: watch::Sender::default(),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
-        Self { shared, address, kubeconfig, task }
+        Self { shared, kubeconfig, task }
     }
 
     /// Adds a rule. Of several that match a request, the one added first applies.
@@ -130,11 +129,6 @@ impl Proxy {
     /// Path of a kubeconfig that leads here.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> SocketAddr {
-        self.address
     }
 
     fn rules(&self) -> std::sync::MutexGuard<'_, Rules> {
@@ -199,10 +193,6 @@ async fn answer(request: Request<Incoming>, shared: Arc<Shared>) -> Result<Respo
         Effect::CutAfter => {
             committed(request, &shared).await?;
             Err(Cut)
-        }
-        Effect::HangAfter => {
-            committed(request, &shared).await?;
-            std::future::pending().await
         }
         Effect::KillBefore => {
             shared.target.kill().await;

@@ -126,7 +126,6 @@ pub(super) enum Effect {
     Hang,
     CutBefore,
     CutAfter,
-    HangAfter,
     KillBefore,
     Kill,
 }
@@ -165,11 +164,6 @@ impl Rule {
     /// Committed; then the connection is closed without an answer.
     pub fn cut_after(matcher: Matcher) -> Self {
         Self::new(matcher, Effect::CutAfter)
-    }
-
-    /// Committed, never answered.
-    pub fn hang_after(matcher: Matcher) -> Self {
-        Self::new(matcher, Effect::HangAfter)
     }
 
     /// Lets the first `count` matching requests pass.
