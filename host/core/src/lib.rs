@@ -4,6 +4,7 @@
 //! No clock, no environment, no I/O, no async runtime; nothing here knows of kube, wasmtime or the policy contract.
 
 pub mod backend;
+pub mod cloud;
 pub mod diff;
 pub mod name;
 pub mod observed;

@@ -1,0 +1,75 @@
+//! What a cloud shows of the machines' interfaces, at one instant, in words that fit any cloud.
+//!
+//! Facts, not judgement: who holds an address and whether it should move is decided elsewhere.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::name::NodeName;
+use crate::snapshot::Phase;
+
+/// The interfaces of all machines, as the cloud's provider last read them, and what the provider is doing to them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudFacts {
+    /// Whether we write interfaces. If not, somebody else does from what `HostSubnet`s say, or nobody.
+    pub writes: bool,
+    /// The primary interface of each machine that has one, machines included whose Node is gone but that still carry
+    /// addresses of ours.
+    pub interfaces: BTreeMap<NodeName, InterfaceFacts>,
+    /// Nodes that cannot carry addresses, and why: no machine, no interface, of a kind that is not served.
+    pub unusable: BTreeMap<NodeName, String>,
+    /// Addresses that belong to strangers in the cloud: interfaces of other machines, load balancers, addresses that
+    /// the cloud refused since somebody has them. Never to be handed out.
+    pub occupied: BTreeSet<IpAddr>,
+    /// What the cloud keeps for itself of its subnets. Never handed out.
+    pub reserved: BTreeSet<IpNet>,
+    /// Addresses that the cloud does not give to another interface yet, although none of ours shows them any more.
+    /// They are not to be put anywhere now.
+    pub lingering: BTreeSet<IpAddr>,
+    /// What keeps the provider from working as it should, for people: permissions, throttling.
+    pub complaints: Vec<String>,
+}
+
+/// One interface.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct InterfaceFacts {
+    /// Its version: changes whenever the interface does.
+    pub version: String,
+    /// Prefixes of its subnet.
+    pub subnet: Vec<IpNet>,
+    /// Its addresses, without the machine's own. Those that a write under way adds are here already, those that it
+    /// takes off are still here.
+    pub addresses: BTreeMap<IpAddr, InterfaceAddress>,
+    /// How many addresses it may have in all, the machine's own included.
+    pub limit: u32,
+    /// How many of the machine's own it has.
+    pub own: u32,
+    /// It is not to be written now: a write is under way, or an earlier one failed and its pause is not over.
+    pub busy: bool,
+    /// Why the last write failed, for people; none: it did not, or it is nothing to worry about.
+    pub complaint: Option<String>,
+}
+
+/// One address of an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InterfaceAddress {
+    /// We may take it off: its configuration is named as ours are.
+    pub ours: bool,
+    /// Whether a write is under way.
+    pub phase: Phase,
+}
+
+impl InterfaceFacts {
+    /// How many addresses there is room for, those of ours included that it has.
+    pub fn capacity(&self) -> u32 {
+        let strangers = self.addresses.values().filter(|address| !address.ours).count();
+        self.limit.saturating_sub(self.own).saturating_sub(u32::try_from(strangers).unwrap_or(u32::MAX))
+    }
+
+    /// Whether a range is part of its subnet.
+    pub fn contains(&self, range: &IpNet) -> bool {
+        self.subnet.iter().any(|prefix| prefix.contains(range))
+    }
+}
