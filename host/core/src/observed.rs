@@ -9,7 +9,9 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 
+use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeName, OwnerName, PoolName};
+use crate::snapshot::{Capacity, Phase};
 
 /// The cluster at one instant. Cheap to clone: facts are shared.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -32,6 +34,64 @@ pub struct Observed {
     pub net_namespaces: BTreeMap<OwnerName, Arc<NetNamespaceFacts>>,
     /// HostSubnets of OpenShift SDN.
     pub host_subnets: BTreeMap<NodeName, Arc<HostSubnetFacts>>,
+    /// The machines' interfaces; none: there is no cloud, or nothing is known of it yet.
+    pub cloud: Option<Arc<CloudFacts>>,
+    /// Addresses that interfaces get for somebody who does not hold them yet: a cloud takes minutes for it.
+    pub promises: BTreeMap<IpAddr, Promise>,
+}
+
+/// For whom an interface gets an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Promise {
+    /// Who will hold it once it is carried.
+    pub owner: OwnerName,
+    /// Label value of its home zone; none: unknown.
+    pub zone: Option<String>,
+}
+
+impl Observed {
+    /// Why nothing may be written now, if so.
+    pub fn refusal(&self) -> Option<String> {
+        match &self.platform {
+            Platform::Cloud(cloud) if self.cloud.is_none() => Some(format!(
+                "the interfaces of {} have not been read yet: addresses are planned, nothing is written",
+                cloud.name
+            )),
+            Platform::SelfManaged(_) | Platform::Cloud(_) => None,
+            Platform::Unserved(name) => Some(format!(
+                "platform {name} needs a cloud provider, which this version does not have: addresses are planned, nothing is written"
+            )),
+            Platform::Unknown => Some(
+                "Infrastructure/cluster is missing or names no platform: addresses are planned, nothing is written"
+                    .to_owned(),
+            ),
+        }
+    }
+
+    /// Shows promises: those that still wait for their interface, and those that their owner does not hold yet.
+    pub fn promise(&mut self, promises: &BTreeMap<IpAddr, Promise>) {
+        let interfaces = self.written_interfaces().into_iter().flat_map(|cloud| cloud.interfaces.values());
+        let coming = interfaces.flat_map(|interface| &interface.addresses);
+        let coming: BTreeSet<IpAddr> =
+            coming.filter(|(_, on)| on.phase != Phase::Leaving).map(|(&address, _)| address).collect();
+        let holds = |owner: &OwnerName, address: IpAddr| {
+            let net = self.net_namespaces.get(owner);
+            net.is_some_and(|facts| facts.egress_ips.iter().any(|listed| listed.address() == Some(address)))
+        };
+        let waits =
+            |(address, promise): &(&IpAddr, &Promise)| coming.contains(*address) && !holds(&promise.owner, **address);
+        self.promises = promises.iter().filter(waits).map(|(&address, promise)| (address, promise.clone())).collect();
+    }
+
+    /// The interface of a node, where it is us who writes it.
+    pub(crate) fn interface(&self, node: &NodeName) -> Option<&InterfaceFacts> {
+        self.written_interfaces()?.interfaces.get(node)
+    }
+
+    /// The interfaces, where it is us who writes them.
+    pub(crate) fn written_interfaces(&self) -> Option<&CloudFacts> {
+        self.cloud.as_deref().filter(|cloud| cloud.writes)
+    }
 }
 
 /// What `Infrastructure/cluster` says about the machines.
@@ -39,6 +99,8 @@ pub struct Observed {
 pub enum Platform {
     /// No cloud step is needed: bare metal, vSphere, oVirt, `OpenStack` without provider, None.
     SelfManaged(String),
+    /// A cloud whose network has to agree, and that this build has a provider for.
+    Cloud(CloudPlatform),
     /// A cloud whose network has to agree, for which this build has no provider.
     Unserved(String),
     /// There is no Infrastructure object, or it names no platform.
@@ -46,20 +108,13 @@ pub enum Platform {
     Unknown,
 }
 
-impl Platform {
-    /// Why nothing may be written on this platform, if so.
-    pub fn refusal(&self) -> Option<String> {
-        match self {
-            Self::SelfManaged(_) => None,
-            Self::Unserved(name) => Some(format!(
-                "platform {name} needs a cloud provider, which this version does not have: addresses are planned, nothing is written"
-            )),
-            Self::Unknown => Some(
-                "Infrastructure/cluster is missing or names no platform: addresses are planned, nothing is written"
-                    .to_owned(),
-            ),
-        }
-    }
+/// A cloud that this build has a provider for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct CloudPlatform {
+    /// Its name, as `Infrastructure/cluster` has it.
+    pub name: String,
+    /// Texts of `platformStatus` about it, such as `resourceGroupName`, by field.
+    pub settings: BTreeMap<String, String>,
 }
 
 /// One EgressIPAM object.
@@ -81,6 +136,8 @@ pub struct PoolFacts {
     pub errors: Vec<SpecError>,
     /// Oddities that stop nothing, such as a reserved address outside its range.
     pub warnings: Vec<String>,
+    /// On a cloud, its addresses stay out of the load balancer pools that the machines are in.
+    pub no_load_balancer: bool,
 }
 
 /// A field of a spec that makes no sense.
@@ -169,6 +226,12 @@ pub struct NodeFacts {
     pub unschedulable: bool,
     /// Addresses of the machine.
     pub addresses: Vec<IpAddr>,
+    /// The machine in its cloud: `spec.providerID`.
+    pub provider_id: Option<String>,
+    /// The Machine object, as `namespace/name`.
+    pub machine: Option<String>,
+    /// How many addresses it can carry, as OpenShift's cloud network config controller says.
+    pub capacity: Capacity,
 }
 
 /// One Namespace.

@@ -98,6 +98,24 @@ pub struct Capacity {
     pub ipv6: Option<u32>,
 }
 
+impl Capacity {
+    /// Takes off what is carried for somebody who is not shown.
+    pub(crate) fn take(&mut self, address: IpAddr) {
+        let of_family = if address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 };
+        for limit in [&mut self.total, of_family].into_iter().flatten() {
+            *limit = limit.saturating_sub(1);
+        }
+    }
+
+    /// Adds what is shown although it is a stranger's.
+    pub(crate) fn give(&mut self, address: IpAddr) {
+        let of_family = if address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 };
+        for limit in [&mut self.total, of_family].into_iter().flatten() {
+            *limit = limit.saturating_add(1);
+        }
+    }
+}
+
 /// A carrier.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Node {

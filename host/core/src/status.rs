@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use crate::name::{OwnerName, PoolIndex, PoolName, ZoneIndex};
+use crate::name::{NodeIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::observed::{Observed, PoolFacts};
 use crate::plan::Operation;
 use crate::round::Failure;
@@ -69,7 +69,9 @@ pub(crate) fn reports(
         *owners.entry(pool).or_default() += 1;
     }
     let used = used_by_zone(survey);
-    let waiting = if observed.platform.refusal().is_some() { waiting(survey, plan) } else { BTreeSet::new() };
+    // What a cloud takes minutes for is not there yet.
+    let takes_time = observed.refusal().is_some() || observed.written_interfaces().is_some();
+    let waiting = if takes_time { waiting(survey, plan) } else { BTreeSet::new() };
     let report = |(position, pool): (usize, &Pool)| {
         let facts = observed.pools.get(&pool.name)?;
         let held: BTreeSet<&OwnerName> =
@@ -89,12 +91,30 @@ pub(crate) fn reports(
             zones: zones
                 .map(|(nth, (zone_index, zone))| zone_report(survey, facts, pool, nth, zone, used.get(&zone_index)))
                 .collect(),
-            errors: facts.errors.iter().map(ToString::to_string).chain(failure.map(ToString::to_string)).collect(),
-            blocked: observed.platform.refusal(),
+            errors: facts
+                .errors
+                .iter()
+                .map(ToString::to_string)
+                .chain(failure.map(ToString::to_string))
+                .chain(complaints(observed, survey, index))
+                .collect(),
+            blocked: observed.refusal(),
             warnings: warnings(survey, plan, holds, pool),
         })
     };
     survey.snapshot.pools.iter().enumerate().filter_map(report).collect()
+}
+
+/// What the cloud refuses, in all or for a node of the pool.
+fn complaints(observed: &Observed, survey: &Survey, pool: PoolIndex) -> Vec<String> {
+    let Some(cloud) = observed.cloud.as_deref() else { return Vec::new() };
+    let nodes: BTreeSet<NodeIndex> =
+        survey.snapshot.zones_of(pool).flat_map(|(_, zone)| &zone.nodes).copied().collect();
+    let of_nodes = nodes.into_iter().filter_map(|node| {
+        let name = &survey.snapshot.node(node)?.name;
+        Some(format!("interface of {name}: {}", cloud.interfaces.get(name)?.complaint.as_ref()?))
+    });
+    cloud.complaints.iter().cloned().chain(of_nodes.take(SPELLED_OUT)).collect()
 }
 
 /// Owners whom the plan would give addresses.

@@ -4,6 +4,13 @@ pub use sluice_core::schedule::{
     FINALIZER, HOLD_ANNOTATION, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, ZONES_ANNOTATION,
 };
 
+/// Annotation of a Node: its Machine, as `namespace/name`. Of OpenShift's machine API.
+pub const MACHINE_ANNOTATION: &str = "machine.openshift.io/machine";
+/// Annotation of a Node: interface and capacity. Of OpenShift's cloud network config controller.
+pub const CAPACITY_ANNOTATION: &str = "cloud.network.openshift.io/egress-ipconfig";
+/// Annotation of an EgressIPAM: `none`, or `same-as-primary-ip` (also without it). Name of the operator Sluice replaces.
+pub const LOAD_BALANCER_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/azure-egress-load-balancer";
+
 /// Who the API server says made a change (`metadata.managedFields`).
 pub const FIELD_MANAGER: &str = "sluice";
 

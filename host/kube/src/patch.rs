@@ -128,18 +128,21 @@ impl ApiServer {
 
 impl Backend for ApiServer {
     async fn write(&self, write: &Write, resource_version: &str) -> Result<Written, WriteFailure> {
-        let (kind, name) = (kind_of(&write.target), write.target.name());
+        let (Some(kind), name) = (kind_of(&write.target), write.target.name()) else {
+            return Err(WriteFailure::Invalid(format!("{} is no object of the API server", write.target)));
+        };
         self.patch(kind, name, None, write.change.merge_patch(), resource_version).await
     }
 }
 
-/// The kind of a write's object.
-pub fn kind_of(target: &Target) -> Kind {
+/// The kind of a write's object; none: the API server has no such objects.
+fn kind_of(target: &Target) -> Option<Kind> {
     match target {
-        Target::Pool(_) => Kind::Pool,
-        Target::HostSubnet(_) => Kind::HostSubnet,
-        Target::NetNamespace(_) => Kind::NetNamespace,
-        Target::Namespace(_) => Kind::Namespace,
+        Target::Pool(_) => Some(Kind::Pool),
+        Target::HostSubnet(_) => Some(Kind::HostSubnet),
+        Target::NetNamespace(_) => Some(Kind::NetNamespace),
+        Target::Namespace(_) => Some(Kind::Namespace),
+        Target::Interface(_) => None,
     }
 }
 

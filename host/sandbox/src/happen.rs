@@ -63,7 +63,8 @@ impl World {
 
     fn add_node(&mut self, name: NodeName, labels: BTreeMap<String, String>, address: IpAddr) {
         let resource_version = self.next_version();
-        let node = NodeFacts { labels, ready: true, unschedulable: false, addresses: vec![address] };
+        let node =
+            NodeFacts { labels, ready: true, unschedulable: false, addresses: vec![address], ..NodeFacts::default() };
         self.objects.nodes.insert(name.clone(), Arc::new(node));
         let subnet = HostSubnetFacts { resource_version, host_ip: Some(address), ..HostSubnetFacts::default() };
         self.objects.host_subnets.insert(name, Arc::new(subnet));
@@ -121,6 +122,8 @@ impl World {
         let objects = &mut self.objects;
         let slot = match target {
             Target::Pool(name) => objects.pools.get_mut(name).map(|facts| &mut owned(facts).resource_version),
+            // The sandbox has no cloud.
+            Target::Interface(_) => return,
             Target::HostSubnet(name) => {
                 objects.host_subnets.get_mut(name).map(|facts| &mut owned(facts).resource_version)
             }

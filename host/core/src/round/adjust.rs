@@ -8,7 +8,7 @@ use super::Round;
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Reason};
 use crate::schedule;
-use crate::snapshot::Owner;
+use crate::snapshot::{Owner, Phase};
 use crate::survey::is_live;
 use crate::verify::EndState;
 
@@ -211,10 +211,13 @@ impl Round {
             .filter(|patch| matches!(patch.operation, Operation::Release { .. }))
             .map(|patch| (patch.operation.address(), patch.reason))
             .collect();
+        let snapshot = &self.survey.snapshot;
+        let leaving = snapshot.assignments.iter().filter(|assignment| assignment.phase == Phase::Leaving);
+        let leaving: BTreeSet<(IpAddr, NodeIndex)> = leaving.map(|leaving| (leaving.address, leaving.node)).collect();
         let mut sweeps = Vec::new();
         for (address, nodes) in unheld {
             for &node in nodes.iter().filter(|&node| self.base.carriers_of(address).contains(node)) {
-                if !schedule::network_places(&self.survey.snapshot, node) {
+                if !schedule::network_places(snapshot, node) && !leaving.contains(&(address, node)) {
                     sweeps.push(Patch {
                         operation: Operation::Unassign { address, node },
                         reason: reasons.get(&address).copied().unwrap_or(Reason::Stale),

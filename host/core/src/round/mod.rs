@@ -4,12 +4,13 @@
 
 mod adjust;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use crate::diff::Diff;
-use crate::observed::Observed;
-use crate::plan::Plan;
-use crate::schedule::{self, Target, Write};
+use crate::observed::{Observed, Promise};
+use crate::plan::{Holder, Plan};
+use crate::schedule::{self, Change, Target, Write};
 use crate::settle::Settlement;
 use crate::snapshot::Snapshot;
 use crate::status::{self, PoolReport};
@@ -37,6 +38,9 @@ pub struct Outcome {
     pub findings: Vec<Finding>,
     /// Writes in the order of application.
     pub writes: Vec<Write>,
+    /// Who will hold the addresses that the writes put onto interfaces, where they do not yet: to be shown again in
+    /// [`Observed::promises`] until they do.
+    pub promises: BTreeMap<IpAddr, Promise>,
     /// The story of each pool.
     pub reports: Vec<PoolReport>,
     /// When to look again although nothing changes, in Unix milliseconds.
@@ -103,8 +107,28 @@ impl Round {
         let known_holds = failure.is_none().then_some(holds.as_slice());
         let writes = schedule::schedule(observed, &self.survey, &plan, known_holds, avoid);
         let reports = status::reports(observed, &self.survey, &plan, failure.as_ref(), &holds);
+        let promises = self.promises(&plan, &writes);
         let again_at = self.survey.again_at;
-        Outcome { plan, failure, holds, findings, writes, reports, again_at }
+        Outcome { plan, failure, holds, findings, writes, promises, reports, again_at }
+    }
+
+    fn promises(&self, plan: &VerifiedPlan, writes: &[Write]) -> BTreeMap<IpAddr, Promise> {
+        let snapshot = &self.survey.snapshot;
+        let coming = writes.iter().flat_map(|write| match &write.change {
+            Change::Interface { on, .. } => on.iter().copied().collect(),
+            _ => Vec::new(),
+        });
+        let promise = |address: IpAddr| {
+            let mut holders = plan.end().holders_of(address).iter();
+            let (owner, zone) = holders.find_map(|holding| match holding.holder {
+                Holder::Owner(owner) => Some((snapshot.owner(owner)?, holding.zone)),
+                Holder::Leaving(_) => None,
+            })?;
+            let held = owner.allocations.iter().any(|held| held.address == address);
+            let zone = zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string());
+            (!held).then(|| (address, Promise { owner: owner.name.clone(), zone }))
+        };
+        coming.filter_map(promise).collect()
     }
 
     /// What an outcome of this round changes, for people.

@@ -26,7 +26,7 @@ pub(super) struct Load {
 }
 
 /// What the network may place on a node.
-struct Placing {
+pub(super) struct Placing {
     pool: PoolName,
     index: PoolIndex,
     range: IpNet,
@@ -120,11 +120,11 @@ impl Draft<'_> {
 
     /// Who gets and loses what.
     pub(super) fn loads(&self, intents: &[Intent<'_>]) -> BTreeMap<NodeName, Load> {
-        let moving = self.moving();
+        let moving = self.unsettled();
         let holders = holders(intents, &moving);
         let mut loads: BTreeMap<NodeIndex, Load> = BTreeMap::new();
         for &address in moving.difference(&self.waiting) {
-            let before: Vec<NodeIndex> = crate::survey::carriers(self.snapshot, address).collect();
+            let before = self.listed_on(address);
             let after = self.plan.end().carriers_of(address);
             // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
             let later = self.owner_after(address).is_none() && holders.contains_key(&address);
@@ -136,7 +136,7 @@ impl Draft<'_> {
                     load.off.insert(address)
                 };
             }
-            for &node in after.iter().filter(|node| !before.contains(node)) {
+            for &node in after.iter().filter(|&node| !before.contains(node) && self.may_list(address, *node)) {
                 let load = loads.entry(node).or_default();
                 if before.is_empty() {
                     load.on.insert(address)
@@ -229,7 +229,7 @@ impl Draft<'_> {
         sound.into_iter().any(|facts| spec_ranges(&facts.spec).any(overlaps))
     }
 
-    fn finalizers_of(&self, on: &BTreeSet<IpAddr>, placing: Option<&Placing>) -> Vec<usize> {
+    pub(super) fn finalizers_of(&self, on: &BTreeSet<IpAddr>, placing: Option<&Placing>) -> Vec<usize> {
         let pools = on.iter().filter_map(|&address| {
             let owner = self.snapshot.owner(self.owner_after(address)?)?;
             self.snapshot.pool(owner.pool).map(|pool| &pool.name)

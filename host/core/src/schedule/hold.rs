@@ -64,7 +64,7 @@ impl Draft<'_> {
         if !puts.is_empty() {
             return Some(puts.into_iter().collect());
         }
-        let mut carriers = intent.shall.iter().flat_map(|&address| carriers(self.snapshot, address));
+        let mut carriers = intent.shall.iter().flat_map(|&address| self.listed_on(address));
         if carriers.any(|node| is_live(self.snapshot, node)) {
             return Some(Vec::new());
         }
@@ -124,6 +124,10 @@ impl Draft<'_> {
             return None;
         }
         let mut after: Vec<usize> = self.net_of.get(&intent.owner).copied().into_iter().collect();
+        if intent.leaving && self.lingers(now) {
+            self.unfinished.insert(Target::Namespace(intent.owner.clone()));
+            return None;
+        }
         if intent.leaving {
             after.extend(intent.held.iter().filter_map(|address| self.taken_off.get(address)).flatten());
             return now.is_some().then_some((None, after));

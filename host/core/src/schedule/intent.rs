@@ -48,11 +48,10 @@ impl<'a> Draft<'a> {
     }
 
     fn owner_intents(&self) -> Vec<Intent<'a>> {
-        let allocations = self.plan.end().allocations(self.snapshot.owners.len());
         self.snapshot
             .owners
             .iter()
-            .zip(allocations)
+            .zip(&self.allocations)
             .zip(self.wishes)
             .map(|((owner, allocations), wish)| {
                 let pool = self.snapshot.pool(owner.pool).map(|pool| pool.name.clone());

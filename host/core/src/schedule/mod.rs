@@ -1,8 +1,9 @@
 //! From a verified plan to writes, one object each, ordered so that every prefix is a state from which planning again
 //! converges.
 //!
-//! Order of an addition: HostSubnet, NetNamespace, annotation. Of a removal: NetNamespace, HostSubnet, annotation. Of
-//! a move: off the old node, onto the new one. Before an allocation changes, the annotation that states the old one is
+//! Order of an addition: cloud, HostSubnet, NetNamespace, annotation. Of a removal: NetNamespace, HostSubnet, cloud,
+//! annotation. Of a move: off the old node, onto the new one. A cloud takes minutes, so what waits for it is not in the
+//! schedule: it follows in a later one, from what is seen then. Before an allocation changes, the annotation that states the old one is
 //! removed, so that a crash cannot turn an old result into a request.
 //!
 //! What is written is the difference between what is seen and what shall be, not what the plan changed: a write that
@@ -11,6 +12,7 @@
 mod carry;
 mod hold;
 mod intent;
+mod interfaces;
 mod pools;
 mod waiting;
 mod write;
@@ -20,7 +22,7 @@ use std::net::IpAddr;
 
 use crate::name::{NodeIndex, NodeName, OwnerIndex, OwnerName, PoolName};
 use crate::observed::{Listed, Observed};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Allocation, Snapshot};
 use crate::survey::{NamedHold, Survey, Wish};
 use crate::verify::VerifiedPlan;
 
@@ -52,6 +54,8 @@ pub fn schedule(
         finalizer_of: BTreeMap::new(),
         unguarded: BTreeSet::new(),
         cleared: BTreeMap::new(),
+        allocations: plan.end().allocations(survey.snapshot.owners.len()),
+        listed: interfaces::listed(observed, &survey.snapshot),
         taken_off: BTreeMap::new(),
         put_on: BTreeMap::new(),
         ranged: BTreeMap::new(),
@@ -67,6 +71,7 @@ pub fn schedule(
     draft.carry_moved(&loads);
     draft.hold(&intents);
     draft.carry_no_longer(&loads, &intents);
+    draft.write_interfaces(&intents);
     draft.state_results(&intents, holds);
     draft.remove_finalizers(&intents);
     draft.writes
@@ -113,6 +118,10 @@ struct Draft<'a> {
     unguarded: BTreeSet<PoolName>,
     /// The write that removes the annotation of a namespace whose allocation changes.
     cleared: BTreeMap<OwnerName, usize>,
+    /// What each owner shall hold.
+    allocations: Vec<Vec<Allocation>>,
+    /// The nodes whose `HostSubnet` lists an address; none: they are the snapshot's carriers, for there is no cloud.
+    listed: Option<BTreeMap<IpAddr, Vec<NodeIndex>>>,
     /// The write that takes an address off its carriers, one for each.
     taken_off: BTreeMap<IpAddr, Vec<usize>>,
     /// The write that puts an address onto its carrier.

@@ -36,7 +36,8 @@ impl Draft<'_> {
                 intent.pool.as_ref() == Some(name) || (intent.leaving && intent.held.iter().copied().any(inside))
             });
             let owners: BTreeSet<&OwnerName> = leaving.map(|intent| &intent.owner).collect();
-            if self.unfinished.iter().any(|target| concerns(target, &owners)) || self.is_used(inside) {
+            let unfinished = self.unfinished.iter().any(|target| concerns(target, &owners));
+            if unfinished || self.is_used(inside) || self.is_on_an_interface(inside) {
                 continue;
             }
             let after =
@@ -62,6 +63,7 @@ impl Draft<'_> {
         match &write.target {
             Target::Pool(name) => name == pool,
             Target::NetNamespace(owner) | Target::Namespace(owner) => owners.contains(owner),
+            Target::Interface(_) => false,
             Target::HostSubnet(node) => self.observed.host_subnets.get(node).is_some_and(|subnet| {
                 let carries = subnet.egress_ips.iter().filter_map(crate::observed::Listed::address);
                 let mut carries =
@@ -78,7 +80,7 @@ fn has_finalizer(facts: &PoolFacts) -> bool {
 
 fn concerns(target: &Target, owners: &BTreeSet<&OwnerName>) -> bool {
     match target {
-        Target::HostSubnet(_) => true,
+        Target::HostSubnet(_) | Target::Interface(_) => true,
         Target::NetNamespace(owner) | Target::Namespace(owner) => owners.contains(owner),
         Target::Pool(_) => false,
     }

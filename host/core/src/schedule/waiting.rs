@@ -37,7 +37,8 @@ impl Draft<'_> {
             for trip in &trips {
                 let meets =
                     |places: &BTreeSet<_>| trip.targets.iter().any(|&node| places.contains(&(node, trip.owner)));
-                let avoided = trip.sources.iter().chain(&trip.targets).any(|&node| self.is_avoided(node));
+                let avoided = trip.sources.iter().chain(&trip.targets).any(|&node| self.is_avoided(node))
+                    || self.would_get_stuck(trip.address, &trip.sources, &trip.targets);
                 let unheard = !trip.held && deaf.contains(&trip.owner);
                 let stuck = meets(&occupied) || avoided || unheard || self.lacks_finalizer(trip);
                 let lingers = trip.held && meets(&lingering);

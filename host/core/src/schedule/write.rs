@@ -1,5 +1,6 @@
 //! Writes as values: one object each, with what must have happened before.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -21,7 +22,7 @@ pub const ZONES_ANNOTATION: &str = "sluice.dev/zones";
 /// Finalizer of an EgressIPAM. Name of the operator Sluice replaces.
 pub const FINALIZER: &str = "EgressIPAM_controller";
 
-/// One change of one object. A JSON merge patch, sent with the object's `resourceVersion`.
+/// One change of one object. To the API server it goes as a JSON merge patch, sent with the object's `resourceVersion`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Write {
     /// What is written.
@@ -45,6 +46,8 @@ pub enum Target {
     NetNamespace(OwnerName),
     /// A Namespace.
     Namespace(OwnerName),
+    /// The cloud's interface of a node.
+    Interface(NodeName),
 }
 
 impl Target {
@@ -55,6 +58,7 @@ impl Target {
             Self::HostSubnet(_) => "HostSubnet",
             Self::NetNamespace(_) => "NetNamespace",
             Self::Namespace(_) => "Namespace",
+            Self::Interface(_) => "NetworkInterface",
         }
     }
 
@@ -62,7 +66,7 @@ impl Target {
     pub fn name(&self) -> &str {
         match self {
             Self::Pool(name) => name.as_str(),
-            Self::HostSubnet(name) => name.as_str(),
+            Self::HostSubnet(name) | Self::Interface(name) => name.as_str(),
             Self::NetNamespace(name) | Self::Namespace(name) => name.as_str(),
         }
     }
@@ -74,6 +78,7 @@ impl Target {
             Self::HostSubnet(name) => observed.host_subnets.get(name).map(|facts| facts.resource_version.as_str()),
             Self::NetNamespace(name) => observed.net_namespaces.get(name).map(|facts| facts.resource_version.as_str()),
             Self::Namespace(name) => observed.namespaces.get(name).map(|facts| facts.resource_version.as_str()),
+            Self::Interface(name) => observed.interface(name).map(|interface| interface.version.as_str()),
         }
     }
 }
@@ -110,6 +115,13 @@ pub enum Change {
         /// `sluice.dev/hold`.
         hold: Option<Option<String>>,
     },
+    /// Of an interface: what comes and what goes, in one request to the cloud, which takes its time with it.
+    Interface {
+        /// Addresses to add.
+        on: BTreeSet<IpAddr>,
+        /// Addresses of ours to remove.
+        off: BTreeSet<IpAddr>,
+    },
 }
 
 /// Where the addresses of a NetNamespace are at home.
@@ -122,7 +134,7 @@ pub struct Home {
 }
 
 impl Change {
-    /// The body of the merge patch, without the precondition.
+    /// The body of the merge patch, without the precondition; of an interface what changes, for people.
     pub fn merge_patch(&self) -> Value {
         match self {
             Self::Finalizers(finalizers) => json!({"metadata": {"finalizers": finalizers}}),
@@ -152,6 +164,7 @@ impl Change {
                 }
                 json!({"metadata": {"annotations": annotations}})
             }
+            Self::Interface { on, off } => json!({"add": on, "remove": off}),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! From facts to a snapshot: who is an owner, what it holds and asks for, which node is in which zone, and what is
 //! not ours. Judges nothing about the future: that is the policy's, and `settle`'s for an inherited mess.
 
+mod interfaces;
 mod network;
 mod owners;
 pub(crate) mod ranges;
@@ -9,11 +10,12 @@ mod topology;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName};
+use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, PoolName};
 use crate::observed::{NamespaceFacts, Observed};
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Snapshot};
 
+pub(crate) use interfaces::Promised;
 pub(crate) use network::{carriers, is_live};
 pub(crate) use owners::at_most;
 pub(crate) use ranges::Territory;
@@ -33,6 +35,12 @@ pub struct Survey {
     pub(crate) newborn: BTreeSet<OwnerName>,
     /// Held addresses that their owners have to give up: to be released (R4, R18).
     pub(crate) displaced: Vec<Displaced>,
+    /// Addresses that interfaces have under names that are not ours: nobody can take them off.
+    pub(crate) fixed: BTreeSet<(IpAddr, NodeIndex)>,
+    /// Addresses that only one of `HostSubnet` and interface of a node has.
+    pub(crate) half: BTreeSet<(IpAddr, NodeIndex)>,
+    /// Addresses that interfaces get for owners who do not hold them yet.
+    pub(crate) promised: Vec<Promised>,
     /// What each owner asks for.
     pub(crate) wishes: Vec<Wish>,
     /// Owners that keep what they have and get nothing new: of frozen pools, or going away.

@@ -1,44 +1,70 @@
 //! What nodes carry, and which addresses nobody may get.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::{Displaced, Strangers, Survey};
+use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
 use crate::observed::{Listed, NetNamespaceFacts, Observed};
 use crate::plan::Reason;
-use crate::snapshot::{Assignment, Health, Phase, Snapshot};
+use crate::snapshot::{Assignment, Health, Node, Phase, Snapshot};
 
 impl Survey {
     /// Adds assignments, strangers' loads and occupied addresses (R11).
     pub(super) fn add_network(&mut self, observed: &Observed) {
         let strangers = strangers(observed, &self.snapshot);
-        let mut occupied: BTreeSet<IpAddr> =
-            strangers.keys().copied().filter(|&a| self.territory.contains(a)).collect();
+        let mut occupied: BTreeSet<IpAddr> = strangers.keys().copied().collect();
         let machines = observed.nodes.values().flat_map(|facts| facts.addresses.iter().copied());
         let overlay = observed.host_subnets.values().filter_map(|facts| facts.host_ip);
-        occupied.extend(machines.chain(overlay).filter(|&a| self.territory.contains(a)));
-        self.snapshot.occupied = occupied.into_iter().collect();
+        let cloud = observed.cloud.iter().flat_map(|cloud| cloud.occupied.iter().copied());
+        occupied.extend(machines.chain(overlay).chain(cloud));
+        self.displace_taken(observed);
         self.yield_to(&strangers);
+        self.add_assignments(observed, &strangers, &mut occupied);
+        self.snapshot.occupied = occupied.into_iter().filter(|&a| self.territory.contains(a)).collect();
+        self.home_by_carrier();
+        self.add_promises(observed);
+    }
 
-        let mut held: Option<BTreeSet<IpAddr>> = None;
-        for (position, facts) in observed.host_subnets.values().enumerate() {
-            let node = NodeIndex::at(position);
-            let addresses: BTreeSet<IpAddr> = facts.egress_ips.iter().filter_map(Listed::address).collect();
-            for address in addresses {
+    /// What each node carries: by its `HostSubnet`, and on its interface if that is ours to write.
+    fn add_assignments(&mut self, observed: &Observed, strangers: &Strangers, occupied: &mut BTreeSet<IpAddr>) {
+        let mut nodes = std::mem::take(&mut self.snapshot.nodes);
+        let mut assignments = Vec::new();
+        let mut known = None;
+        let mut is_held = |address: IpAddr| known.get_or_insert_with(|| all_held(&self.snapshot)).contains(&address);
+        for (position, node) in nodes.iter_mut().enumerate() {
+            let index = NodeIndex::at(position);
+            let listed = observed.host_subnets.get(&node.name).into_iter().flat_map(|facts| &facts.egress_ips);
+            let listed = listed.filter_map(Listed::address).map(|address| (address, Phase::Settled));
+            let mut carried: BTreeMap<IpAddr, Phase> = listed.collect();
+            if let Some(interface) = observed.interface(&node.name) {
+                let listed: BTreeSet<IpAddr> = carried.keys().copied().collect();
+                let fixed = add_interface(interface, node, &mut carried, occupied, &mut is_held);
+                self.fixed.extend(fixed.into_iter().map(|address| (address, index)));
+                let whole = |address| listed.contains(address) && interface.addresses.contains_key(address);
+                let half = carried.keys().filter(|address| !whole(address));
+                self.half.extend(half.map(|&address| (address, index)));
+            }
+            for (address, phase) in carried {
                 // Outside every pool an address is still ours to move or to take off while one of ours holds it.
-                let ours = self.territory.contains(address)
-                    || held.get_or_insert_with(|| all_held(&self.snapshot)).contains(&address);
+                let ours = self.territory.contains(address) || is_held(address);
                 if ours && !strangers.contains_key(&address) {
-                    self.snapshot.assignments.push(Assignment { address, node, phase: Phase::Settled });
-                } else if let Some(node) = self.snapshot.nodes.get_mut(position) {
+                    assignments.push(Assignment { address, node: index, phase });
+                } else {
                     node.other_load += 1;
+                    node.capacity.take(address);
                 }
             }
         }
-        self.snapshot.assignments.sort_by_key(|assignment| (assignment.address, assignment.node));
-        self.home_by_carrier();
+        // Who else writes interfaces may have addresses there that nobody may get.
+        let read = observed.cloud.iter().filter(|cloud| !cloud.writes).flat_map(|cloud| cloud.interfaces.values());
+        let theirs = read.flat_map(|interface| interface.addresses.keys().copied());
+        occupied.extend(theirs.filter(|&address| !is_held(address)));
+        assignments.sort_by_key(|assignment| (assignment.address, assignment.node));
+        self.snapshot.nodes = nodes;
+        self.snapshot.assignments = assignments;
     }
 
     /// An address that a stranger holds as well works for neither of the two. The stranger's is not ours to take away.
@@ -77,6 +103,31 @@ impl Survey {
             }
         }
     }
+}
+
+/// Adds what is on an interface that is ours to write: our addresses, and others that somebody of ours holds, which are
+/// returned. Other addresses are a stranger's.
+fn add_interface(
+    interface: &InterfaceFacts,
+    node: &mut Node,
+    carried: &mut BTreeMap<IpAddr, Phase>,
+    occupied: &mut BTreeSet<IpAddr>,
+    is_held: &mut impl FnMut(IpAddr) -> bool,
+) -> Vec<IpAddr> {
+    let mut fixed = Vec::new();
+    for (&address, on) in &interface.addresses {
+        if on.ours || is_held(address) {
+            carried.insert(address, on.phase);
+        } else {
+            occupied.insert(address);
+        }
+        if !on.ours && is_held(address) {
+            // What is shown as carried counts against what the node can carry, whoever put it there.
+            node.capacity.give(address);
+            fixed.push(address);
+        }
+    }
+    fixed
 }
 
 /// The nodes that carry an address.

@@ -6,9 +6,13 @@ use ipnet::IpNet;
 
 use super::Note;
 use super::ranges::{customary_reserved, precedes, spec_ranges, subtract};
+use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
 use crate::observed::{NodeFacts, Observed, Platform, PoolFacts};
 use crate::snapshot::{Capacity, Health, Node, Pool, Zone};
+
+/// How many nodes a note names.
+const NODES_SHOWN: usize = 3;
 
 /// The part of a snapshot that pools and nodes alone decide.
 pub(super) struct Topology {
@@ -47,19 +51,22 @@ impl Topology {
         reserved.extend(
             spec.entries.iter().flat_map(|entry| &entry.reserved).chain(&spec.reserved).map(|&a| IpNet::from(a)),
         );
+        let clouds = observed.cloud.iter().flat_map(|cloud| &cloud.reserved);
+        reserved.extend(clouds.filter(|theirs| spec_ranges(spec).any(|range| range.contains(*theirs))));
         reserved.sort();
         reserved.dedup();
 
         let members = Members::of(observed, facts, &self.nodes);
+        self.note_unusable(observed, name, &members);
         let mut earlier: Vec<IpNet> = Vec::new();
         for entry in &spec.entries {
             let ranges = earlier.iter().fold(own(entry.cidr), |rest, &hole| subtract(&rest, hole));
             earlier.push(entry.cidr);
-            self.zones.push(zone(index, &entry.label_value, ranges, &members, facts));
+            self.zones.push(zone(index, (&entry.label_value, entry.cidr), ranges, &members, facts));
         }
-        if spec.cidr.is_some() {
+        if let Some(whole) = spec.cidr {
             for value in members.label_values(observed, name) {
-                self.zones.push(zone(index, &value, Vec::new(), &members, facts));
+                self.zones.push(zone(index, (&value, whole), Vec::new(), &members, facts));
             }
         }
         self.pools.push(Pool {
@@ -68,6 +75,30 @@ impl Topology {
             reserved,
             self_placing: false,
         });
+    }
+
+    /// Says which of a pool's nodes the cloud lets carry nothing, and why.
+    fn note_unusable(&mut self, observed: &Observed, pool: &PoolName, members: &Members<'_>) {
+        let (Some(cloud), Some(facts)) = (observed.cloud.as_deref(), observed.pools.get(pool)) else { return };
+        let mut of_reason: BTreeMap<String, Vec<&NodeName>> = BTreeMap::new();
+        for (value, member) in members.by_value.iter().flat_map(|(value, of)| of.iter().map(move |one| (*value, one))) {
+            let entries = facts.spec.entries.iter().filter(|entry| entry.label_value == value).map(|entry| entry.cidr);
+            let mut foreign = entries.chain(facts.spec.cidr).filter(|range| !member.reaches(*range));
+            let reason = match (cloud.unusable.get(member.name), member.interface, foreign.next()) {
+                (Some(reason), ..) => reason.clone(),
+                (None, None, _) if cloud.writes => "the cloud shows no interface of it".to_owned(),
+                (None, Some(_), Some(range)) => format!("its subnet does not contain {range}"),
+                (None, ..) => continue,
+            };
+            of_reason.entry(reason).or_default().push(member.name);
+        }
+        self.notes.extend(of_reason.into_iter().map(|(reason, nodes)| {
+            let shown: Vec<&str> = nodes.iter().take(NODES_SHOWN).map(|name| name.as_str()).collect();
+            let more = nodes.len().saturating_sub(NODES_SHOWN);
+            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let text = format!("no address can be carried by {}{more}: {reason}", shown.join(", "));
+            Note { pool: pool.clone(), text }
+        }));
     }
 
     fn note_overlaps(&mut self, name: &PoolName, facts: &PoolFacts, elders: &[(&PoolName, &PoolFacts)]) {
@@ -137,18 +168,32 @@ fn elders<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec
         .collect()
 }
 
-/// Nodes with a HostSubnet; a HostSubnet whose Node is gone is a carrier that is down (R10, R12).
+/// Nodes with a HostSubnet, and machines whose interface has addresses of ours; one whose Node is gone is a carrier that
+/// is down (R10, R12).
 fn carriers(observed: &Observed) -> Vec<Node> {
-    observed
-        .host_subnets
-        .keys()
-        .map(|name| Node {
-            name: name.clone(),
-            health: observed.nodes.get(name).map_or(Health::Down, |facts| health(facts)),
-            capacity: Capacity::default(),
-            other_load: 0,
-        })
-        .collect()
+    let has_ours = |interface: &InterfaceFacts| interface.addresses.values().any(|address| address.ours);
+    let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);
+    let with_ours = interfaces.filter(|(_, interface)| has_ours(interface)).map(|(name, _)| name);
+    let names: BTreeSet<&NodeName> = observed.host_subnets.keys().chain(with_ours).collect();
+    let node = |name: &NodeName| Node {
+        name: name.clone(),
+        health: observed.nodes.get(name).map_or(Health::Down, |facts| health(facts)),
+        capacity: capacity(observed, name),
+        other_load: 0,
+    };
+    names.into_iter().map(node).collect()
+}
+
+/// How many addresses a node can carry. A machine whose interface is not known carries none.
+fn capacity(observed: &Observed, name: &NodeName) -> Capacity {
+    match observed.cloud.as_deref() {
+        None => Capacity::default(),
+        Some(cloud) if cloud.writes => {
+            let total = cloud.interfaces.get(name).map_or(0, InterfaceFacts::capacity);
+            Capacity { total: Some(total), ..Capacity::default() }
+        }
+        Some(_) => observed.nodes.get(name).map_or_else(Capacity::default, |facts| facts.capacity),
+    }
 }
 
 fn health(facts: &NodeFacts) -> Health {
@@ -159,38 +204,70 @@ fn health(facts: &NodeFacts) -> Health {
     }
 }
 
-fn zone(pool: PoolIndex, label_value: &str, ranges: Vec<IpNet>, members: &Members<'_>, facts: &PoolFacts) -> Zone {
+fn zone(
+    pool: PoolIndex,
+    (label_value, range): (&str, IpNet),
+    ranges: Vec<IpNet>,
+    members: &Members<'_>,
+    facts: &PoolFacts,
+) -> Zone {
     Zone {
         pool,
         name: ZoneName::from(label_value),
         ranges,
-        nodes: members.by_value.get(label_value).cloned().unwrap_or_default(),
+        nodes: members.of_value(label_value).filter(|member| member.reaches(range)).map(|member| member.node).collect(),
         // Without a cloud there is no subnet to ask: the administrator's word counts (R9).
-        may_leave: facts.spec.zone_failover,
+        may_leave: facts.spec.zone_failover && members.all().all(|member| member.reaches(range)),
         share: None,
     }
 }
 
 /// Nodes that a pool selects, by value of its topology label.
 struct Members<'a> {
-    by_value: BTreeMap<&'a str, Vec<NodeIndex>>,
+    by_value: BTreeMap<&'a str, Vec<Member<'a>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Member<'a> {
+    node: NodeIndex,
+    name: &'a NodeName,
+    /// Its interface, where the cloud has a say.
+    interface: Option<&'a InterfaceFacts>,
+}
+
+impl Member<'_> {
+    /// Whether the cloud's subnet of the node has the addresses. One without interface is told elsewhere.
+    fn reaches(&self, range: IpNet) -> bool {
+        self.interface.is_none_or(|interface| interface.contains(&range))
+    }
 }
 
 impl<'a> Members<'a> {
     fn of(observed: &'a Observed, facts: &PoolFacts, nodes: &[Node]) -> Self {
-        let mut by_value: BTreeMap<&str, Vec<NodeIndex>> = BTreeMap::new();
+        let cloud = observed.cloud.as_deref();
+        let mut by_value: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
         for (position, node) in nodes.iter().enumerate() {
-            let Some(node_facts) = observed.nodes.get::<NodeName>(&node.name) else {
+            let Some((name, node_facts)) = observed.nodes.get_key_value::<NodeName>(&node.name) else {
                 continue;
             };
             let Some(value) = node_facts.labels.get(&facts.spec.topology_label) else {
                 continue;
             };
-            if facts.spec.node_selector.matches(&node_facts.labels) {
-                by_value.entry(value).or_default().push(NodeIndex::at(position));
+            let has_subnet = observed.host_subnets.contains_key(name);
+            if has_subnet && facts.spec.node_selector.matches(&node_facts.labels) {
+                let interface = cloud.and_then(|cloud| cloud.interfaces.get(name));
+                by_value.entry(value).or_default().push(Member { node: NodeIndex::at(position), name, interface });
             }
         }
         Self { by_value }
+    }
+
+    fn of_value(&self, value: &str) -> impl Iterator<Item = &Member<'a>> {
+        self.by_value.get(value).into_iter().flatten()
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Member<'a>> {
+        self.by_value.values().flatten()
     }
 
     /// The zones of a pool-wide range: every label value that has a node, or that is home to an address. A zone

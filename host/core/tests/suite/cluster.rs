@@ -5,10 +5,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use sluice_core::cloud::InterfaceAddress;
 use sluice_core::name::{NodeName, OwnerName};
 use sluice_core::observed::{Listed, Observed};
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::{Change, Target, Write};
+use sluice_core::snapshot::Phase;
 
 use crate::honest;
 
@@ -18,6 +20,8 @@ type Auto = (Vec<IpNet>, BTreeSet<IpAddr>, BTreeSet<OwnerName>);
 #[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) observed: Observed,
+    /// An address was on two interfaces from the start.
+    pub(crate) was_twice: bool,
 }
 
 impl Cluster {
@@ -69,8 +73,53 @@ impl Cluster {
                     facts.hold.clone_from(hold);
                 }
             }
+            (Target::Interface(name), Change::Interface { on, off }) => {
+                let cloud = Arc::make_mut(self.observed.cloud.as_mut().expect("there is a cloud"));
+                assert!(cloud.writes, "interfaces are only read");
+                let interface = cloud.interfaces.get_mut(name).expect("the interface is there");
+                assert!(!interface.busy, "{name} is written while it is");
+                (interface.busy, interface.version) = (true, version);
+                for address in off {
+                    let on = interface.addresses.get_mut(address).expect("it is there to be taken off");
+                    assert!(on.ours, "{address} is a stranger's");
+                    on.phase = Phase::Leaving;
+                }
+                for &address in on {
+                    let coming = InterfaceAddress { ours: true, phase: Phase::Arriving };
+                    assert_eq!(interface.addresses.insert(address, coming), None, "{address} is there already");
+                }
+            }
             (target, change) => panic!("{target} cannot change by {change:?}"),
         }
+    }
+
+    /// The cloud finishes the updates of interfaces, all or only some.
+    pub(crate) fn run_cloud(&mut self, mut done: impl FnMut() -> bool) {
+        let Some(cloud) = self.observed.cloud.as_mut() else { return };
+        for interface in Arc::make_mut(cloud).interfaces.values_mut().filter(|interface| interface.busy) {
+            if done() {
+                interface.busy = false;
+                interface.addresses.retain(|_, on| on.phase != Phase::Leaving);
+                interface.addresses.values_mut().for_each(|on| on.phase = Phase::Settled);
+            }
+        }
+        if self.was_twice {
+            return;
+        }
+        let mut times: BTreeMap<IpAddr, usize> = BTreeMap::new();
+        for interface in self.observed.cloud.iter().flat_map(|cloud| cloud.interfaces.values()) {
+            interface.addresses.keys().for_each(|&address| *times.entry(address).or_default() += 1);
+        }
+        for (address, count) in times {
+            assert!(count < 2, "{address} is on {count} interfaces");
+        }
+    }
+
+    /// What the runtime remembers between rounds.
+    pub(crate) fn remember(&mut self, outcome: &Outcome) {
+        let mut promises = self.observed.promises.clone();
+        promises.extend(outcome.promises.clone());
+        self.observed.promise(&promises);
     }
 
     /// Applies a schedule in order; those that fail, and those that depend on them, are left out.
@@ -110,6 +159,20 @@ impl Cluster {
             }
         }
         carriers
+    }
+
+    /// Whether the cloud lets an address reach a node.
+    pub(crate) fn arrives(&self, address: IpAddr, node: &NodeName) -> bool {
+        let Some(cloud) = &self.observed.cloud else { return true };
+        let on = cloud.interfaces.get(node).and_then(|interface| interface.addresses.get(&address));
+        on.is_some_and(|on| on.phase == Phase::Settled)
+    }
+
+    /// Addresses of ours on interfaces.
+    pub(crate) fn on_interfaces(&self) -> BTreeSet<IpAddr> {
+        let interfaces = self.observed.cloud.iter().flat_map(|cloud| cloud.interfaces.values());
+        let addresses = interfaces.flat_map(|interface| &interface.addresses);
+        addresses.filter(|(_, on)| on.ours).map(|(&address, _)| address).collect()
     }
 
     pub(crate) fn is_live(&self, node: &NodeName) -> bool {
@@ -168,12 +231,14 @@ impl Cluster {
     pub(crate) fn converge(&mut self, most: usize) -> Option<usize> {
         for round in 0..most {
             self.run_sdn();
+            self.run_cloud(|| true);
             let (_, outcome) = self.plan(&BTreeSet::new());
             assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
             if outcome.writes.is_empty() {
                 return Some(round);
             }
             self.apply_all(&outcome.writes, |_| false, |_| ());
+            self.remember(&outcome);
         }
         None
     }

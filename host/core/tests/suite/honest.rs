@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use sluice_core::name::{NodeIndex, OwnerIndex, PoolIndex, ZoneIndex};
 use sluice_core::plan::{Hold, HoldCode, Holder, Operation, Patch, Plan, Reason};
-use sluice_core::snapshot::{Allocation, Health, Snapshot};
+use sluice_core::snapshot::{Allocation, Health, Node, Phase, Snapshot};
 
 pub(crate) fn plan(snapshot: &Snapshot) -> Plan {
     let mut planner = Planner {
@@ -13,6 +13,7 @@ pub(crate) fn plan(snapshot: &Snapshot) -> Plan {
         plan: Plan { generation: snapshot.generation, ..Plan::default() },
         taken: snapshot.occupied.iter().copied().collect(),
         carried: BTreeMap::new(),
+        in_flight: BTreeSet::new(),
         load: snapshot.nodes.iter().map(|node| node.other_load as usize).collect(),
         budget: snapshot.budget,
     };
@@ -21,6 +22,9 @@ pub(crate) fn plan(snapshot: &Snapshot) -> Plan {
     }
     for assignment in &snapshot.assignments {
         planner.carried.insert(assignment.address, assignment.node);
+        if assignment.phase != Phase::Settled {
+            planner.in_flight.insert(assignment.address);
+        }
         planner.load[assignment.node.position()] += 1;
     }
     for position in 0..snapshot.owners.len() {
@@ -34,6 +38,7 @@ struct Planner<'a> {
     plan: Plan,
     taken: BTreeSet<IpAddr>,
     carried: BTreeMap<IpAddr, NodeIndex>,
+    in_flight: BTreeSet<IpAddr>,
     load: Vec<usize>,
     budget: u32,
 }
@@ -78,6 +83,10 @@ impl Planner<'_> {
                 return false;
             };
             homes.push(home);
+            if own.is_none() && self.in_flight.contains(&address) {
+                self.hold(index, None, HoldCode::InFlight);
+                return false;
+            }
             if own.is_none() && self.taken.contains(&address) {
                 self.hold(index, None, HoldCode::RequestTaken);
                 return false;
@@ -121,13 +130,18 @@ impl Planner<'_> {
         let mut all = ranges.flat_map(|range| range.subnets(range.max_prefix_len()).expect("longer")).map(|n| n.addr());
         let free = |a: &IpAddr| !self.taken.contains(a) && !facts.reserved.iter().any(|net| net.contains(a));
         let stale = |a: &IpAddr| self.carried.contains_key(a);
-        all.clone().find(|a| free(a) && !stale(a)).or_else(|| all.find(free))
+        let settled = |a: &IpAddr| !self.in_flight.contains(a);
+        all.clone().find(|a| free(a) && !stale(a)).or_else(|| all.find(|a| free(a) && settled(a)))
     }
 
     fn place(&mut self, index: OwnerIndex, pool: PoolIndex, held: &[Allocation]) {
         for allocation in held {
             let address = allocation.address;
             let now = self.carried.get(&address).copied();
+            if self.in_flight.contains(&address) {
+                self.hold(index, allocation.zone, HoldCode::InFlight);
+                continue;
+            }
             let others: BTreeSet<NodeIndex> = held
                 .iter()
                 .filter(|other| other.address != address)
@@ -138,7 +152,13 @@ impl Planner<'_> {
             if now.is_some_and(|node| fits(&node) && works(&node)) {
                 continue;
             }
-            let healthy = |node: &NodeIndex| self.snapshot.node(*node).is_some_and(|n| n.health == Health::Healthy);
+            let has_room = |index: &NodeIndex, node: &Node| {
+                node.capacity.total.is_none_or(|most| self.load[index.position()] < (most + node.other_load) as usize)
+            };
+            let healthy = |index: &NodeIndex| {
+                let node = self.snapshot.node(*index);
+                node.is_some_and(|node| node.health == Health::Healthy && has_room(index, node))
+            };
             let nodes = (0..self.snapshot.nodes.len()).map(NodeIndex::at);
             let best = nodes.filter(|node| fits(node) && healthy(node)).min_by_key(|node| self.load[node.position()]);
             let Some(target) = best else {

@@ -92,6 +92,11 @@ impl Start {
                 flaws.push(format!("{address} is carried for nobody"));
             }
         }
+        for address in cluster.on_interfaces().iter().filter(|a| !holders.contains_key(a)) {
+            if ranges.iter().any(|range| range.contains(address)) {
+                flaws.push(format!("{address} is on an interface for nobody"));
+            }
+        }
         for name in &owners {
             flaws.extend(unserved(cluster, outcome, name, &carriers));
         }
@@ -119,7 +124,10 @@ fn unserved(
     if facts.egress_ips.is_none() && !addresses.is_empty() {
         return Some(format!("{name} is not told what it holds"));
     }
-    let lost = addresses.iter().find(|address| !carriers.contains_key(address));
+    let arrives = |address: &IpAddr| {
+        carriers.get(address).is_some_and(|nodes| nodes.iter().any(|node| cluster.arrives(*address, node)))
+    };
+    let lost = addresses.iter().find(|address| !arrives(address));
     lost.filter(|_| pool.errors.is_empty()).map(|address| format!("{address} of {name} is on no node"))
 }
 
@@ -167,9 +175,9 @@ fn talks(cluster: &Cluster, name: &OwnerName) -> bool {
     let (holders, carriers, crowded) = (cluster.holders(), cluster.carriers(), crowded(cluster));
     let addresses = cluster.held(name);
     addresses.iter().all(|address| holders[address].len() == 1)
-        && addresses.iter().filter_map(|address| carriers.get(address)).any(|nodes| {
-            nodes.len() == 1
-                && nodes.iter().all(|node| cluster.is_live(node) && !crowded.contains(&(name.clone(), node.clone())))
+        && addresses.iter().filter_map(|address| Some((*address, carriers.get(address)?))).any(|(address, nodes)| {
+            let works = |node: &NodeName| cluster.is_live(node) && cluster.arrives(address, node);
+            nodes.len() == 1 && nodes.iter().all(|node| works(node) && !crowded.contains(&(name.clone(), node.clone())))
         })
 }
 

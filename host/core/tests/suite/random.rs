@@ -1,6 +1,6 @@
 //! Random clusters as text: some well, some in a mess.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 /// A small generator (xorshift), so that a number is all it takes to see a scenario again.
@@ -31,15 +31,27 @@ const ZONES: [&str; 3] = ["a", "b", "c"];
 
 struct Sketch {
     lines: String,
+    cloud: bool,
     /// Node, its zone.
     nodes: Vec<(String, &'static str)>,
     carries: BTreeMap<String, Vec<String>>,
+    /// A cloud gives an address to one interface only.
+    on_interfaces: BTreeSet<String>,
     /// Pool, its zones with the beginning of their addresses.
     pools: Vec<(String, Vec<(&'static str, String)>)>,
 }
 
 pub(crate) fn scenario(dice: &mut Dice) -> String {
-    let mut sketch = Sketch { lines: String::new(), nodes: Vec::new(), carries: BTreeMap::new(), pools: Vec::new() };
+    let cloud = dice.one_in(3);
+    let lines = if cloud { "cloud azure\n".to_owned() } else { String::new() };
+    let mut sketch = Sketch {
+        lines,
+        cloud,
+        nodes: Vec::new(),
+        carries: BTreeMap::new(),
+        on_interfaces: BTreeSet::new(),
+        pools: Vec::new(),
+    };
     let zones = 1 + dice.below(3);
     for zone in &ZONES[..zones] {
         for nth in 0..=dice.below(3) {
@@ -155,7 +167,9 @@ impl Sketch {
         for (name, zone) in self.nodes.clone() {
             let carries = self.carries.get(&name).map(|list| list.join(",")).unwrap_or_default();
             write!(self.lines, "node {name} zone={zone} carries={carries}").expect("a string");
-            if dice.one_in(5) {
+            if self.cloud {
+                self.interface(dice, &name);
+            } else if dice.one_in(5) {
                 let cidr = *dice.pick(&["10.20.0.0/29", "10.20.0.0/28", "10.99.0.0/24"]);
                 write!(self.lines, " cidrs={cidr}").expect("a string");
             }
@@ -165,6 +179,27 @@ impl Sketch {
                 }
             }
             self.lines.push('\n');
+        }
+    }
+
+    /// Mostly what its HostSubnet says, now and then less, more, or a stranger's.
+    fn interface(&mut self, dice: &mut Dice, name: &str) {
+        let mut list: Vec<String> = self.carries.get(name).cloned().unwrap_or_default();
+        list.retain(|_| !dice.one_in(8));
+        let any = |dice: &mut Dice| format!("10.2{}.0.{}", dice.below(3), 2 + dice.below(5));
+        let mut theirs = Vec::new();
+        for (list, rarity) in [(&mut list, 10), (&mut theirs, 15)] {
+            if dice.one_in(rarity) {
+                list.push(any(dice));
+            }
+        }
+        let used = &mut self.on_interfaces;
+        list.retain(|address| used.insert(address.clone()));
+        theirs.retain(|address| used.insert(address.clone()));
+        let limit = if dice.one_in(6) { 2 + dice.below(2) } else { 256 };
+        write!(self.lines, " nic={} theirs={} limit={limit}", list.join(","), theirs.join(",")).expect("a string");
+        if dice.one_in(12) {
+            self.lines.push_str(" subnet=10.20.0.0/16");
         }
     }
 }

@@ -55,6 +55,9 @@ fn play(input: &str) -> String {
     let mut story = String::new();
     for nth in 1..=script.rounds.unwrap_or(9) {
         cluster.run_sdn();
+        if nth > 1 {
+            cluster.run_cloud(|| true);
+        }
         let round = Round::prepare(&cluster.observed);
         let answer = if script.fails { Err("trap".to_owned()) } else { Ok(honest::plan(round.policy_input())) };
         let outcome = round.finish(&cluster.observed, answer, &script.avoid);
@@ -69,6 +72,7 @@ fn play(input: &str) -> String {
         }
         story.push_str(&transcript(&round, &outcome));
         cluster.apply_all(&outcome.writes, |_| false, |_| ());
+        cluster.remember(&outcome);
     }
     story
 }

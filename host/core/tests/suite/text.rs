@@ -3,6 +3,8 @@
 //! ```text
 //! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
 //! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 down cordoned unselected nosubnet nonode
+//! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4   before any node
+//! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy nonic=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
 //! ```
 //!
@@ -12,13 +14,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
+use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::observed::{
-    HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector, Observed, Platform, PoolEntry,
-    PoolFacts, PoolSpec, Requirement, SpecError,
+    CloudPlatform, HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector, Observed,
+    Platform, PoolEntry, PoolFacts, PoolSpec, Requirement, SpecError,
 };
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::FINALIZER;
+use sluice_core::snapshot::Phase;
 
 use crate::cluster::Cluster;
 
@@ -31,10 +35,15 @@ pub(crate) fn cluster(text: &str) -> Cluster {
             "pool" => pool(&mut observed, &words),
             "node" => node(&mut observed, &words),
             "ns" => namespace(&mut observed, &words),
+            "cloud" => cloud(&mut observed, &words),
             kind => panic!("what is a {kind}?"),
         }
     }
-    Cluster { observed }
+    let on_interfaces = observed.cloud.iter().flat_map(|cloud| cloud.interfaces.values());
+    let mut seen = BTreeSet::new();
+    let was_twice =
+        on_interfaces.flat_map(|on| on.addresses.keys()).filter(|address| !seen.insert(**address)).count() > 0;
+    Cluster { observed, was_twice }
 }
 
 struct Words<'a> {
@@ -114,6 +123,7 @@ fn pool(observed: &mut Observed, words: &Words<'_>) {
         },
         errors: if words.is("error") { vec![error] } else { Vec::new() },
         warnings: Vec::new(),
+        no_load_balancer: false,
     };
     observed.pools.insert(PoolName::from(words.name), Arc::new(facts));
 }
@@ -133,9 +143,11 @@ fn node(observed: &mut Observed, words: &Words<'_>) {
             ready: !words.is("down"),
             unschedulable: words.is("cordoned"),
             addresses: ip.into_iter().collect(),
+            ..NodeFacts::default()
         };
         observed.nodes.insert(name.clone(), Arc::new(facts));
     }
+    interface(observed, &name, words);
     if !words.is("nosubnet") {
         let facts = HostSubnetFacts {
             resource_version: "1".to_owned(),
@@ -145,6 +157,44 @@ fn node(observed: &mut Observed, words: &Words<'_>) {
         };
         observed.host_subnets.insert(name, Arc::new(facts));
     }
+}
+
+fn cloud(observed: &mut Observed, words: &Words<'_>) {
+    let addresses = |key| words.list(key).into_iter().map(|text| text.parse().expect("an address")).collect();
+    let facts = CloudFacts {
+        writes: !words.is("reads"),
+        occupied: addresses("occupied"),
+        lingering: addresses("lingering"),
+        reserved: words.list("reserved").into_iter().map(|text| text.parse().expect("a range")).collect(),
+        ..CloudFacts::default()
+    };
+    observed.platform = Platform::Cloud(CloudPlatform { name: words.name.to_owned(), ..CloudPlatform::default() });
+    observed.cloud = Some(Arc::new(facts));
+}
+
+fn interface(observed: &mut Observed, name: &NodeName, words: &Words<'_>) {
+    let Some(cloud) = observed.cloud.as_mut() else { return };
+    let cloud = Arc::make_mut(cloud);
+    if let Some(reason) = words.value("nonic") {
+        cloud.unusable.insert(name.clone(), reason.to_owned());
+        return;
+    }
+    let on = |key, ours| {
+        let address =
+            move |text: &str| (text.parse().expect("an address"), InterfaceAddress { ours, phase: Phase::Settled });
+        words.list(key).into_iter().map(address)
+    };
+    let subnet = words.value("subnet").unwrap_or("10.0.0.0/8");
+    let facts = InterfaceFacts {
+        version: "1".to_owned(),
+        subnet: vec![subnet.parse().expect("a range")],
+        addresses: on("nic", true).chain(on("theirs", false)).collect(),
+        limit: words.value("limit").map_or(256, |text| text.parse().expect("a number")),
+        own: 1,
+        busy: words.is("busy"),
+        complaint: None,
+    };
+    cloud.interfaces.insert(name.clone(), facts);
 }
 
 fn namespace(observed: &mut Observed, words: &Words<'_>) {
@@ -205,6 +255,9 @@ pub(crate) fn state(cluster: &Cluster) -> String {
     for (name, facts) in &cluster.observed.host_subnets {
         let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();
         writeln!(text, "  {name}: {} {:?}", list.join(","), facts.egress_cidrs).expect("a string takes all");
+    }
+    for (name, facts) in cluster.observed.cloud.iter().flat_map(|cloud| &cloud.interfaces) {
+        writeln!(text, "  interface {name}: {:?} busy {}", facts.addresses, facts.busy).expect("a string takes all");
     }
     for (name, facts) in &cluster.observed.net_namespaces {
         let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();

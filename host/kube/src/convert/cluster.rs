@@ -1,9 +1,12 @@
 //! `Node`, `Namespace`, `Infrastructure` and the lock of redhat-cop's operator.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use sluice_core::name::PoolName;
-use sluice_core::observed::{NamespaceFacts, NodeFacts, Platform};
+use sluice_core::observed::{CloudPlatform, NamespaceFacts, NodeFacts, Platform};
+use sluice_core::snapshot::Capacity;
 
 use super::read::{Note, Notes, address, check_texts, flag, list, shown, text};
 use crate::names;
@@ -31,6 +34,9 @@ const SELF_MANAGED: [&str; 10] = [
     "External",
 ];
 
+/// A cloud that has a provider.
+const AZURE: &str = "Azure";
+
 /// Who serves addresses to the machines, from `Infrastructure/cluster`. A platform that is not known to need nothing
 /// is taken to need a provider: the mistake is then a missing service, not a black hole.
 pub fn platform(object: &Object, notes: &mut Notes) -> Platform {
@@ -42,8 +48,18 @@ pub fn platform(object: &Object, notes: &mut Notes) -> Platform {
         Some(name) if SELF_MANAGED.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
             Platform::SelfManaged(name.to_owned())
         }
+        Some(name) if name.eq_ignore_ascii_case(AZURE) => {
+            Platform::Cloud(CloudPlatform { name: AZURE.to_owned(), settings: settings(object, "azure") })
+        }
         Some(name) => Platform::Unserved(name.to_owned()),
     }
+}
+
+/// The texts that `platformStatus` has about a cloud.
+fn settings(object: &Object, cloud: &str) -> BTreeMap<String, String> {
+    let fields = object.at(&format!("/status/platformStatus/{cloud}")).as_object();
+    let texts = fields.into_iter().flatten().filter_map(|(name, value)| Some((name.clone(), value.as_str()?)));
+    texts.filter(|(_, text)| !text.is_empty()).map(|(name, text)| (name, text.to_owned())).collect()
 }
 
 /// Labels, health and addresses of a node. A condition that cannot be read is not `True`.
@@ -70,7 +86,26 @@ pub fn node_facts(object: &Object, notes: &mut Notes) -> NodeFacts {
         ready: ready.and_then(|condition| condition.get("status")).is_some_and(|status| status == "True"),
         unschedulable: flag(object.at("/spec/unschedulable"), "spec.unschedulable", notes),
         addresses,
+        provider_id: text(object.at("/spec/providerID"), "spec.providerID", notes).map(str::to_owned),
+        machine: object.annotation(names::MACHINE_ANNOTATION).map(str::to_owned),
+        capacity: object.annotation(names::CAPACITY_ANNOTATION).map_or_else(Capacity::default, |json| {
+            capacity(json).unwrap_or_else(|| {
+                let field = format!("metadata.annotations[{}]", names::CAPACITY_ANNOTATION);
+                let json = shown(&Value::from(json));
+                notes.push(Note::new(field, format!("{json} is no list of interfaces with their capacity")));
+                Capacity::default()
+            })
+        }),
     }
+}
+
+/// The capacity in the annotation of the cloud network config controller: `[{"capacity":{"ip":255}}]`, or by family.
+/// Only the first interface counts. What is absent is not limited.
+fn capacity(json: &str) -> Option<Capacity> {
+    let interfaces: Value = serde_json::from_str(json).ok()?;
+    let limits = interfaces.as_array()?.first()?.get("capacity")?.as_object()?;
+    let limit = |name| limits.get(name).and_then(Value::as_u64).map(|limit| u32::try_from(limit).unwrap_or(u32::MAX));
+    Some(Capacity { total: limit("ip"), ipv4: limit("ipv4"), ipv6: limit("ipv6") })
 }
 
 /// What a namespace asks for.

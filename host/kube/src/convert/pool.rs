@@ -10,6 +10,7 @@ use sluice_core::observed::{PoolEntry, PoolFacts, PoolSpec, SpecError};
 
 use super::read::{Note, Notes, list, shown, text};
 use super::selector::node_selector;
+use crate::names;
 use crate::object::Object;
 
 /// What a pool asks for. Whatever can be read counts; all that cannot is in `errors`, not only the first.
@@ -26,6 +27,7 @@ pub fn pool_facts(object: &Object) -> PoolFacts {
         spec,
         errors: reading.errors.into_iter().map(|note| SpecError { field: note.field, text: note.text }).collect(),
         warnings: reading.warnings,
+        no_load_balancer: object.annotation(names::LOAD_BALANCER_ANNOTATION) == Some("none"),
     }
 }
 

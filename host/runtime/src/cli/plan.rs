@@ -100,7 +100,7 @@ fn obstacle(input: &Input, adopt: bool) -> Option<String> {
         let holder = &lock.identity;
         format!("egressip-ipam-operator is at work (its lock is held by {holder}): nothing would be written; --adopt plans without it")
     });
-    locked.or_else(|| input.observed.platform.refusal())
+    locked.or_else(|| input.observed.refusal())
 }
 
 fn from_files(path: &std::path::Path) -> Result<Input> {

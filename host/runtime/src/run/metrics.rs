@@ -13,7 +13,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sluice_core::backend::WriteFailure;
-use sluice_core::name::PoolName;
+use sluice_core::name::{NodeName, PoolName};
 use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
@@ -255,14 +255,18 @@ impl Metrics {
     fn show_nodes(&self, observed: &Observed, round: &Round, outcome: &Outcome) {
         self.capacity.clear();
         self.allocated.clear();
-        let capacity = match observed.platform {
+        let capacity = |node: &NodeName| match &observed.platform {
             Platform::SelfManaged(_) => UNLIMITED,
+            Platform::Cloud(_) => {
+                let interface = observed.cloud.as_ref().and_then(|cloud| cloud.interfaces.get(node));
+                interface.map_or(0, |interface| i64::from(interface.capacity() + interface.own))
+            }
             Platform::Unserved(_) | Platform::Unknown => 0,
         };
         let labels = |pool: &PoolName, node: String| PoolNode { egressipam: pool.to_string(), node };
         for pool in &round.surveyed().snapshot.pools {
             for node in observed.nodes.keys() {
-                self.capacity.get_or_create(&labels(&pool.name, node.to_string())).set(capacity);
+                self.capacity.get_or_create(&labels(&pool.name, node.to_string())).set(capacity(node));
             }
         }
         for ((pool, node), addresses) in planned_loads(round, outcome) {

@@ -185,7 +185,7 @@ impl Planner {
         let due = thought.outcome.again_at.into_iter().chain(lock_ends).min();
         self.memory.again_at = due.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
         let obstacle =
-            if leads { lock.or_else(|| observed.platform.refusal()) } else { Some("another replica leads".to_owned()) };
+            if leads { lock.or_else(|| observed.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
         let applied = if obstacle.is_none() { self.apply(&observed, &thought).await } else { Applied::default() };
         let goes_on = !applied.written.is_empty();

@@ -71,7 +71,7 @@ pub(super) fn pools_of(target: &Target, observed: &Observed, round: &Round) -> B
         Target::NetNamespace(owner) | Target::Namespace(owner) => {
             observed.namespaces.get(owner).and_then(|facts| facts.pool.clone()).into_iter().collect()
         }
-        Target::HostSubnet(node) => {
+        Target::HostSubnet(node) | Target::Interface(node) => {
             let Some(node) = snapshot.node_named(node) else { return BTreeSet::new() };
             let zones = snapshot.zones.iter().filter(|zone| zone.nodes.contains(&node));
             zones.filter_map(|zone| Some(snapshot.pool(zone.pool)?.name.clone())).collect()

@@ -4,8 +4,11 @@ use std::fmt::Write as _;
 
 use expect_test::expect;
 
+use sluice_core::snapshot::Capacity;
+
 use super::{check, object};
 use crate::convert::{Notes, lock_record, namespace_facts, node_facts, platform};
+use crate::names;
 
 #[test]
 fn node() {
@@ -36,6 +39,13 @@ status:
                     10.1.0.4,
                     192.0.2.4,
                 ],
+                provider_id: None,
+                machine: None,
+                capacity: Capacity {
+                    total: None,
+                    ipv4: None,
+                    ipv6: None,
+                },
             }
         "#]],
     );
@@ -47,14 +57,41 @@ fn node_that_says_nothing() {
         "{metadata: {name: n1}}",
         node_facts,
         &expect![[r#"
-        NodeFacts {
-            labels: {},
-            ready: false,
-            unschedulable: false,
-            addresses: [],
-        }
-    "#]],
+            NodeFacts {
+                labels: {},
+                ready: false,
+                unschedulable: false,
+                addresses: [],
+                provider_id: None,
+                machine: None,
+                capacity: Capacity {
+                    total: None,
+                    ipv4: None,
+                    ipv6: None,
+                },
+            }
+        "#]],
     );
+}
+
+#[test]
+fn what_the_cloud_network_config_controller_says_of_a_node() {
+    let capacity = |json: &str| {
+        let annotations = format!("{{{}: '{json}'}}", names::CAPACITY_ANNOTATION);
+        let mut notes = Notes::new();
+        let object = object(&format!("{{metadata: {{name: n1, annotations: {annotations}}}}}"));
+        (node_facts(&object, &mut notes).capacity, notes.len())
+    };
+    let limited = |total, ipv4, ipv6| Capacity { total, ipv4, ipv6 };
+    assert_eq!(capacity(r#"[{"interface":"nic","capacity":{"ip":255}}]"#), (limited(Some(255), None, None), 0));
+    let by_family = r#"[{"capacity":{"ipv4":14,"ipv6":0}},{"capacity":{"ip":1}}]"#;
+    assert_eq!(capacity(by_family), (limited(None, Some(14), Some(0)), 0));
+    assert_eq!(capacity("[]"), (Capacity::default(), 1));
+    assert_eq!(capacity("nonsense"), (Capacity::default(), 1));
+}
+
+#[test]
+fn node_that_makes_no_sense() {
     check(
         "
 metadata: {name: n1, labels: {zone: 5, role: worker}}
@@ -75,6 +112,13 @@ status:
                     10.1.0.5,
                     10.1.0.6,
                 ],
+                provider_id: None,
+                machine: None,
+                capacity: Capacity {
+                    total: None,
+                    ipv4: None,
+                    ipv6: None,
+                },
             }
             metadata.labels[zone]: expected text, found 5
             status.conditions: expected a list, found {"Ready":"True"}
@@ -86,13 +130,20 @@ status:
         "{metadata: {name: n1}, status: {conditions: [5, {type: Ready, status: true}]}}",
         node_facts,
         &expect![[r#"
-        NodeFacts {
-            labels: {},
-            ready: false,
-            unschedulable: false,
-            addresses: [],
-        }
-    "#]],
+            NodeFacts {
+                labels: {},
+                ready: false,
+                unschedulable: false,
+                addresses: [],
+                provider_id: None,
+                machine: None,
+                capacity: Capacity {
+                    total: None,
+                    ipv4: None,
+                    ipv6: None,
+                },
+            }
+        "#]],
     );
 }
 
@@ -191,7 +242,7 @@ fn platforms() {
     }
     expect![[r#"
         AWS: Unserved("AWS")
-        Azure: Unserved("Azure")
+        Azure: Cloud(CloudPlatform { name: "Azure", settings: {} })
         BareMetal: SelfManaged("BareMetal")
         GCP: Unserved("GCP")
         Libvirt: SelfManaged("Libvirt")

@@ -313,6 +313,7 @@ spec: {topologyLabel: zone, cidr: 10.0.0.0/24}
             },
             errors: [],
             warnings: [],
+            no_load_balancer: false,
         }
     "#]]
     .assert_debug_eq(&facts);
