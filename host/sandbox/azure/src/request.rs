@@ -1,0 +1,62 @@
+//! Requests as the core sees them.
+
+use serde_json::Value;
+
+use crate::answer::Answer;
+
+/// A request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Request {
+    pub(crate) method: String,
+    /// The path, without the query.
+    pub(crate) path: String,
+    /// The query as it came.
+    pub(crate) query: String,
+    /// The bearer token.
+    pub(crate) bearer: Option<String>,
+    pub(crate) if_match: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+impl Request {
+    /// A parameter of the query; names in any case, as ARM has it.
+    pub(crate) fn parameter(&self, name: &str) -> Option<String> {
+        form_urlencoded::parse(self.query.as_bytes())
+            .find(|(found, _)| found.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value.into_owned())
+    }
+
+    /// The body as JSON.
+    pub(crate) fn json(&self) -> Result<Value, Answer> {
+        serde_json::from_slice(&self.body).map_err(|error| {
+            let message = format!("The request content was invalid and could not be deserialized: '{error}'.");
+            Answer::arm(400, "InvalidRequestContent", &message)
+        })
+    }
+}
+
+/// What comes of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Reply {
+    /// The answer; none if the connection closes without one.
+    pub(crate) answer: Option<Answer>,
+    /// How late it is, in virtual milliseconds.
+    pub(crate) late: u64,
+}
+
+/// A request that came, for tests to count and to look at. Credentials are not kept.
+#[derive(Clone, Debug)]
+pub struct Logged {
+    /// When it came, in virtual milliseconds.
+    pub at: u64,
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    /// The status of the answer; none if the connection was closed without one.
+    pub status: Option<u16>,
+    /// The `If-Match` header.
+    pub if_match: Option<String>,
+    /// The body that was sent, if it was JSON.
+    pub body: Option<Value>,
+}
