@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::address::{Subnet, expand};
 use crate::answer::Answer;
-use crate::config::{Config, text};
-use crate::resource::{Path, key};
+use crate::config::{Config, ids, text};
+use crate::resource::{Path, key, parent};
 use crate::world::World;
 
 /// Properties that only the server writes: whatever a request says, they stay.
@@ -76,7 +76,7 @@ pub(crate) fn fill(
     for default in DEFAULTS.iter().filter(|default| applies(default, version)) {
         properties.entry(default.name).or_insert_with(default.value);
     }
-    properties.insert("dnsSettings".to_owned(), dns(body, configs));
+    properties.insert("dnsSettings".to_owned(), dns(body, existing, configs));
     reduce(&mut properties, "networkSecurityGroup");
     if !properties.contains_key("resourceGuid") {
         properties.insert("resourceGuid".to_owned(), json!(world.guid()));
@@ -134,15 +134,19 @@ fn reduce(fields: &mut Map<String, Value>, name: &str) {
     }
 }
 
-fn dns(body: &Value, configs: &[Config]) -> Value {
+fn dns(body: &Value, existing: Option<&Value>, configs: &[Config]) -> Value {
     let mut settings = object(body.pointer("/properties/dnsSettings"));
     settings.entry("dnsServers").or_insert_with(|| json!([]));
     settings.insert("appliedDnsServers".to_owned(), json!([]));
-    let subnet = configs.first().and_then(|config| config.subnet.clone()).unwrap_or_default();
-    let network = crate::resource::parent(&subnet).unwrap_or(subnet);
-    // One suffix for a whole virtual network, as recorded; which one does not matter.
-    let sum = key(&network).bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
-    settings.insert("internalDomainNameSuffix".to_owned(), json!(format!("{sum:026x}.bx.internal.cloudapp.net")));
+    let kept = existing.and_then(|existing| text(existing, "/properties/dnsSettings/internalDomainNameSuffix"));
+    let suffix = kept.unwrap_or_else(|| {
+        // One suffix for a whole virtual network, as recorded; which one does not matter.
+        let subnet = configs.first().and_then(|config| config.subnet.clone()).unwrap_or_default();
+        let network = key(&parent(&subnet).unwrap_or(subnet));
+        let sum = network.bytes().fold(7_u64, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        format!("{sum:026x}.bx.internal.cloudapp.net")
+    });
+    settings.insert("internalDomainNameSuffix".to_owned(), json!(suffix));
     Value::Object(settings)
 }
 
@@ -164,7 +168,7 @@ fn configuration(asked: &Value, config: &Config, address: &str, version: &str) -
         reduce(&mut properties, name);
     }
     for name in ["loadBalancerBackendAddressPools", "loadBalancerInboundNatRules", "applicationSecurityGroups"] {
-        let ids = crate::config::ids(asked, &format!("/properties/{name}"));
+        let ids = ids(asked, &format!("/properties/{name}"));
         properties.remove(name);
         if !ids.is_empty() {
             let ids: Vec<Value> = ids.into_iter().map(|id| json!({"id": id})).collect();

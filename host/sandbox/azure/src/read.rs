@@ -34,7 +34,7 @@ impl World {
                     let all = children(&parent, path.part(2));
                     all.into_iter().find(|child| text(child, "/name").as_ref() == Some(&wanted))
                 });
-                let text = format!("Resource {path} not found.");
+                let text = format!("Resource {} not found.", path.spelt());
                 found.map(tagged).ok_or_else(|| Answer::network(404, "NotFound", &text, &[]))
             }
         }
@@ -42,8 +42,7 @@ impl World {
 
     /// ARM does not know of the resource.
     pub(crate) fn not_found(&self, path: &Path) -> Answer {
-        const KNOWN: [&str; 4] = ["networkInterfaces", "virtualNetworks", "loadBalancers", "virtualMachines"];
-        let kind = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(path.part(0)));
+        let path = path.spelt();
         let help = if self.settings.help_links {
             " For more details please go to https://aka.ms/ARMResourceNotFoundFix"
         } else {
@@ -52,7 +51,7 @@ impl World {
         let text = format!(
             "The Resource '{}/{}/{}' under resource group '{}' was not found.{help}",
             path.provider,
-            kind.unwrap_or_else(|| path.part(0)),
+            path.part(0),
             path.part(1),
             path.group.as_deref().unwrap_or_default()
         );

@@ -47,6 +47,18 @@ impl Path {
         Self { parts: self.parts.iter().take(2).cloned().collect(), ..self.clone() }
     }
 
+    /// The same with the top-level type spelt as Azure's own messages spell it.
+    pub(crate) fn spelt(&self) -> Self {
+        const KNOWN: [&str; 4] = ["networkInterfaces", "virtualNetworks", "loadBalancers", "virtualMachines"];
+        let mut spelt = self.clone();
+        if let Some(kind) = spelt.parts.first_mut()
+            && let Some(known) = KNOWN.into_iter().find(|known| known.eq_ignore_ascii_case(kind))
+        {
+            known.clone_into(kind);
+        }
+        spelt
+    }
+
     /// What the resource is stored under.
     pub(crate) fn key(&self) -> String {
         key(&self.to_string())
