@@ -1,6 +1,6 @@
 //! Azure Resource Manager for tests: an HTTP server on loopback that keeps NICs, virtual networks, load balancers and
-//! virtual machines, and answers as Azure does: with long-running operations, etags, conflicts, throttling and the exact
-//! error codes.
+//! virtual machines, and answers as Azure does: with long-running operations, etags, conflicts, throttling and the
+//! exact error codes.
 //!
 //! [`Arm::start`] starts one. Everything that is decided is decided in a synchronous core that takes the time as a
 //! parameter; time is virtual ([`Clock`]), so that an update of 71 s takes 71 ms at a scale of 1000. The README says
@@ -21,6 +21,8 @@ mod request;
 mod resource;
 mod seed;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod throttle;
 mod token;
 mod validate;

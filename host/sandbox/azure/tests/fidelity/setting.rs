@@ -105,10 +105,8 @@ fn usages(arm: &Arm, recording: &Recording) {
     let properties = json!({"provisioningState": "Succeeded", "subnets": bodies});
     arm.put_resource(json!({"id": path.strip_suffix("/usages").unwrap(), "properties": properties}));
     for (at, (id, _, used)) in (0_u8..).zip(&subnets) {
-        let taken: Vec<Ipv4Addr> = (4_u8..)
-            .map(|last| Ipv4Addr::new(10, 0, at, last))
-            .take_while(|a| f64::from(a.octets()[3]) < used.unwrap() + 4.0)
-            .collect();
+        let taken = (4..=250_u8).filter(|host| f64::from(*host) < used.unwrap() + 4.0);
+        let taken: Vec<Ipv4Addr> = taken.map(|host| Ipv4Addr::new(10, 0, at, host)).collect();
         if !taken.is_empty() {
             stranger(arm, id, &taken);
         }
@@ -124,11 +122,11 @@ fn put(arm: &Arm, recording: &Recording) {
     let own: BTreeSet<Ipv4Addr> =
         found.iter().filter_map(|config| config["properties"]["privateIPAddress"].as_str()?.parse().ok()).collect();
     let least = own.first().copied().unwrap_or(Ipv4Addr::new(10, 0, 0, 4));
-    let last = own.last().copied().unwrap_or(least);
-    let length = if (least.to_bits() ^ last.to_bits()) & !0xf == 0 { 28 } else { 24 };
+    let greatest = own.last().copied().unwrap_or(least);
+    let length = if (least.to_bits() ^ greatest.to_bits()) & !0xf == 0 { 28 } else { 24 };
     let first = Ipv4Addr::from_bits(least.to_bits() & (u32::MAX << (32 - length)));
     network(arm, &[subnet(id, &format!("{first}/{length}"))]);
-    let below = (first.to_bits() + 4..last.to_bits()).map(Ipv4Addr::from_bits);
+    let below = (first.to_bits() + 4..greatest.to_bits()).map(Ipv4Addr::from_bits);
     stranger(arm, id, &below.filter(|address| !own.contains(address)).collect::<Vec<_>>());
     for config in &wanted {
         for pool in config["properties"]["loadBalancerBackendAddressPools"].as_array().into_iter().flatten() {
