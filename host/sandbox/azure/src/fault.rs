@@ -1,6 +1,7 @@
 //! Faults to inject, and permissions to withhold.
 
 use crate::answer::Answer;
+use crate::token::refuse;
 
 /// A fault: what goes wrong, for which requests, and how often.
 #[derive(Clone, Debug)]
@@ -53,7 +54,8 @@ pub enum Wrong {
         /// `Retry-After`, in seconds.
         retry_after: u64,
     },
-    /// An error with this status, e.g. 503 `ServerTimeout`; nothing is done.
+    /// An error with this status, e.g. 503 `ServerTimeout`; nothing is done. Of the token endpoint it has the form of
+    /// that endpoint's errors.
     Refused {
         /// The status.
         status: u16,
@@ -126,14 +128,15 @@ impl Faults {
 }
 
 impl Wrong {
-    /// The answer that takes the place of doing anything.
-    pub(crate) fn answer(&self) -> Option<Answer> {
+    /// The answer that takes the place of doing anything, of Resource Manager or of the token endpoint.
+    pub(crate) fn answer(&self, token: bool) -> Option<Answer> {
         match self {
             Self::Throttled { code, details, retry_after } => {
                 let details: Vec<(&str, &str)> = details.iter().map(|(code, text)| (&**code, &**text)).collect();
                 let answer = Answer::network(429, code, "A retryable error occurred.", &details);
                 Some(answer.with("retry-after", retry_after))
             }
+            Self::Refused { status, code, message } if token => Some(refuse(*status, code, message)),
             Self::Refused { status, code, message } => Some(Answer::arm(*status, code, message)),
             _ => None,
         }

@@ -1,6 +1,7 @@
 //! Long-running operations: their life in virtual time, and how they are asked for.
 
 use serde_json::{Value, json};
+use sluice_sandbox::Dice;
 
 use crate::answer::{Answer, error};
 use crate::fault::Ending;
@@ -47,14 +48,18 @@ impl Operation {
 }
 
 impl World {
-    /// How long the next update takes.
-    pub(crate) fn span(&mut self) -> u64 {
+    /// How long the next update of a NIC takes: the same for the same seed, NIC and count of its updates, whatever else
+    /// happens.
+    pub(crate) fn span(&mut self, nic: &str) -> u64 {
         // Quantiles of 39 recorded updates, in milliseconds.
         const QUANTILES: [(u64, u64); 4] = [(0, 30_000), (500, 71_000), (900, 83_000), (1000, 198_000)];
         if let Span::Fixed(span) = self.settings.duration {
             return span;
         }
-        let drawn = self.dice.below(1000);
+        let count = self.updates.entry(nic.to_owned()).or_default();
+        *count += 1;
+        let sum = nic.bytes().fold(self.settings.seed, |sum, byte| sum.wrapping_mul(31).wrapping_add(u64::from(byte)));
+        let drawn = Dice::new(sum.wrapping_add(*count)).below(1000);
         let segment = QUANTILES.iter().zip(QUANTILES.iter().skip(1)).find(|(_, (end, _))| drawn < *end);
         segment.map_or(0, |((start, low), (end, high))| low + (high - low) * (drawn - start) / (end - start))
     }

@@ -60,6 +60,7 @@ impl Arm {
     /// `addressPrefixes`. The id.
     pub fn add_network(&self, place: &Place, name: &str, subnets: &[(&str, &[IpNet])]) -> String {
         let id = place.id("Microsoft.Network/virtualNetworks", name);
+        let etag = self.shared.world().etag();
         let subnet = |(name, prefixes): &(&str, &[IpNet])| {
             let (field, prefix) = match prefixes {
                 [one] => ("addressPrefix", json!(one.to_string())),
@@ -67,7 +68,8 @@ impl Arm {
             };
             let properties = json!({"provisioningState": "Succeeded", field: prefix, "delegations": []});
             let kind = "Microsoft.Network/virtualNetworks/subnets";
-            json!({"name": name, "id": format!("{id}/subnets/{name}"), "type": kind, "properties": properties})
+            let id = format!("{id}/subnets/{name}");
+            json!({"name": name, "id": id, "etag": etag, "type": kind, "properties": properties})
         };
         let prefixes: Vec<String> = subnets.iter().flat_map(|(_, all)| all.iter().map(ToString::to_string)).collect();
         let subnets: Vec<Value> = subnets.iter().map(subnet).collect();
@@ -162,7 +164,7 @@ impl Arm {
     }
 
     /// Changes a resource as another client would: at once, with a new etag, and whatever it does to addresses.
-    /// Nothing happens if there is no such resource.
+    /// Nothing happens if there is no such resource. The change must not use the handle.
     pub fn edit(&self, id: &str, change: impl FnOnce(&mut Value)) {
         let now = self.clock().now();
         let mut world = self.shared.world();

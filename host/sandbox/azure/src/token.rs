@@ -113,7 +113,8 @@ impl Tokens {
     }
 }
 
-fn refuse(status: u16, error: &str, description: &str) -> Answer {
+/// An error of the token endpoint.
+pub(crate) fn refuse(status: u16, error: &str, description: &str) -> Answer {
     Answer::new(status, json!({"error": error, "error_description": description}))
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct World {
     pub(crate) operations: BTreeMap<String, Operation>,
     /// The operation that runs on a NIC.
     pub(crate) running: BTreeMap<String, String>,
+    /// How many updates of a NIC there were.
+    pub(crate) updates: BTreeMap<String, u64>,
     pub(crate) tokens: Tokens,
     pub(crate) throttles: Throttles,
     pub(crate) faults: Faults,
@@ -51,6 +53,7 @@ impl World {
             holders: Holders::default(),
             operations: BTreeMap::new(),
             running: BTreeMap::new(),
+            updates: BTreeMap::new(),
             tokens: Tokens::default(),
             throttles: Throttles::default(),
             faults: Faults::default(),
@@ -97,7 +100,7 @@ impl World {
         if matches!(wrong, Some(Wrong::DroppedBefore)) {
             return Reply { answer: None, late };
         }
-        let injected = wrong.as_ref().and_then(Wrong::answer);
+        let injected = wrong.as_ref().and_then(|wrong| wrong.answer(request.path.contains("/oauth2/")));
         let mut answer = injected.unwrap_or_else(|| self.admit(now, request, wrong.as_ref()).unwrap_or_else(|no| no));
         if let Some(Wrong::FailedAfter { status, code }) = &wrong {
             answer = Answer::arm(

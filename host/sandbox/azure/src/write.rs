@@ -42,7 +42,7 @@ impl World {
             mark(&mut nic, "Updating", &etag);
         }
         self.resources.insert(key.clone(), nic.clone());
-        let span = if slow { self.span() } else { 0 };
+        let span = if slow { self.span(&key) } else { 0 };
         // What was released is refused until the operation ends, and that is settled then.
         self.index(&key, if slow { u64::MAX } else { now + self.settings.release_lag_ms });
         let status = if existing.is_some() { 200 } else { 201 };

@@ -207,7 +207,7 @@ async fn twenty_minutes_of_throttling_end() {
 async fn durations_are_those_recorded() {
     let lab =
         Lab::new(|settings| *settings = Settings { scale: 0, duration: Span::Drawn, ..Settings::default() }).await;
-    let mut spans: Vec<u64> = (0..100_001).map(|_| lab.arm.shared.world().span()).collect();
+    let mut spans: Vec<u64> = (0..100_001).map(|_| lab.arm.shared.world().span("nic")).collect();
     spans.sort_unstable();
     assert!(spans[0] >= 30_000 && spans[100_000] <= 198_000);
     assert!((70_000..72_000).contains(&spans[50_000]), "median {}", spans[50_000]);

@@ -1,6 +1,7 @@
 //! Tests of the core with the time given.
 
 mod life;
+mod random;
 mod rules;
 mod writers;
 

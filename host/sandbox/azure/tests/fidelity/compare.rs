@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
+use crate::common::Answer;
 use crate::record::Recording;
-use crate::replay::Answer;
 
 /// The sentence that ARM adds to "not found" since about 2020.
 const HELP: &str = " For more details please go to https://aka.ms/ARMResourceNotFoundFix";

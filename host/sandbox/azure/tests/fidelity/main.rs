@@ -6,6 +6,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests")]
 
+#[path = "../common/mod.rs"]
+mod common;
 mod compare;
 mod example;
 mod record;
@@ -83,7 +85,7 @@ async fn wrong_answers_are_caught() {
     let put: &Recording = named("nic-put-update-attached.jsonl 7");
     let right = replay(put).await;
     assert_eq!(differences(put, &right), Vec::<String>::new());
-    let with = |change: &dyn Fn(&mut replay::Answer)| {
+    let with = |change: &dyn Fn(&mut common::Answer)| {
         let mut answer = right.clone();
         change(&mut answer);
         differences(put, &answer)

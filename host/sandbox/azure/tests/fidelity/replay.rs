@@ -1,25 +1,11 @@
 //! Sends the request of a recording to a simulator of its own.
 
-use std::collections::BTreeMap;
-
-use http_body_util::{BodyExt as _, Full};
-use hyper::Request;
-use hyper::body::Bytes;
-use hyper_util::rt::TokioIo;
-use serde_json::{Value, json};
+use serde_json::Value;
 use sluice_sandbox_azure::{Arm, Ending, Fault, Place, Settings, Span, Wrong};
-use tokio::net::TcpStream;
 
+use crate::common::{self, Answer};
 use crate::record::Recording;
 use crate::setting;
-
-/// An answer.
-#[derive(Clone, Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: BTreeMap<String, String>,
-    pub(crate) body: Value,
-}
 
 /// Replays a recording.
 pub(crate) async fn replay(recording: &Recording) -> Answer {
@@ -74,29 +60,7 @@ fn form(url: &str) -> String {
     format!("{} {lengths:?} {query}", parts.join("/"))
 }
 
-/// Sends a request.
-pub(crate) async fn send(arm: &Arm, method: &str, path: &str, body: Option<&Value>) -> Answer {
-    let stream = TcpStream::connect(arm.base_url().strip_prefix("http://").unwrap()).await.unwrap();
-    let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
-    let task = tokio::spawn(connection);
-    let request = Request::builder()
-        .method(method)
-        .uri(path.replace(' ', "%20"))
-        .header("host", "management.azure.com")
-        .header("authorization", format!("Bearer {}", arm.bearer("someone")))
-        .header("content-type", "application/json; charset=utf-8")
-        .body(Full::<Bytes>::from(body.map(Value::to_string).unwrap_or_default()))
-        .unwrap();
-    let response = sender.send_request(request).await.unwrap();
-    let (parts, body) = response.into_parts();
-    let bytes = body.collect().await.unwrap().to_bytes();
-    task.abort();
-    let header = |(name, value): (&hyper::header::HeaderName, &hyper::header::HeaderValue)| {
-        (name.to_string(), value.to_str().unwrap().to_owned())
-    };
-    Answer {
-        status: parts.status.as_u16(),
-        headers: parts.headers.iter().map(header).collect(),
-        body: if bytes.is_empty() { json!(null) } else { serde_json::from_slice(&bytes).unwrap() },
-    }
+async fn send(arm: &Arm, method: &str, path: &str, body: Option<&Value>) -> Answer {
+    let body = body.map(Value::to_string).unwrap_or_default();
+    common::send(arm, method, path, &arm.bearer("someone"), body).await.unwrap()
 }
