@@ -72,7 +72,11 @@ async fn answer(request: hyper::Request<Incoming>, shared: Arc<Shared>) -> Resul
         if_match: text(header::IF_MATCH),
         body: body.collect().await.map_err(|_| Dropped)?.to_bytes().to_vec(),
     };
-    let reply = shared.world().handle(shared.clock.now(), &request);
+    let reply = {
+        // The time is read under the lock, so that it never goes back.
+        let mut world = shared.world();
+        world.handle(shared.clock.now(), &request)
+    };
     if reply.late > 0 {
         tokio::time::sleep(shared.clock.real(reply.late)).await;
     }

@@ -7,6 +7,7 @@ use crate::answer::{Answer, error};
 use crate::fault::Ending;
 use crate::fill::mark;
 use crate::request::Request;
+use crate::resource::key;
 use crate::settings::Span;
 use crate::world::World;
 
@@ -125,7 +126,9 @@ impl World {
             Some(Ending::Failed { applied, .. }) => (applied, "Failed"),
             Some(Ending::Canceled { applied, .. }) => (applied, if applied { "Failed" } else { "Succeeded" }),
         };
-        if operation.deed == Deed::Delete && operation.ending.is_none() {
+        if !self.resources.contains_key(&operation.nic) {
+            // Somebody removed it meanwhile, and it does not come back.
+        } else if operation.deed == Deed::Delete && operation.ending.is_none() {
             self.resources.remove(&operation.nic);
         } else if !applied {
             match operation.before.clone() {
@@ -137,6 +140,17 @@ impl World {
             mark(nic, state, &etag);
         }
         self.index(&operation.nic, free_at);
+    }
+
+    /// Ends the operation that runs on a NIC now, and badly.
+    pub(crate) fn interrupt(&mut self, now: u64, nic: &str, ending: &Ending) {
+        self.settle(now);
+        let Some(id) = self.running.get(&key(nic)).cloned() else { return };
+        if let Some(operation) = self.operations.get_mut(&id) {
+            operation.ends = now;
+            operation.ending = Some(ending.clone());
+        }
+        self.finish(&id);
     }
 
     /// Cancels the operation that runs on a NIC, for another takes its place.

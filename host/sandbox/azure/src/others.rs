@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::arm::Arm;
 use crate::config::text;
+use crate::fault::Ending;
 use crate::resource::{Path, key};
 use crate::seed::set;
 
@@ -82,16 +83,25 @@ impl Arm {
 
     /// Someone removes a resource at once; the addresses it held are free.
     pub fn remove(&self, id: &str) {
-        let now = self.clock().now();
         let mut world = self.shared.world();
+        let now = self.clock().now();
         world.settle(now);
         world.resources.remove(&key(id));
         world.index(&key(id), now);
     }
 
-    /// Someone deletes a virtual machine.
+    /// Someone deletes a virtual machine. Operations that run on its NICs fail.
     pub fn delete_machine(&self, machine: &str, nics: Nics) {
         let body = self.resource(machine).unwrap_or_default();
+        let message = format!(
+            "Operation 'startTenantUpdate' is not allowed on VM '{}' since the VM is marked for deletion.",
+            text(&body, "/name").unwrap_or_default()
+        );
+        let ending = Ending::Failed { code: "OperationNotAllowed".to_owned(), message, applied: true };
+        for nic in crate::config::ids(&body, "/properties/networkProfile/networkInterfaces") {
+            let now = self.clock().now();
+            self.shared.world().interrupt(now, &nic, &ending);
+        }
         self.remove(machine);
         for nic in crate::config::ids(&body, "/properties/networkProfile/networkInterfaces") {
             match nics {

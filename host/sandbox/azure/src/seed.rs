@@ -166,8 +166,8 @@ impl Arm {
     /// Changes a resource as another client would: at once, with a new etag, and whatever it does to addresses.
     /// Nothing happens if there is no such resource. The change must not use the handle.
     pub fn edit(&self, id: &str, change: impl FnOnce(&mut Value)) {
-        let now = self.clock().now();
         let mut world = self.shared.world();
+        let now = self.clock().now();
         world.settle(now);
         let etag = world.etag();
         let Some(body) = world.resources.get_mut(&key(id)) else { return };
@@ -181,8 +181,8 @@ impl Arm {
 
     fn add(&self, place: &Place, kind: &str, name: &str, properties: &Value) -> String {
         let id = place.id(kind, name);
-        let now = self.clock().now();
         let mut world = self.shared.world();
+        let now = self.clock().now();
         let mut body =
             json!({"name": name, "id": id, "type": kind, "location": place.location, "properties": properties});
         if kind.starts_with("Microsoft.Network/") {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{Lab, header, ip};
-use crate::{Members, Nics};
+use crate::{Ending, Fault, Members, Nics, Wrong};
 
 #[tokio::test]
 async fn fields_that_nobody_knows_are_kept_if_sent_back_and_lost_if_not() {
@@ -148,4 +148,41 @@ async fn requests_are_logged_and_counted() {
     assert_eq!(lab.arm.count("PUT", "/NETWORKINTERFACES/a-nic"), 1);
     let log = lab.arm.log();
     assert_eq!((log[1].at, log[1].status, log[1].body.is_some()), (6, Some(200), true));
+}
+
+#[tokio::test]
+async fn a_machine_that_goes_ends_the_operations_on_its_nics() {
+    for nics in [Nics::Kept, Nics::Deleted] {
+        let lab = Lab::new(|_| {}).await;
+        let accepted = lab.put(0, &lab.nic, &lab.with(&lab.nic, "10.0.0.9"));
+        lab.arm.delete_machine(&lab.place.id("Microsoft.Compute/virtualMachines", "a"), nics);
+        let status = lab.poll(0, &accepted).body.unwrap();
+        assert_eq!((&status["status"], &status["error"]["code"]), (&json!("Failed"), &json!("OperationNotAllowed")));
+        let kept = nics == Nics::Kept;
+        assert_eq!(lab.get(100_000, &lab.nic).status == 200, kept);
+        let free = lab.put(100_000, &lab.other, &lab.with(&lab.other, "10.0.0.9")).status == 200;
+        assert_eq!(free, !kept, "a NIC that stays keeps its addresses");
+    }
+}
+
+#[tokio::test]
+async fn a_nic_that_was_removed_does_not_come_back_with_its_operation() {
+    let lab = Lab::new(|_| {}).await;
+    let ending = Ending::Canceled { superseded: false, applied: false };
+    lab.arm.inject(Fault::once("PUT", "", Wrong::Operation(ending)));
+    lab.put(0, &lab.nic, &lab.with(&lab.nic, "10.0.0.9"));
+    lab.arm.remove(&lab.nic);
+    assert_eq!(lab.get(71_000, &lab.nic).status, 404);
+}
+
+#[tokio::test]
+async fn a_subnet_may_have_several_prefixes() {
+    let lab = Lab::new(|_| {}).await;
+    let prefixes = ["10.0.0.0/24", "10.0.7.0/24", "fd00::/64"].map(|prefix| prefix.parse().unwrap());
+    lab.arm.add_network(&lab.place, "vnet", &[("nodes", &prefixes)]);
+    let subnet = lab.get(0, &lab.subnet).body.unwrap();
+    assert_eq!(subnet["properties"]["addressPrefixes"][1], "10.0.7.0/24");
+    assert_eq!(subnet["properties"].get("addressPrefix"), None);
+    assert_eq!(lab.put(0, &lab.nic, &lab.with(&lab.nic, "10.0.7.9")).status, 200);
+    assert_eq!(lab.put(0, &lab.other, &lab.with(&lab.other, "10.0.7.1")).status, 400);
 }
