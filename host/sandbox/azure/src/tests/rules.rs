@@ -247,3 +247,37 @@ async fn permissions_are_withheld_in_three_ways() {
     }
     assert_eq!(lab.put(0, &lab.nic, &body).status, 200);
 }
+
+#[tokio::test]
+async fn read_only_fields_are_not_taken_from_a_request() {
+    let lab = Lab::new(|_| {}).await;
+    let mut body = lab.with(&lab.spare, "10.0.0.9");
+    body["properties"]["virtualMachine"] = json!({"id": "/forged"});
+    body["properties"]["resourceGuid"] = json!("forged");
+    let stored = lab.put(0, &lab.spare, &body).body.unwrap();
+    assert_eq!(stored["properties"].get("virtualMachine"), None);
+    assert_ne!(stored["properties"]["resourceGuid"], "forged");
+    assert_eq!(stored["properties"]["provisioningState"], "Succeeded");
+}
+
+#[tokio::test]
+async fn throttles_stand_in_the_way() {
+    let lab = Lab::new(|settings| {
+        settings.limits.writes.size = 3;
+        settings.limits.network_writes = 2;
+    })
+    .await;
+    let body = lab.with(&lab.spare, "10.0.0.9");
+    let codes = (0..4).map(|_| lab.put(0, &lab.spare, &body)).map(|answer| (answer.status, answer));
+    let codes: Vec<_> = codes.collect();
+    assert_eq!(codes.iter().map(|(status, _)| *status).collect::<Vec<_>>(), [200, 200, 429, 429]);
+    assert_eq!(error(&codes[2].1).1, "RetryableError", "Microsoft.Network");
+    assert_eq!(header(&codes[2].1, "retry-after").as_deref(), Some("300"));
+    let (_, code, message) = error(&codes[3].1);
+    assert_eq!(code, "SubscriptionRequestsThrottled", "Resource Manager");
+    assert!(
+        message.contains("'PUT/SUBSCRIPTIONS/RESOURCEGROUPS/PROVIDERS/MICROSOFT.NETWORK/NETWORKINTERFACES'"),
+        "{message}"
+    );
+    assert_eq!(lab.get(0, &lab.spare).status, 200, "reads have a bucket of their own");
+}
