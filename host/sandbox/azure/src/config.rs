@@ -32,14 +32,15 @@ impl Config {
 
     fn read(nic: &str, value: &Value) -> Self {
         let name = text(value, "/name").unwrap_or_default();
+        let says = |place: &str, word: &str| text(value, place).is_some_and(|found| found.eq_ignore_ascii_case(word));
         Self {
             id: format!("{nic}/ipConfigurations/{name}"),
             name,
             primary: value.pointer("/properties/primary").and_then(Value::as_bool),
             subnet: text(value, "/properties/subnet/id"),
-            fixed: text(value, "/properties/privateIPAllocationMethod").as_deref() == Some("Static"),
+            fixed: says("/properties/privateIPAllocationMethod", "Static"),
             address: text(value, "/properties/privateIPAddress").filter(|address| !address.is_empty()),
-            ipv6: text(value, "/properties/privateIPAddressVersion").as_deref() == Some("IPv6"),
+            ipv6: says("/properties/privateIPAddressVersion", "IPv6"),
             groups: ids(value, "/properties/applicationSecurityGroups").iter().map(|id| key(id)).collect(),
             pools: ids(value, "/properties/loadBalancerBackendAddressPools"),
             public: text(value, "/properties/publicIPAddress/id"),

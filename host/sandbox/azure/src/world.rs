@@ -191,7 +191,8 @@ impl World {
             Verb::Write => "write",
             Verb::Delete => "delete",
         };
-        let action = format!("{}/{}/{verb}", path.provider, path.part(0));
+        let types: Vec<&str> = path.parts.iter().step_by(2).map(String::as_str).collect();
+        let action = format!("{}/{}/{verb}", path.provider, types.join("/"));
         let id = path.to_string();
         let denied = self.denials.iter().find(|denial| denial.covers(&action, &id));
         denied.map_or(Ok(()), |denial| Err(denial.answer(principal, &id, None)))

@@ -246,6 +246,11 @@ async fn permissions_are_withheld_in_three_ways() {
         lab.arm.allow_all();
     }
     assert_eq!(lab.put(0, &lab.nic, &body).status, 200);
+    let network = lab.subnet.strip_suffix("/subnets/nodes").unwrap();
+    let action = "Microsoft.Network/virtualNetworks/checkIpAddressAvailability/read".to_owned();
+    lab.arm.deny(Denial { action, scope: String::new(), reason: Reason::Role });
+    assert_eq!(lab.get(0, &format!("{network}/CheckIPAddressAvailability?api-version=1")).status, 403);
+    assert_eq!(lab.get(0, network).status, 200);
 }
 
 #[tokio::test]
