@@ -59,8 +59,10 @@ impl fmt::Display for InputError {
 }
 
 /// Reads a file, or all `.yaml`, `.yml` and `.json` files of a folder and its folders, in the order of their names.
-pub fn load(path: &Path) -> Loaded {
+/// `now` is Unix time in milliseconds.
+pub fn load(path: &Path, now: u64) -> Loaded {
     let mut loaded = Loaded::default();
+    loaded.index.set_time(now);
     loaded.visit(path, true);
     for kind in Kind::ALL {
         loaded.index.set_watch(kind, WatchState::Listed);

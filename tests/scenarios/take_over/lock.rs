@@ -45,6 +45,21 @@ async fn nothing_is_written_until_the_old_operators_lock_runs_out() {
     cluster.assert_sound().await;
 }
 
+/// A clock that went wrong on the old operator's node, or a hand that wrote the lock: nobody is there to release it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_from_the_future_is_believed_for_its_duration_only() {
+    let cluster = Cluster::start().await;
+    cluster.load_dump("two-pools").await;
+    renew_lock(&cluster, Timestamp::now() + SignedDuration::from_hours(24 * 365), 3).await;
+    let operator = Operator::start(&cluster).await;
+    eventually("the lock is seen", SOON, || async {
+        let log = operator.log();
+        if log.contains("holds its lock") { Ok(()) } else { Err(log) }
+    })
+    .await;
+    taken_over(&cluster).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_old_operator_coming_back_stops_all_writes() {
     let cluster = Cluster::start().await;

@@ -131,8 +131,8 @@ pub struct LockRecord {
     pub identity: String,
     /// When it was renewed last, Unix milliseconds.
     pub renewed: u64,
-    /// When it runs out, Unix milliseconds.
-    pub until: u64,
+    /// For how long, in milliseconds.
+    pub lasts: u64,
 }
 
 /// Who holds redhat-cop's lock, if anybody does: no record, or no holder in it, is nobody.
@@ -153,6 +153,5 @@ pub fn lock_record(object: &Object, notes: &mut Notes) -> Option<LockRecord> {
         notes.push(Note::new(field, format!("no renewTime or leaseDurationSeconds in {}", shown(&record))));
         return None;
     };
-    let until = renewed.saturating_add(seconds.saturating_mul(1000));
-    Some(LockRecord { identity: identity.to_owned(), renewed, until })
+    Some(LockRecord { identity: identity.to_owned(), renewed, lasts: seconds.saturating_mul(1000) })
 }

@@ -24,7 +24,7 @@ impl Folder {
 
     /// Shows names that were found, then errors.
     fn check(&self, expected: &Expect) -> Loaded {
-        let loaded = load(&self.0);
+        let loaded = load(&self.0, 0);
         let snapshot = loaded.index.snapshot(0).unwrap();
         let mut shown = format!("{} objects\n", loaded.objects);
         for (kind, names) in [
@@ -143,13 +143,13 @@ fn errors_have_places_and_cost_nothing_else() {
 #[test]
 fn a_named_file_is_read_whatever_its_name() {
     let folder = Folder::new("named", &[("dump", "{apiVersion: v1, kind: Node, metadata: {name: n1}}")]);
-    assert_eq!(load(&folder.0.join("dump")).objects, 1);
-    assert_eq!(load(&folder.0).objects, 0);
+    assert_eq!(load(&folder.0.join("dump"), 0).objects, 1);
+    assert_eq!(load(&folder.0, 0).objects, 0);
 }
 
 #[test]
 fn what_is_not_there() {
-    let loaded = load(Path::new("/nowhere/dump"));
+    let loaded = load(Path::new("/nowhere/dump"), 0);
     expect!["/nowhere/dump: No such file or directory (os error 2)"].assert_eq(&loaded.errors[0].to_string());
 }
 
@@ -158,7 +158,7 @@ fn what_is_not_there() {
 fn a_link_to_a_folder_above_is_not_followed() {
     let folder = Folder::new("link", &[("n.yaml", "{apiVersion: v1, kind: Node, metadata: {name: n1}}")]);
     std::os::unix::fs::symlink(&folder.0, folder.0.join("again")).unwrap();
-    assert_eq!(load(&folder.0).objects, 1);
+    assert_eq!(load(&folder.0, 0).objects, 1);
 }
 
 #[test]

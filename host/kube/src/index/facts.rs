@@ -98,9 +98,9 @@ impl Index {
                 std::mem::replace(&mut observed.platform, platform.clone()) != platform
             }
             Kind::Lock => {
-                let lock = Lock::read(object, &mut notes);
+                let lock = Lock::read(object, self.locks.get(key), self.now, &mut notes);
                 let before = self.locks.insert(key.clone(), lock.clone()).unwrap_or_default();
-                lock.is_decisively_other(&before)
+                lock.is_decisively_other(&before, self.now)
             }
         };
         if notes.is_empty() {
@@ -126,7 +126,7 @@ impl Index {
             Kind::NetNamespace => observed.net_namespaces.remove(key.name()).is_some(),
             Kind::HostSubnet => observed.host_subnets.remove(key.name()).is_some(),
             Kind::Infrastructure => std::mem::take(&mut observed.platform) != Platform::Unknown,
-            Kind::Lock => self.locks.remove(key).is_some_and(|lock| lock != Lock::default()),
+            Kind::Lock => self.locks.remove(key).is_some_and(|lock| lock.live(self.now).is_some()),
         }
     }
 }

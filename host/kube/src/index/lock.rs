@@ -1,7 +1,14 @@
 //! The lock by which redhat-cop's operator elects its leader.
+//!
+//! Believed as client-go's leader election believes it: for its duration since its last change was *seen*, by our clock.
+//! What the record says of the time counts once only, when it is found: a lock that ran out long before is nobody's.
 
 use crate::convert::{LockRecord, Notes, lock_record};
 use crate::object::Object;
+
+/// Longest a lock is believed after its last change, in milliseconds. The old operator renews every two seconds for
+/// fifteen; who is silent for forty times as long is gone, whatever its record promises, and nodes fail meanwhile.
+const LONGEST: u64 = 10 * 60 * 1000;
 
 /// Somebody else who writes egress addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,25 +21,36 @@ pub struct LockHolder {
 
 /// One lock object; nobody may hold it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Lock(Option<LockRecord>);
+pub(super) struct Lock {
+    record: Option<LockRecord>,
+    /// When it came to say so, in Unix milliseconds; none: it had run out when it was found.
+    seen: Option<u64>,
+}
 
 impl Lock {
-    pub(super) fn read(object: &Object, notes: &mut Notes) -> Self {
-        Self(lock_record(object, notes))
+    /// Reads the lock at `now`. `before`: what was known of it, if anything.
+    pub(super) fn read(object: &Object, before: Option<&Self>, now: u64, notes: &mut Notes) -> Self {
+        let record = lock_record(object, notes);
+        let seen = match before {
+            Some(before) if before.record == record => before.seen,
+            Some(_) => Some(now),
+            None => record.as_ref().filter(|found| now < found.renewed.saturating_add(found.lasts)).map(|_| now),
+        };
+        Self { record, seen }
     }
 
+    /// Who holds it at `now`. A clock that was set back gives nobody more time.
     pub(super) fn live(&self, now: u64) -> Option<LockHolder> {
-        let record = self.0.as_ref().filter(|record| record.until > now)?;
-        Some(LockHolder { identity: record.identity.clone(), until: record.until })
+        let (record, seen) = (self.record.as_ref()?, self.seen?);
+        let lasts = record.lasts.min(LONGEST);
+        let until = seen.saturating_add(lasts);
+        (now.abs_diff(seen) < lasts).then(|| LockHolder { identity: record.identity.clone(), until })
     }
 
-    /// Whether somebody else holds it now, or it was taken up again after it had run out. A renewal in time, every
+    /// Whether somebody else holds it at `now`, or it was taken up again after it had run out. A renewal in time, every
     /// few seconds, changes nothing that was decided.
-    pub(super) fn is_decisively_other(&self, before: &Self) -> bool {
-        match (&before.0, &self.0) {
-            (None, None) => false,
-            (Some(before), Some(after)) => before.identity != after.identity || before.until < after.renewed,
-            _ => true,
-        }
+    pub(super) fn is_decisively_other(&self, before: &Self, now: u64) -> bool {
+        let holder = |lock: &Self| lock.live(now).map(|holder| holder.identity);
+        holder(self) != holder(before)
     }
 }

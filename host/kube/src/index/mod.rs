@@ -33,6 +33,8 @@ pub struct Index {
     notes: BTreeMap<(Kind, Key), Vec<Note>>,
     pools: BTreeMap<PoolName, PoolObject>,
     locks: BTreeMap<Key, Lock>,
+    /// Unix milliseconds, as it was told last.
+    now: u64,
     watches: BTreeMap<Kind, WatchState>,
     /// Objects that the list under way has shown so far.
     listed: BTreeMap<Kind, BTreeSet<Key>>,
@@ -75,6 +77,11 @@ pub struct Problem {
 }
 
 impl Index {
+    /// Tells the time in Unix milliseconds: what comes from now on was seen at this instant.
+    pub fn set_time(&mut self, now: u64) {
+        self.now = now;
+    }
+
     /// Takes an object that a list shows, or a watch reports as added or changed.
     pub fn apply(&mut self, kind: Kind, object: &Object) -> bool {
         let key = Key::of(kind, object);

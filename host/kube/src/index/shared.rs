@@ -15,15 +15,23 @@ use super::Index;
 pub struct SharedIndex {
     index: Mutex<Index>,
     bell: watch::Sender<()>,
+    /// Unix time in milliseconds.
+    clock: fn() -> u64,
 }
 
+#[cfg(test)]
 impl Default for SharedIndex {
     fn default() -> Self {
-        Self { index: Mutex::default(), bell: watch::Sender::new(()) }
+        Self::new(|| 0)
     }
 }
 
 impl SharedIndex {
+    /// An empty index. `clock` is asked for the Unix time in milliseconds at each change.
+    pub fn new(clock: fn() -> u64) -> Self {
+        Self { index: Mutex::default(), bell: watch::Sender::new(()), clock }
+    }
+
     /// Wakes whenever something decisive changed; changes that come while nobody listens are one wake-up.
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.bell.subscribe()
@@ -36,7 +44,7 @@ impl SharedIndex {
 
     /// Changes the index; `change` says whether that decided something, and then the bell rings.
     pub fn change(&self, change: impl FnOnce(&mut Index) -> bool) -> bool {
-        let changed = change(&mut self.lock());
+        let changed = self.quietly(change);
         if changed {
             self.ring();
         }
@@ -45,7 +53,9 @@ impl SharedIndex {
 
     /// Changes the index without ringing, in the middle of a list.
     pub fn quietly<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
-        change(&mut self.lock())
+        let mut index = self.lock();
+        index.set_time((self.clock)());
+        change(&mut index)
     }
 
     /// Reads the index. Copy out what is needed and return: watches wait meanwhile.

@@ -175,8 +175,8 @@ fn only_one_infrastructure_counts() {
     assert_eq!(index.facts().platform, sluice_core::observed::Platform::Unknown);
 }
 
-fn lock(namespace: &str, version: u64, holder: &str, renewed: &str) -> Object {
-    let record = json!({"holderIdentity": holder, "leaseDurationSeconds": 15, "renewTime": renewed});
+fn lock(namespace: &str, version: u64, holder: &str, renewed: &str, seconds: u64) -> Object {
+    let record = json!({"holderIdentity": holder, "leaseDurationSeconds": seconds, "renewTime": renewed});
     let mut body = object("9ae943bf.redhat.io", version, json!({})).body().clone();
     body["metadata"]["namespace"] = json!(namespace);
     body["metadata"]["uid"] = json!(format!("uid-{namespace}"));
@@ -184,23 +184,66 @@ fn lock(namespace: &str, version: u64, holder: &str, renewed: &str) -> Object {
     Object::new(body)
 }
 
+/// An index that finds a lock at minute one.
+fn found(renewed: &str, seconds: u64) -> Index {
+    let mut index = Index::default();
+    index.set_time(60_000);
+    index.reset(Kind::Lock, &[lock("ops", 1, "pod-1", renewed, seconds)]);
+    index
+}
+
+fn holder(index: &Index, now: u64) -> Option<String> {
+    index.foreign_lock(now).map(|holder| holder.identity)
+}
+
 #[test]
-fn a_foreign_lock_is_live_until_it_runs_out() {
-    let mut index = listed(Kind::Lock, &[lock("ops", 1, "pod-1", "1970-01-01T00:01:00Z")]);
-    let holder = LockHolder { identity: "pod-1".to_owned(), until: 75_000 };
-    assert_eq!(index.foreign_lock(74_999), Some(holder));
+fn a_foreign_lock_is_live_for_its_duration_since_its_change_was_seen() {
+    let mut index = found("1970-01-01T00:00:50Z", 15);
+    assert_eq!(index.foreign_lock(74_999), Some(LockHolder { identity: "pod-1".to_owned(), until: 75_000 }));
     assert_eq!(index.foreign_lock(75_000), None);
-    // A renewal in time decides nothing, a new holder or a comeback does.
-    assert!(!index.apply(Kind::Lock, &lock("ops", 2, "pod-1", "1970-01-01T00:01:02Z")));
-    assert!(index.apply(Kind::Lock, &lock("ops", 3, "pod-2", "1970-01-01T00:01:04Z")));
-    assert!(index.apply(Kind::Lock, &lock("ops", 4, "pod-2", "1970-01-01T00:02:00Z")));
-    // One in another namespace is another lock.
-    assert!(index.apply(Kind::Lock, &lock("old", 1, "pod-0", "1970-01-01T00:03:00Z")));
-    assert_eq!(index.foreign_lock(150_000).unwrap().identity, "pod-0");
-    assert!(index.delete(Kind::Lock, &lock("old", 5, "", "")));
-    assert_eq!(index.foreign_lock(130_000).unwrap().identity, "pod-2");
-    let unrelated = object("other", 1, json!({}));
-    assert!(!index.apply(Kind::Lock, &unrelated));
+    // A renewal in time decides nothing, whatever the holder's clock says; a new holder or a comeback does.
+    index.set_time(62_000);
+    assert!(!index.apply(Kind::Lock, &lock("ops", 2, "pod-1", "1970-01-01T00:00:01Z", 15)));
+    assert_eq!(index.foreign_lock(76_999).unwrap().until, 77_000);
+    assert!(index.apply(Kind::Lock, &lock("ops", 3, "pod-2", "1970-01-01T00:00:03Z", 15)));
+    index.set_time(80_000);
+    assert!(index.apply(Kind::Lock, &lock("ops", 5, "pod-2", "1970-01-01T00:00:05Z", 15)));
+    // The same record again, in a list or with another field changed, is no change of it.
+    index.set_time(90_000);
+    assert!(!index.reset(Kind::Lock, &[lock("ops", 6, "pod-2", "1970-01-01T00:00:05Z", 15)]));
+    assert_eq!((holder(&index, 94_999).as_deref(), holder(&index, 95_000)), (Some("pod-2"), None));
+    assert!(!index.apply(Kind::Lock, &object("other", 1, json!({}))), "an unrelated object");
+}
+
+#[test]
+fn a_foreign_lock_from_the_future_or_without_end_is_not_believed_for_ever() {
+    let index = found("2999-01-01T00:00:00Z", 15);
+    assert_eq!((holder(&index, 74_999).as_deref(), holder(&index, 75_000)), (Some("pod-1"), None));
+    let index = found("1970-01-01T00:01:00Z", u64::MAX);
+    assert_eq!((holder(&index, 659_999).as_deref(), holder(&index, 660_000)), (Some("pod-1"), None));
+    assert_eq!(holder(&index, 0).as_deref(), Some("pod-1"), "a clock that was set back a little");
+    let mut index = found("1970-01-01T00:01:00Z", 15);
+    assert_eq!(holder(&index, 0), None, "a clock that was set back by more than the duration");
+    index.set_time(1_000);
+    assert!(index.apply(Kind::Lock, &lock("ops", 2, "pod-1", "1970-01-01T00:00:01Z", 15)), "it is renewed");
+    assert_eq!(holder(&index, 2_000).as_deref(), Some("pod-1"));
+}
+
+#[test]
+fn a_foreign_lock_that_ran_out_before_it_was_found_is_nobodys() {
+    let mut index = found("1970-01-01T00:00:45Z", 15);
+    assert_eq!(holder(&index, 60_000), None);
+    assert!(
+        index.apply(Kind::Lock, &lock("ops", 2, "pod-1", "1970-01-01T00:00:47Z", 15)),
+        "it is renewed all the same"
+    );
+    assert_eq!(holder(&index, 60_000).as_deref(), Some("pod-1"));
+    // One in another namespace is another lock; a live one that goes away is gone.
+    index.set_time(61_000);
+    assert!(index.apply(Kind::Lock, &lock("old", 1, "pod-0", "1970-01-01T00:01:00Z", 15)));
+    assert_eq!(holder(&index, 61_000).as_deref(), Some("pod-0"));
+    assert!(index.delete(Kind::Lock, &lock("old", 5, "", "", 0)));
+    assert_eq!(holder(&index, 61_000).as_deref(), Some("pod-1"));
 }
 
 #[test]

@@ -107,7 +107,7 @@ fn from_files(path: &std::path::Path) -> Result<Input> {
     if !path.exists() {
         bail!("--from {}: there is no such file or folder", path.display());
     }
-    let loaded = files::load(path);
+    let loaded = files::load(path, unix_milliseconds());
     if loaded.objects == 0 && loaded.errors.is_empty() {
         bail!("--from {}: no object that Sluice reads, such as EgressIPAM, Namespace or Node", path.display());
     }
@@ -119,7 +119,7 @@ fn from_cluster(kubeconfig: Option<PathBuf>) -> Result<Input> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let client = connect(&ClientOptions { kubeconfig, ..ClientOptions::default() }).await?;
-        let index = Arc::new(SharedIndex::default());
+        let index = Arc::new(SharedIndex::new(unix_milliseconds));
         let mut tasks = JoinSet::new();
         for watch in watches(&client, &index) {
             tasks.spawn(watch.future);

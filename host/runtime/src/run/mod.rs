@@ -38,6 +38,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{Listen, policy_host};
 use crate::policy_files::PolicyFiles;
+use crate::unix_milliseconds;
 use lease::{Candidate, Identity};
 use metrics::Metrics;
 use planner::{Memory, Planner};
@@ -128,7 +129,7 @@ impl Operator {
         let client =
             connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
         let policy = load(&options.policy, &host).await?;
-        let index = Arc::new(SharedIndex::default());
+        let index = Arc::new(SharedIndex::new(unix_milliseconds));
         let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let (mut work, mut lease, mut services) = (JoinSet::new(), JoinSet::new(), JoinSet::new());

@@ -325,7 +325,7 @@ fn lock_that_is_held() {
                 LockRecord {
                     identity: "pod-1_uid",
                     renewed: 1714979289000,
-                    until: 1714979304000,
+                    lasts: 15000,
                 },
             )
         "#]],
