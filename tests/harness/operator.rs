@@ -172,6 +172,11 @@ impl Operator {
         http::get(self.health, path).await
     }
 
+    /// The address for probes.
+    pub fn health(&self) -> SocketAddr {
+        self.health
+    }
+
     /// A path on the address for metrics: status and body.
     pub async fn page(&self, path: &str) -> Result<(StatusCode, String), String> {
         http::get(self.metrics, path).await

@@ -3,6 +3,9 @@
 use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::{becomes, define, is_served, serves, two_zones};
 use crate::harness::{Cluster, Operator, SOON, eventually, namespace};
@@ -97,4 +100,35 @@ async fn an_api_server_that_restarts_interrupts_nothing_for_good() {
     super::is_served_within(&cluster, "after", Duration::from_mins(1)).await;
     assert!(operator.is_running());
     cluster.assert_sound().await;
+}
+
+/// A client that never comes to the end of its question.
+async fn dawdler(operator: &Operator) -> TcpStream {
+    let mut stream = TcpStream::connect(operator.health()).await.expect("it listens");
+    stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: ").await.expect("it reads");
+    stream
+}
+
+/// Panics unless the operator closes a connection within so long.
+async fn is_closed(mut stream: TcpStream, deadline: Duration) {
+    let mut answer = Vec::new();
+    let read = timeout(deadline, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    assert!(read.is_err() || answer.is_empty(), "an answer to half a question: {}", String::from_utf8_lossy(&answer));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_dawdle_keep_no_connection_and_nobody_from_asking() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    let mut dawdlers = Vec::new();
+    for _ in 0..200 {
+        dawdlers.push(dawdler(&operator).await);
+    }
+    let (status, _) = operator.probe("/healthz").await.expect("an answer");
+    assert_eq!(status, StatusCode::OK);
+    is_closed(dawdlers.remove(0), Duration::from_secs(2)).await;
+    is_closed(dawdlers.remove(198), Duration::from_secs(20)).await;
+    dawdlers.push(dawdler(&operator).await);
+    operator.stop().await;
 }

@@ -225,7 +225,7 @@ async fn listen(options: &RunOptions, facts: &Facts, services: &mut JoinSet<(&'s
     for (address, routes) in pages {
         let listener = address.bind().await.with_context(|| format!("cannot listen at {address}"))?;
         if let Some(listener) = listener {
-            spawn(services, "http server", async move { Ok(serve(listener, routes).await?) });
+            spawn(services, "http server", async move { match serve(listener, routes).await {} });
         }
     }
     Ok(())

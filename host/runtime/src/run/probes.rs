@@ -1,6 +1,7 @@
 //! What answers over HTTP: `/healthz`, `/readyz`, `/metrics`.
 
-use std::io;
+use std::collections::VecDeque;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -9,14 +10,24 @@ use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;
 use axum::routing::get;
+use axum::serve::Listener;
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use hyper_util::service::TowerToHyperService;
 use sluice_kube::index::SharedIndex;
-use tokio::net::TcpListener;
-use tokio::time::Instant;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, timeout};
 
 use super::metrics::Metrics;
 
 /// A planner that has not looked for so long hangs. It looks every 30 s, a policy may take its two deadlines, a write 10 s.
 const HANGS: Duration = Duration::from_mins(3);
+
+/// From the connection to the last byte of the answer. Nobody waits longer for a probe or a scrape.
+const DEADLINE: Duration = Duration::from_secs(10);
+/// Most connections of one port. Who asks honestly is one of a few, and gone in milliseconds.
+const MOST_CONNECTIONS: usize = 64;
 
 /// Whether the planner lives, and whether it has planned.
 pub(super) struct Pulse {
@@ -99,7 +110,28 @@ impl Facts {
     }
 }
 
-/// Answers until it is dropped.
-pub(super) async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
-    axum::serve(listener, routes).await
+/// Answers until it is dropped. Of too many connections the oldest is closed: it is the one that lingers, and a new one may
+/// be the probe that decides on a restart.
+pub(super) async fn serve(mut listener: TcpListener, routes: Router) -> Infallible {
+    let mut connections = JoinSet::new();
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    loop {
+        let (stream, _) = Listener::accept(&mut listener).await;
+        while connections.try_join_next().is_some() {}
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= MOST_CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            oldest.abort();
+        }
+        open.push_back(connections.spawn(answer(stream, routes.clone())));
+    }
+}
+
+/// One connection is one request, so that one deadline covers whatever a client may be slow at.
+async fn answer(stream: TcpStream, routes: Router) {
+    let service = TowerToHyperService::new(routes);
+    let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
+    // Whoever asked sees by itself that there is no answer.
+    let _ = timeout(DEADLINE, connection).await;
 }
