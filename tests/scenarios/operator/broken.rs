@@ -52,6 +52,17 @@ async fn they_kill_no_watch_and_stop_nobody_else() {
     // The API server refuses even the status of a pool whose spec breaks the definition.
     let written = cluster.written_since(mark).await.that(|request| request.name != "broken-spec");
     assert_eq!(written.to_string(), "", "it does not try the same again and again");
+    let log = operator.log();
+    for (kind, name, field) in [
+        ("HostSubnet", "broken-host", "hostIP"),
+        ("NetNamespace", "broken-list", "egressIPs"),
+        ("Node", "odd-address", "x"),
+    ] {
+        let of_it = |line: &&str| {
+            line.contains("cannot read a field") && [kind, name, field].iter().all(|word| line.contains(word))
+        };
+        assert_eq!(log.lines().filter(of_it).count(), 1, "{kind} {name} {field} is told once: {log}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -103,18 +103,14 @@ impl Index {
                 lock.is_decisively_other(&before, self.now)
             }
         };
-        if notes.is_empty() {
-            self.notes.remove(&(kind, key.clone()));
-        } else {
-            self.notes.insert((kind, key.clone()), notes);
-        }
+        self.problems.set(kind, key, notes);
         changed
     }
 
     /// Forgets an object; true if it was known for something.
     pub(super) fn forget(&mut self, kind: Kind, key: &Key) -> bool {
         self.identities.remove(&(kind, key.clone()));
-        self.notes.remove(&(kind, key.clone()));
+        self.problems.set(kind, key, Notes::new());
         let observed = &mut self.observed;
         match kind {
             Kind::Pool => {

@@ -7,6 +7,7 @@
 mod facts;
 mod identity;
 mod lock;
+mod problems;
 mod shared;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,8 @@ use crate::object::Object;
 use identity::{Identity, Key};
 use lock::Lock;
 pub use lock::LockHolder;
+pub use problems::Problem;
+use problems::Problems;
 pub use shared::SharedIndex;
 
 /// All objects, as facts.
@@ -30,7 +33,7 @@ pub use shared::SharedIndex;
 pub struct Index {
     observed: Observed,
     identities: BTreeMap<(Kind, Key), Identity>,
-    notes: BTreeMap<(Kind, Key), Vec<Note>>,
+    problems: Problems,
     pools: BTreeMap<PoolName, PoolObject>,
     locks: BTreeMap<Key, Lock>,
     /// Unix milliseconds, as it was told last.
@@ -63,17 +66,6 @@ pub enum WatchState {
     Interrupted(String),
     /// Nothing can be read, for this reason. What was known no longer counts.
     Waiting(String),
-}
-
-/// A field of an object that could not be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Kind of the object.
-    pub kind: Kind,
-    /// Its name; of a namespaced one with the namespace in front.
-    pub name: String,
-    /// Which field, and what is wrong.
-    pub note: Note,
 }
 
 impl Index {
@@ -206,18 +198,19 @@ impl Index {
         self.observed.generation
     }
 
-    /// Fields that could not be read, by kind and name.
-    pub fn problems(&self) -> Vec<Problem> {
-        let of = |((kind, key), notes): (&(Kind, Key), &Vec<Note>)| {
-            let (kind, name) = (*kind, key.to_string());
-            notes.clone().into_iter().map(move |note| Problem { kind, name: name.clone(), note })
-        };
-        self.notes.iter().flat_map(of).collect()
+    /// How many fields cannot be read now.
+    pub fn problem_count(&self) -> usize {
+        self.problems.count()
+    }
+
+    /// Fields that could not be read and were not told before; of more than `most` the others come next time.
+    pub fn new_problems(&mut self, most: usize) -> Vec<Problem> {
+        self.problems.tell(most)
     }
 
     /// Fields of one object that could not be read; of an EgressIPAM also what is wrong with its spec.
     pub(crate) fn notes_of(&self, kind: Kind, object: &Object) -> Vec<Note> {
-        let mut notes = self.notes.get(&(kind, Key::of(kind, object))).cloned().unwrap_or_default();
+        let mut notes = self.problems.of(kind, Key::of(kind, object));
         if kind == Kind::Pool {
             let errors = self.observed.pools.get(object.name()).into_iter().flat_map(|facts| &facts.errors);
             notes.extend(errors.map(|error| Note { field: error.field.clone(), text: error.text.clone() }));

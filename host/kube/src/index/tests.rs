@@ -146,12 +146,32 @@ fn an_unreadable_object_is_missing_and_told() {
     let mut index = listed(Kind::HostSubnet, &[object("n1", 1, json!({"egressIPs": ["10.0.0.9"]}))]);
     assert!(index.apply(Kind::HostSubnet, &object("n1", 2, json!({"egressIPs": "10.0.0.9"}))));
     assert!(!index.facts().host_subnets.contains_key("n1"));
-    let problems = index.problems();
-    assert_eq!(problems.len(), 1);
+    let problems = index.new_problems(5);
+    assert_eq!((problems.len(), index.problem_count()), (1, 1));
     assert_eq!((problems[0].kind, problems[0].name.as_str()), (Kind::HostSubnet, "n1"));
     assert_eq!(problems[0].note.to_string(), r#"egressIPs: expected a list, found "10.0.0.9""#);
     assert!(index.apply(Kind::HostSubnet, &object("n1", 3, json!({"egressIPs": []}))));
-    assert_eq!(index.problems(), []);
+    assert_eq!((index.new_problems(5), index.problem_count()), (Vec::new(), 0));
+}
+
+#[test]
+fn a_problem_is_news_once_and_again_when_it_changes() {
+    let subnet = |version, addresses: Value| object("n1", version, json!({"egressIPs": addresses}));
+    let mut index = listed(Kind::HostSubnet, &[subnet(1, json!(["x", "y"]))]);
+    let news = |index: &mut Index, most| {
+        index.new_problems(most).iter().map(|problem| problem.note.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(news(&mut index, 1), [r#"egressIPs[0]: "x" is not an address"#]);
+    index.reset(Kind::HostSubnet, &[subnet(2, json!(["x", "y"]))]);
+    assert_eq!(news(&mut index, 5), [r#"egressIPs[1]: "y" is not an address"#], "what was not told yet");
+    index.apply(Kind::HostSubnet, &subnet(3, json!(["x", "z"])));
+    index.apply(Kind::HostSubnet, &subnet(4, json!(["x", "w"])));
+    assert_eq!(news(&mut index, 5), [r#"egressIPs[1]: "w" is not an address"#], "only what is still wrong");
+    assert_eq!((news(&mut index, 5), index.problem_count()), (Vec::new(), 2));
+    index.apply(Kind::HostSubnet, &subnet(5, json!([])));
+    index.apply(Kind::HostSubnet, &subnet(6, json!(["x"])));
+    index.delete(Kind::HostSubnet, &subnet(7, json!(["x"])));
+    assert_eq!((news(&mut index, 5), index.problem_count()), (Vec::new(), 0));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
-use sluice_kube::index::{Index, SharedIndex};
+use sluice_kube::convert::Note;
+use sluice_kube::index::{Index, Problem, SharedIndex};
 use sluice_kube::patch::ApiServer;
 use sluice_policy::Policy;
 use tokio::sync::{mpsc, watch};
@@ -39,7 +40,7 @@ const RESYNC: Duration = Duration::from_secs(30);
 const RESYNC_WHILE_WAITING: Duration = Duration::from_secs(1);
 /// Of a long schedule, what can wait is put off after so long, so that a node that dies meanwhile does not wait for it.
 const SLICE: Duration = Duration::from_millis(500);
-/// Most patches of a round that are logged one by one.
+/// Most patches, or unreadable fields, of a round that are logged one by one.
 const SPELLED_OUT: usize = 100;
 
 /// The planning task.
@@ -161,9 +162,8 @@ impl Planner {
     async fn round(&mut self) -> Result<Next, JoinError> {
         self.memory.looked = Some(Instant::now());
         let now = unix_milliseconds();
-        let (observed, lock, unreadable) =
-            self.index.read(|index| (index.snapshot(now), index.foreign_lock(now), index.problems().len()));
-        self.metrics.cannot_read(unreadable);
+        let (observed, lock) = self.index.read(|index| (index.snapshot(now), index.foreign_lock(now)));
+        self.remark_problems();
         self.metrics.locked(lock.is_some());
         let leads = *self.leads.borrow_and_update();
         self.metrics.led(leads);
@@ -279,6 +279,15 @@ impl Planner {
         if waiting != self.memory.said.waiting {
             warn!(reasons = waiting.join("; "), "the cluster cannot be planned yet");
             self.memory.said.waiting = waiting;
+        }
+    }
+
+    /// Fields that cannot be read are named once, whoever leads: nobody else would say which of them count as missing.
+    fn remark_problems(&self) {
+        let (news, count) = self.index.quietly(|index| (index.new_problems(SPELLED_OUT), index.problem_count()));
+        self.metrics.cannot_read(count);
+        for Problem { kind, name, note: Note { field, text } } in news {
+            warn!(%kind, name, field, text, "cannot read a field");
         }
     }
 
