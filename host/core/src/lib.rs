@@ -9,6 +9,7 @@ pub mod diff;
 pub mod name;
 pub mod observed;
 pub mod plan;
+pub mod repair;
 pub mod round;
 pub mod rows;
 pub mod schedule;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 use sluice_core::plan::HoldCode;
+use sluice_core::repair::Repair;
 use sluice_core::status::PoolReport;
 use sluice_core::survey::NamedHold;
 
@@ -70,27 +71,55 @@ impl Event {
     }
 }
 
-/// What has been told already. Holds one entry for each object that something is wrong with now.
+/// The same repair of the same namespace is told again after so long: sooner, somebody keeps undoing it, and one event
+/// says so as well as many.
+const REPEATED: SignedDuration = SignedDuration::from_mins(10);
+
+/// What has been told already. Holds one entry for each object that something is wrong with now, or was repaired lately.
 #[derive(Debug, Default)]
 pub struct EventBook {
     told: BTreeMap<(Kind, String), (String, String)>,
+    /// Repairs that are to be told, the last of each namespace.
+    repaired: BTreeMap<String, String>,
+    /// Repairs that were, and when.
+    told_repairs: BTreeMap<String, (String, Timestamp)>,
 }
 
 impl EventBook {
-    /// What is to be told after a round: everything that is wrong now and was not, or was wrong otherwise.
+    /// Notes a repair that was made. It is a warning: who knows the namespace by the address it lost has to act.
+    pub fn repaired(&mut self, repair: &Repair) {
+        self.repaired.insert(repair.owner.to_string(), failure::bounded(&repair.to_string()));
+    }
+
+    /// What is to be told after a round: repairs, and everything that is wrong now and was not, or was wrong otherwise.
     ///
     /// Counts as told. An event that then cannot be written is lost; status and annotations say the same.
-    pub fn due(&mut self, reports: &[PoolReport], holds: &[NamedHold]) -> Vec<Event> {
+    pub fn due(&mut self, reports: &[PoolReport], holds: &[NamedHold], now: Timestamp) -> Vec<Event> {
+        let mut due = self.due_repairs(now);
         let wrong = wrong_now(reports, holds);
         self.told.retain(|object, _| wrong.contains_key(object));
-        let mut due = Vec::new();
         for (object, said) in wrong {
-            if due.len() == MOST_PER_ROUND {
+            if due.len() >= MOST_PER_ROUND {
                 break;
             }
             if self.told.get(&object) != Some(&said) {
                 self.told.insert(object.clone(), said.clone());
                 due.push(Event { kind: object.0, name: object.1, reason: said.0, message: said.1 });
+            }
+        }
+        due
+    }
+
+    fn due_repairs(&mut self, now: Timestamp) -> Vec<Event> {
+        self.told_repairs.retain(|_, (_, told)| now.duration_since(*told) < REPEATED);
+        let mut due = Vec::new();
+        while due.len() < MOST_PER_ROUND
+            && let Some((name, message)) = self.repaired.pop_first()
+        {
+            if self.told_repairs.get(&name).is_none_or(|(told, _)| *told != message) {
+                self.told_repairs.insert(name.clone(), (message.clone(), now));
+                let reason = names::EVENT_ADDRESSES_CHANGED.to_owned();
+                due.push(Event { kind: Kind::Namespace, name, reason, message });
             }
         }
         due

@@ -45,5 +45,8 @@ pub const READY: &str = "Ready";
 /// Condition: something works, but not all.
 pub const DEGRADED: &str = "Degraded";
 
+/// Reason of a warning event on a namespace: an address was taken from it that is not its own, or no longer.
+pub const EVENT_ADDRESSES_CHANGED: &str = "AddressesChanged";
+
 /// Reason of a warning event on an EgressIPAM. Name of the operator Sluice replaces.
 pub const EVENT_PROCESSING_ERROR: &str = "ProcessingError";

@@ -25,7 +25,10 @@ async fn switched(when: While) {
         .await;
     assert_eq!(cluster.annotation_of("NetNamespace", "shop", "sluice.dev/pool").await.as_deref(), Some("dmz"));
     let written = cluster.written_since(mark).await.except(&["egressipams/status"]);
-    assert_eq!(written.summary(), "patch hostsubnets: 4\npatch namespaces: 2\npatch netnamespaces: 1\n");
+    assert_eq!(
+        written.summary(),
+        "create events: 1\npatch hostsubnets: 4\npatch namespaces: 2\npatch netnamespaces: 1\n"
+    );
     assert_eq!(history.silences("shop").await, [""; 0]);
     assert_eq!(history.breaches().await, [""; 0]);
     let told: Vec<String> =

@@ -72,6 +72,7 @@ async fn entry_removed(when: While) {
         shop: egress, 10.20.0.3 on worker-a0, 10.22.0.3 on worker-c0
     "]];
     let writes = expect![[r#"
+        create events: 2
         patch hostsubnets: 1
         patch namespaces: 4
         patch netnamespaces: 2
@@ -113,6 +114,7 @@ async fn a_changed_cidr_replaces_its_addresses() {
         shop: egress, 10.20.0.3 on worker-a0, 10.41.0.3 on worker-b0
     "]];
     let writes = expect![[r#"
+        create events: 2
         patch hostsubnets: 2
         patch namespaces: 4
         patch netnamespaces: 2
@@ -156,6 +158,7 @@ async fn reserved(when: While) {
         shop: egress, 10.20.0.3 on worker-a0, 10.21.0.3 on worker-b0
     "]];
     let writes = expect![[r#"
+        create events: 1
         patch hostsubnets: 2
         patch namespaces: 2
         patch netnamespaces: 1

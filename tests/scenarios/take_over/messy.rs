@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{adopted, patches, planned_targets, sorted, taken_over, writes, written_targets};
 use crate::harness::audit::Requests;
-use crate::harness::{Cluster, History, Operator, Outcome};
+use crate::harness::{Cluster, History, Operator, Outcome, reads};
 
 /// A cluster that was taken over, and what it took.
 struct TakenOver {
@@ -151,6 +151,11 @@ async fn duplicates_are_repaired_as_planned() {
     done.cluster.assert_sound().await;
     assert_eq!(done.history.breaches().await, Vec::<String>::new());
     done.never_touched(&KEPT).await;
+    let told = expect![[r#"
+        Namespace mirror: AddressesChanged: egress addresses changed from 10.20.0.3,10.21.0.3 to 10.20.0.6,10.21.0.6: 10.20.0.3: billing holds it too and is the older namespace; 10.21.0.3: billing holds it too and is the older namespace
+        Namespace reports: AddressesChanged: egress addresses changed from 10.20.0.60,10.21.0.60,8.8.8.8 to 10.20.0.60,10.21.0.60: 8.8.8.8: no longer an address of its pool
+    "#]];
+    reads(told, || done.cluster.warnings()).await;
 }
 
 /// The annotation that says why a namespace waits changes with the reason: first the pool is being deleted, then it is gone.

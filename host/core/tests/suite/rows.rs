@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use expect_test::expect;
 use sluice_core::observed::Platform;
+use sluice_core::repair::repairs;
 use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
 use sluice_core::status::PoolReport;
 
@@ -60,6 +61,33 @@ fn a_diff_is_one_line_for_each_address() {
           ! taken held: request-taken: a requested address belongs to somebody else
     "#]]
     .assert_eq(&round.diff(&outcome).to_string());
+}
+
+#[test]
+fn repairs_say_what_an_owner_lost_and_why() {
+    let cluster = cluster(
+        "
+        pool egress zone=a:10.20.0.0/29 zone=b:10.21.0.0/29
+        pool tiny zone=c:10.22.0.4/32
+        ns billing pool=egress holds=10.20.0.3,10.21.0.3 says created=2
+        ns clean pool=egress holds=10.20.0.2,10.21.0.2 says created=1
+        ns mirror pool=egress holds=10.20.0.3,10.21.0.3 says created=5
+        ns orders holds=10.20.0.4,10.21.0.4 says created=3
+        ns reports pool=egress holds=10.20.0.5,10.21.0.5,8.8.8.8 says created=6
+        ns tiny-1 pool=tiny holds=10.22.0.4 says created=7
+        ns tiny-2 pool=tiny holds=10.22.0.4 says created=8
+        node n1 zone=a carries=10.20.0.2,10.20.0.3,10.20.0.5
+        node n2 zone=b carries=10.21.0.2,10.21.0.3,10.21.0.5
+        node n3 zone=c carries=10.22.0.4
+    ",
+    );
+    let (round, outcome) = cluster.plan(&BTreeSet::new());
+    let repairs = repairs(&round.surveyed().snapshot, &outcome.plan);
+    let lines: Vec<String> = repairs.iter().map(|repair| format!("{}: {repair}", repair.owner)).collect();
+    expect![[r#"
+        mirror: egress addresses changed from 10.20.0.3,10.21.0.3 to 10.20.0.6,10.21.0.6: 10.20.0.3: billing holds it too and is the older namespace; 10.21.0.3: billing holds it too and is the older namespace
+        reports: egress addresses changed from 10.20.0.5,10.21.0.5,8.8.8.8 to 10.20.0.5,10.21.0.5: 8.8.8.8: no longer an address of its pool
+        tiny-2: egress addresses changed from 10.22.0.4 to none: 10.22.0.4: tiny-1 holds it too and is the older namespace"#]].assert_eq(&lines.join("\n"));
 }
 
 #[test]

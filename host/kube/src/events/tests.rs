@@ -4,11 +4,14 @@ use expect_test::expect;
 use jiff::Timestamp;
 
 use sluice_core::plan::HoldCode;
+use sluice_core::repair::Repair;
 use sluice_core::status::PoolReport;
 use sluice_core::survey::NamedHold;
 
-use super::{Event, EventBook};
+use super::{Event, EventBook, REPEATED};
 use crate::kind::Kind;
+
+const NOW: Timestamp = Timestamp::UNIX_EPOCH;
 
 fn hold(owner: &str, zone: Option<&str>, code: HoldCode, text: &str) -> NamedHold {
     let zone = zone.map(str::to_owned);
@@ -47,13 +50,16 @@ fn each_change_is_told_once() {
         EgressIPAM east ProcessingError: spec.cidr: bad; spec.topologyLabel: empty
         Namespace desk PoolMissing: there is no pool west
         Namespace shop NoNode: zone a: no node is healthy; zone b: no address is left"#]]
-    .assert_eq(&told(&book.due(&broken, &holds)));
-    assert_eq!(book.due(&broken, &holds), []);
+    .assert_eq(&told(&book.due(&broken, &holds, NOW)));
+    assert_eq!(book.due(&broken, &holds, NOW), []);
     // Changed, gone, and back again.
-    expect!["EgressIPAM east ProcessingError: spec.cidr: bad"]
-        .assert_eq(&told(&book.due(&[report(&["spec.cidr: bad"])], &holds[..2])));
-    assert_eq!(book.due(&[report(&[])], &[]), []);
-    assert_eq!(book.due(&[report(&[])], &holds[2..]).len(), 1);
+    expect!["EgressIPAM east ProcessingError: spec.cidr: bad"].assert_eq(&told(&book.due(
+        &[report(&["spec.cidr: bad"])],
+        &holds[..2],
+        NOW,
+    )));
+    assert_eq!(book.due(&[report(&[])], &[], NOW), []);
+    assert_eq!(book.due(&[report(&[])], &holds[2..], NOW).len(), 1);
 }
 
 #[test]
@@ -61,7 +67,33 @@ fn a_flood_is_spread_over_rounds() {
     let mut book = EventBook::default();
     let holds: Vec<NamedHold> =
         (0..120).map(|nth| hold(&format!("ns-{nth:03}"), None, HoldCode::Exhausted, "none left")).collect();
-    let counts: Vec<usize> = (0..4).map(|_| book.due(&[], &holds).len()).collect();
+    let counts: Vec<usize> = (0..4).map(|_| book.due(&[], &holds, NOW).len()).collect();
+    assert_eq!(counts, [50, 50, 20, 0]);
+}
+
+#[test]
+fn repairs_are_told_and_not_again_while_somebody_undoes_them() {
+    let repair = |owner: &str, to: &[&str]| Repair {
+        owner: owner.into(),
+        from: vec!["10.20.0.5".parse().unwrap(), "8.8.8.8".parse().unwrap()],
+        to: to.iter().map(|address| address.parse().unwrap()).collect(),
+        why: vec!["8.8.8.8: no longer an address of its pool".to_owned()],
+    };
+    let mut book = EventBook::default();
+    book.repaired(&repair("reports", &["10.20.0.5"]));
+    book.repaired(&repair("shop", &[]));
+    expect![[r#"
+        Namespace reports AddressesChanged: egress addresses changed from 10.20.0.5,8.8.8.8 to 10.20.0.5: 8.8.8.8: no longer an address of its pool
+        Namespace shop AddressesChanged: egress addresses changed from 10.20.0.5,8.8.8.8 to none: 8.8.8.8: no longer an address of its pool"#]]
+    .assert_eq(&told(&book.due(&[], &[], NOW)));
+    book.repaired(&repair("reports", &["10.20.0.5"]));
+    assert_eq!(book.due(&[], &[], NOW), [], "undone and made again");
+    book.repaired(&repair("reports", &["10.20.0.6"]));
+    assert_eq!(book.due(&[], &[], NOW).len(), 1, "another one");
+    book.repaired(&repair("reports", &["10.20.0.6"]));
+    assert_eq!(book.due(&[], &[], NOW + REPEATED).len(), 1, "long after");
+    (0..120).for_each(|nth| book.repaired(&repair(&format!("ns-{nth:03}"), &[])));
+    let counts: Vec<usize> = (0..4).map(|_| book.due(&[], &[], NOW).len()).collect();
     assert_eq!(counts, [50, 50, 20, 0]);
 }
 

@@ -147,9 +147,12 @@ impl Operator {
         }
         let server = ApiServer::new(client.clone(), Arc::clone(&index));
         let (stories, heard) = watch::channel(Arc::new(Story::default()));
-        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard);
+        // A story replaces the one before; a repair is told once, and there are never more than writes.
+        let (repairs, repaired) = mpsc::unbounded_channel();
+        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, repaired);
         let (memory, quit) = (Memory::default(), stop.clone());
-        let planner = Planner { index, server, policy, offers, leads, stories, metrics, pulse, stop: quit, memory };
+        let planner =
+            Planner { index, server, policy, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
         let quit = stop.clone();
         spawn(&mut work, "reporter", async move {
             reporter.run(quit).await;

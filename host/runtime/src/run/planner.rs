@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use sluice_core::observed::Observed;
-use sluice_core::round::Round;
+use sluice_core::repair::{Repair, repairs};
+use sluice_core::round::{Outcome, Round};
 use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
@@ -51,6 +52,7 @@ pub(super) struct Planner {
     pub(super) offers: mpsc::Receiver<Offer>,
     pub(super) leads: watch::Receiver<bool>,
     pub(super) stories: watch::Sender<Arc<Story>>,
+    pub(super) repairs: mpsc::UnboundedSender<Repair>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) stop: CancellationToken,
@@ -231,6 +233,7 @@ impl Planner {
             self.metrics.written(&write.target);
             self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
         }
+        self.tell_repairs(&thought.round, &thought.outcome, &applied);
         for (target, failure) in &applied.failures {
             warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
             self.metrics.failed(target, failure);
@@ -254,6 +257,18 @@ impl Planner {
             Story::Silence
         };
         self.stories.send_replace(Arc::new(story));
+    }
+
+    /// Hands over what was repaired in earnest.
+    fn tell_repairs(&self, round: &Round, outcome: &Outcome, applied: &Applied) {
+        let written: BTreeSet<&Target> =
+            applied.written.iter().filter_map(|position| Some(&outcome.writes.get(*position)?.target)).collect();
+        for repair in repairs(&round.surveyed().snapshot, &outcome.plan) {
+            if written.contains(&Target::NetNamespace(repair.owner.clone())) {
+                // Only when everything ends is there nobody to hear it.
+                let _ = self.repairs.send(repair);
+            }
+        }
     }
 
     /// Adds what only the runtime knows: refused writes and refused policies.

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use kube::Client;
 use sluice_core::backend::WriteFailure;
 use sluice_core::name::PoolName;
+use sluice_core::repair::Repair;
 use sluice_core::status::PoolReport;
 use sluice_core::survey::NamedHold;
 use sluice_kube::api::PolicyStatus;
@@ -17,7 +18,7 @@ use sluice_kube::index::SharedIndex;
 use sluice_kube::patch::ApiServer;
 use sluice_kube::served::pruned_in_cluster;
 use sluice_kube::status::{blocked_patch, status_patch};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
@@ -60,6 +61,8 @@ pub(super) struct Reporter {
     client: Client,
     index: Arc<SharedIndex>,
     stories: watch::Receiver<Arc<Story>>,
+    /// Repairs that were made since the last story.
+    repairs: mpsc::UnboundedReceiver<Repair>,
     book: EventBook,
     /// Fields that the served CRD drops.
     pruned: Vec<String>,
@@ -75,12 +78,14 @@ impl Reporter {
         client: Client,
         index: Arc<SharedIndex>,
         stories: watch::Receiver<Arc<Story>>,
+        repairs: mpsc::UnboundedReceiver<Repair>,
     ) -> Self {
         Self {
             server,
             client,
             index,
             stories,
+            repairs,
             book: EventBook::default(),
             pruned: Vec::new(),
             check_again: Instant::now(),
@@ -107,6 +112,9 @@ impl Reporter {
     async fn tell(&mut self, story: &Story) {
         self.retry = None;
         let now = Instant::now();
+        while let Ok(repair) = self.repairs.try_recv() {
+            self.book.repaired(&repair);
+        }
         if let (Story::Round { settled: false, .. }, Some(last)) = (story, self.last)
             && now < last + WHILE_BUSY
         {
@@ -126,7 +134,7 @@ impl Reporter {
             self.failures = 0;
         }
         if let Story::Round { reports, holds, settled: true, .. } = story {
-            let due = self.book.due(reports, holds);
+            let due = self.book.due(reports, holds, Timestamp::now());
             self.create_events(due).await;
         }
     }
