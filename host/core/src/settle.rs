@@ -8,7 +8,7 @@ use ipnet::IpNet;
 
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::plan::{Holder, Operation, Patch, Reason};
-use crate::schedule::network_places;
+use crate::schedule::{Target, network_places};
 use crate::snapshot::{Allocation, Assignment, Departure, Health, Phase, Snapshot};
 use crate::survey::ranges::spec_pool_of;
 use crate::survey::{Promised, Survey, at_most, carriers, is_live};
@@ -23,8 +23,8 @@ pub struct Settlement {
 }
 
 impl Settlement {
-    /// Settles a survey.
-    pub fn of(survey: &Survey) -> Self {
+    /// Settles a survey. Objects of `refused` could not be written when they were tried last.
+    pub fn of(survey: &Survey, refused: &BTreeSet<Target>) -> Self {
         let mut settlement = Self { snapshot: survey.snapshot.clone(), patches: Vec::new() };
         settlement.unassign_twins(survey);
         settlement.release_leaving();
@@ -34,6 +34,7 @@ impl Settlement {
         settlement.hide_pinned(survey);
         settlement.unassign_strays(survey);
         settlement.keep_promises(survey);
+        settlement.unassign_untaken(refused);
         settlement
     }
 
@@ -231,6 +232,30 @@ impl Settlement {
             strays.map(|a| (a.address, a.node, Reason::NodeIneligible, "the pool does not use this node".to_owned()));
         let strays: Vec<_> = strays.collect();
         self.unassign(strays);
+    }
+
+    /// What was put onto a node for an owner whose NetNamespace then could not be written is carried for nobody, as stale
+    /// addresses are. A policy that takes fresh addresses first would choose another for the next try, and so in turns;
+    /// one that sees them as free chooses as it did before, and then nothing moves.
+    fn unassign_untaken(&mut self, refused: &BTreeSet<Target>) {
+        let pools: BTreeSet<PoolIndex> = refused
+            .iter()
+            .filter_map(|target| match target {
+                Target::NetNamespace(name) => Some(self.snapshot.owner(self.snapshot.owner_named(name)?)?.pool),
+                _ => None,
+            })
+            .collect();
+        if pools.is_empty() {
+            return;
+        }
+        let homes = Homes::of(&self.snapshot);
+        let untaken = self.snapshot.assignments.iter().filter(|assignment| {
+            !homes.of_address.contains_key(&assignment.address)
+                && !network_places(&self.snapshot, assignment.node)
+                && spec_pool_of(&self.snapshot, assignment.address).is_some_and(|pool| pools.contains(&pool))
+        });
+        let untaken: Vec<_> = untaken.map(|a| (a.address, a.node, Reason::Stale, String::new())).collect();
+        self.unassign(untaken);
     }
 
     fn unassign(&mut self, unassigns: Vec<(IpAddr, NodeIndex, Reason, String)>) {

@@ -190,6 +190,24 @@ async fn a_write_whose_answer_is_lost_is_not_made_twice() {
     assert_eq!(committed.summary(), "patch hostsubnets: 2\npatch namespaces: 1\npatch netnamespaces: 1\n");
 }
 
+/// Nobody holds it yet, so to the next round it is stale. It must not leave and come back with every try.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_carried_before_a_refused_write_stays_there() {
+    let (cluster, proxy, _operator) = proxied().await;
+    cluster.furnish([namespace("shop")]).await;
+    let mark = cluster.audit().mark().await;
+    proxy.rule(Rule::answer(Matcher::writes().on("netnamespaces"), 500).times(5));
+    cluster.opt_in("shop", Some("egress")).await;
+    cluster
+        .rests(expect![[r"
+            billing: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0
+            shop: egress, 10.20.0.3 on worker-a0, 10.21.0.3 on worker-b0
+        "]])
+        .await;
+    let written = cluster.written_since(mark).await.except(&["egressipams/status", "events"]);
+    assert_eq!(written.summary(), "patch hostsubnets: 2\npatch namespaces: 1\npatch netnamespaces: 1\n");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn cut_and_expired_watches_lose_nothing() {
     let (cluster, proxy, _operator) = proxied().await;

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::diff::Diff;
+use crate::name::NodeIndex;
 use crate::observed::{Observed, Promise};
-use crate::plan::{Holder, Plan};
+use crate::plan::{Holder, Operation, Patch, Plan};
 use crate::schedule::{self, Change, Target, Write};
 use crate::settle::Settlement;
 use crate::snapshot::Snapshot;
@@ -61,8 +62,13 @@ pub enum Failure {
 impl Round {
     /// Surveys the cluster and settles what the host settles by itself.
     pub fn prepare(observed: &Observed) -> Self {
+        Self::prepare_again(observed, &BTreeSet::new())
+    }
+
+    /// The same after setbacks: objects of `refused` could not be written when they were tried last.
+    pub fn prepare_again(observed: &Observed, refused: &BTreeSet<Target>) -> Self {
         let survey = Survey::of(observed);
-        let settlement = Settlement::of(&survey);
+        let settlement = Settlement::of(&survey, refused);
         let base = EndState::before(&survey.snapshot);
         Self { survey, settlement, base }
     }
@@ -144,6 +150,7 @@ impl Round {
         let mut end = check(seen, &seen_base, &answer)?;
         let mut plan = answer;
         plan.patches.extend(self.settlement.patches.iter().cloned());
+        cancel(&mut plan.patches);
         if !saw_all {
             end = self.base.after(snapshot, &plan.patches, &mut Vec::new());
         }
@@ -177,4 +184,27 @@ impl Round {
         plan.patches.extend(sweeps);
         changed
     }
+}
+
+/// What the host takes off a node and the policy puts onto the same one stays.
+fn cancel(patches: &mut Vec<Patch>) {
+    let places = |patches: &[Patch], by_host| -> BTreeSet<(IpAddr, NodeIndex)> {
+        let place = |patch: &Patch| match patch.operation {
+            Operation::Unassign { address, node } if by_host && patch.by_host => Some((address, node)),
+            Operation::Assign { address, node } if !by_host && !patch.by_host => Some((address, node)),
+            _ => None,
+        };
+        patches.iter().filter_map(place).collect()
+    };
+    let off = places(patches, true);
+    if off.is_empty() {
+        return;
+    }
+    let stays: BTreeSet<_> = off.intersection(&places(patches, false)).copied().collect();
+    patches.retain(|patch| match patch.operation {
+        Operation::Assign { address, node } | Operation::Unassign { address, node } => {
+            !stays.contains(&(address, node))
+        }
+        _ => true,
+    });
 }

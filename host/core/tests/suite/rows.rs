@@ -7,9 +7,12 @@ use std::collections::BTreeSet;
 use expect_test::expect;
 use sluice_core::observed::Platform;
 use sluice_core::repair::repairs;
+use sluice_core::round::Round;
 use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
+use sluice_core::schedule::Target;
 use sluice_core::status::PoolReport;
 
+use crate::honest;
 use crate::text::cluster;
 
 const CLUSTER: &str = "
@@ -91,6 +94,31 @@ fn repairs_say_what_an_owner_lost_and_why() {
 }
 
 #[test]
+fn what_a_refused_owner_was_to_get_stays_where_it_is() {
+    let cluster = cluster(
+        "
+        pool egress zone=a:10.20.0.0/29 zone=c:10.22.0.0/29
+        pool other zone=b:10.21.0.0/29 zone=d:10.23.0.0/29
+        ns shop pool=egress
+        ns till pool=other
+        node n1 zone=a carries=10.20.0.2,10.20.0.5
+        node n2 zone=b carries=10.21.0.6
+    ",
+    );
+    let refused = BTreeSet::from([Target::NetNamespace("shop".into())]);
+    let round = Round::prepare_again(&cluster.observed, &refused);
+    let seen: Vec<String> = round.policy_input().assignments.iter().map(|a| a.address.to_string()).collect();
+    assert_eq!(seen, ["10.21.0.6"], "of its pool the policy sees nothing as stale");
+    for avoid in [refused, BTreeSet::new()] {
+        let outcome = round.finish(&cluster.observed, Ok(honest::plan(round.policy_input())), &avoid);
+        let lines: Vec<String> =
+            outcome.writes.iter().map(|write| format!("{} {}", write.target, write.change.merge_patch())).collect();
+        let of_n1 = lines.iter().filter(|line| line.contains("HostSubnet n1")).collect::<Vec<_>>();
+        assert_eq!(of_n1, [r#"HostSubnet n1 {"egressIPs":["10.20.0.2"]}"#], "only what nobody is to get leaves");
+    }
+}
+
+#[test]
 fn a_report_tells_the_story_of_a_pool() {
     let cluster = cluster(CLUSTER);
     let (_, outcome) = cluster.plan(&BTreeSet::new());
@@ -144,7 +172,7 @@ fn where_nothing_is_written_nobody_is_served_by_a_plan() {
 #[test]
 fn a_refused_plan_is_an_error_of_every_pool() {
     let cluster = cluster(CLUSTER);
-    let round = sluice_core::round::Round::prepare(&cluster.observed);
+    let round = Round::prepare(&cluster.observed);
     let stale = sluice_core::plan::Plan { generation: 99, ..sluice_core::plan::Plan::default() };
     let outcome = round.finish(&cluster.observed, Ok(stale), &BTreeSet::new());
     expect![

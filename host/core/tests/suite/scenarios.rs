@@ -58,7 +58,7 @@ fn play(input: &str) -> String {
         if nth > 1 {
             cluster.run_cloud(|| true);
         }
-        let round = Round::prepare(&cluster.observed);
+        let round = Round::prepare_again(&cluster.observed, &script.avoid);
         let answer = if script.fails { Err("trap".to_owned()) } else { Ok(honest::plan(round.policy_input())) };
         let outcome = round.finish(&cluster.observed, answer, &script.avoid);
         if nth > 1 && outcome.writes.is_empty() {

@@ -22,6 +22,15 @@ const UNNEEDED: Duration = Duration::from_mins(1);
 /// After so long a repeated change is no dispute. Longer than any pause.
 const FORGIVEN: Duration = Duration::from_mins(10);
 
+/// What earlier writes came to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Setbacks {
+    /// Objects that are not to be written now.
+    pub(super) avoided: BTreeSet<Target>,
+    /// Objects that could not be written when they were tried last.
+    pub(super) refused: BTreeSet<Target>,
+}
+
 /// What went wrong, by object.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
@@ -67,10 +76,15 @@ impl Pauses {
     }
 
     /// Objects that are not to be written now.
-    pub(super) fn avoided(&self, now: Instant) -> BTreeSet<Target> {
+    fn avoided(&self, now: Instant) -> BTreeSet<Target> {
         let failed = self.failed.iter().filter(|(_, failed)| failed.until > now).map(|(target, _)| target);
         let disputed = self.written.iter().filter(|(_, written)| written.until > now).map(|(target, _)| target);
         failed.chain(disputed).cloned().collect()
+    }
+
+    /// What the next round has to know.
+    pub(super) fn setbacks(&self, now: Instant) -> Setbacks {
+        Setbacks { avoided: self.avoided(now), refused: self.failed.keys().cloned().collect() }
     }
 
     /// When the next pause ends.

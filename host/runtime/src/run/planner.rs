@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::metrics::Metrics;
-use super::pauses::Pauses;
+use super::pauses::{Pauses, Setbacks};
 use super::probes::Pulse;
 use super::reporter::Story;
 use super::round::{Thought, Verdict, pools_of, think, try_out};
@@ -140,10 +140,10 @@ impl Planner {
     }
 
     /// Lets a policy prove itself, if there is one.
-    fn try_out(&mut self, observed: &Arc<Observed>, avoided: &BTreeSet<Target>) {
+    fn try_out(&mut self, observed: &Arc<Observed>, setbacks: &Setbacks) {
         if let Some(candidate) = self.memory.candidate.take() {
-            let (observed, avoided) = (Arc::clone(observed), avoided.clone());
-            self.memory.trial = Some(spawn_blocking(move || try_out(&observed, candidate, &avoided)));
+            let (observed, setbacks) = (Arc::clone(observed), setbacks.clone());
+            self.memory.trial = Some(spawn_blocking(move || try_out(&observed, candidate, &setbacks)));
         }
     }
 
@@ -201,11 +201,11 @@ impl Planner {
     async fn think(&mut self, observed: &Arc<Observed>) -> Result<Thought, JoinError> {
         let now = Instant::now();
         self.memory.pauses.forgive(now);
-        let avoided = self.memory.pauses.avoided(now);
-        self.metrics.pausing(avoided.len());
-        self.try_out(observed, &avoided);
+        let setbacks = self.memory.pauses.setbacks(now);
+        self.metrics.pausing(setbacks.avoided.len());
+        self.try_out(observed, &setbacks);
         let (observed, active) = (Arc::clone(observed), self.policy.clone());
-        spawn_blocking(move || think(&observed, &active, &avoided)).await
+        spawn_blocking(move || think(&observed, &active, &setbacks)).await
     }
 
     fn promote(&mut self, policy: Policy) {

@@ -10,6 +10,8 @@ use sluice_core::schedule::Target;
 use sluice_policy::{Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
+use super::pauses::Setbacks;
+
 /// A round before its writes.
 pub(super) struct Thought {
     pub(super) round: Round,
@@ -27,17 +29,17 @@ pub(super) enum Verdict {
 }
 
 /// Plans. Takes a processor for as long as policies may.
-pub(super) fn think(observed: &Observed, policy: &Policy, avoided: &BTreeSet<Target>) -> Thought {
+pub(super) fn think(observed: &Observed, policy: &Policy, setbacks: &Setbacks) -> Thought {
     let started = Instant::now();
-    let round = Round::prepare(observed);
-    let (outcome, cost) = ask(&round, observed, policy, avoided);
+    let round = Round::prepare_again(observed, &setbacks.refused);
+    let (outcome, cost) = ask(&round, observed, policy, &setbacks.avoided);
     Thought { round, outcome, cost, took: started.elapsed() }
 }
 
 /// Plans with a policy that wants to take over, without consequences. Takes a processor for as long as policies may.
-pub(super) fn try_out(observed: &Observed, candidate: Policy, avoided: &BTreeSet<Target>) -> Verdict {
-    let round = Round::prepare(observed);
-    match ask(&round, observed, &candidate, avoided).0.failure {
+pub(super) fn try_out(observed: &Observed, candidate: Policy, setbacks: &Setbacks) -> Verdict {
+    let round = Round::prepare_again(observed, &setbacks.refused);
+    match ask(&round, observed, &candidate, &setbacks.avoided).0.failure {
         None => Verdict::Promoted(candidate),
         Some(failure) => Verdict::Refused(format!("shadow plan: {failure}")),
     }
