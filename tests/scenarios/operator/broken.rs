@@ -1,9 +1,17 @@
 //! Objects that make no sense: put into storage as they are, since the API server would refuse some of them.
 
+use std::time::Duration;
+
 use serde_json::json;
 
 use super::{becomes, is_served, serves, two_zones};
-use crate::harness::{Cluster, Object, Operator, SOON, host_subnet, namespace, net_namespace, node, pool};
+use crate::harness::{
+    Cluster, Matcher, Object, Operator, Proxy, Rule, SOON, eventually, host_subnet, namespace, net_namespace, node,
+    pool,
+};
+
+/// The longest pause that two refusals lead to, and more.
+const HEALED: Duration = Duration::from_mins(1);
 
 /// Everything that other controllers, older versions and people may leave in storage.
 fn broken() -> Vec<Object> {
@@ -94,7 +102,7 @@ async fn a_host_subnet_that_breaks_keeps_what_it_is_not_asked_about() {
     let mut broken = cluster.get("HostSubnet", &carrier).await.expect("there");
     broken.data["egressIPs"] = json!({ "what": "is this" });
     cluster.store([Object::from_json(json!(broken))]).await;
-    crate::harness::eventually("its address is carried by the other node", SOON, || async {
+    eventually("its address is carried by the other node", SOON, || async {
         let outcome = cluster.outcome().await;
         let nodes = outcome.nodes_of(&outcome.addresses_of("shop")[0]).join(" ");
         if nodes.starts_with("worker-a") && nodes != carrier { Ok(()) } else { Err(outcome.to_string()) }
@@ -102,4 +110,38 @@ async fn a_host_subnet_that_breaks_keeps_what_it_is_not_asked_about() {
     .await;
     serves(&cluster, "billing").await;
     assert!(operator.is_running());
+}
+
+/// An admission webhook, or storage, that takes no change of one object.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_subnet_that_refuses_writes_keeps_its_own_and_gets_nothing_new() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    cluster.companions_are_there().await;
+    let proxy = Proxy::start(&cluster).await;
+    let _operator = Operator::launch(&cluster).through(&proxy).start().await;
+    for name in ["shop", "billing"] {
+        serves(&cluster, name).await;
+    }
+    let before = cluster.outcome().await;
+    let on_a0 = before.host_subnets["worker-a0"].carried.clone();
+    assert_eq!(on_a0.len(), 1, "{before}");
+
+    proxy.rule(Rule::answer(Matcher::writes().on("hostsubnets").named("worker-a0"), 422));
+    for name in ["one", "two", "three", "four"] {
+        serves(&cluster, name).await;
+    }
+    let after = cluster.outcome().await;
+    assert_eq!(after.host_subnets["worker-a0"].carried, on_a0, "{after}");
+    becomes(&cluster, "egress", "ReconcileError", "True", "HostSubnet worker-a0: refused").await;
+
+    proxy.clear();
+    eventually("it is used again", HEALED, || async {
+        let name = format!("new-{}", cluster.list("Namespace").await.len());
+        serves(&cluster, &name).await;
+        let outcome = cluster.outcome().await;
+        if outcome.host_subnets["worker-a0"].carried.len() > 1 { Ok(()) } else { Err(outcome.to_string()) }
+    })
+    .await;
+    cluster.assert_sound().await;
 }

@@ -67,7 +67,8 @@ impl Round {
 
     /// The same after setbacks: objects of `refused` could not be written when they were tried last.
     pub fn prepare_again(observed: &Observed, refused: &BTreeSet<Target>) -> Self {
-        let survey = Survey::of(observed);
+        let mut survey = Survey::of(observed);
+        survey.spare_nodes(refused);
         let settlement = Settlement::of(&survey, refused);
         let base = EndState::before(&survey.snapshot);
         Self { survey, settlement, base }

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::Note;
 use super::ranges::{customary_reserved, precedes, spec_ranges, subtract};
+use super::{Note, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
 use crate::observed::{NodeFacts, Observed, Platform, PoolFacts};
+use crate::schedule::Target;
 use crate::snapshot::{Capacity, Health, Node, Pool, Zone};
 
 /// How many nodes a note names.
@@ -152,6 +153,39 @@ impl Topology {
             let subnet = |node: &NodeIndex| observed.host_subnets.get(&self.nodes.get(node.position())?.name);
             let placed = || nodes().filter_map(subnet).any(|subnet| subnet.egress_cidrs.contains(&range));
             pool.self_placing = alone && facts.spec.cidr.is_none() && (facts.errors.is_empty() || placed());
+        }
+    }
+}
+
+impl Survey {
+    /// A node whose HostSubnet refuses writes keeps what it has and gets nothing new, as if it was cordoned (R10): whoever
+    /// was placed there would wait. It counts as before where a zone has no other healthy node, since then nobody could be
+    /// served anyway, and a fault of all HostSubnets (a right that is missing) is none of this one.
+    pub(crate) fn spare_nodes(&mut self, refused: &BTreeSet<Target>) {
+        let subnets = refused.iter().filter_map(|target| match target {
+            Target::HostSubnet(name) => self.snapshot.node_named(name),
+            _ => None,
+        });
+        let closed: BTreeSet<NodeIndex> = subnets.collect();
+        let is_open =
+            |node| !closed.contains(&node) && self.snapshot.node(node).is_some_and(|n| n.health == Health::Healthy);
+        let zones_of = |node| self.snapshot.zones.iter().filter(move |zone| zone.nodes.binary_search(&node).is_ok());
+        let spared: Vec<NodeIndex> = closed
+            .iter()
+            .copied()
+            .filter(|&node| zones_of(node).all(|zone| zone.nodes.iter().any(|&other| is_open(other))))
+            .collect();
+        for node in spared {
+            let pools: BTreeSet<PoolIndex> = zones_of(node).map(|zone| zone.pool).collect();
+            let text =
+                format!("HostSubnet {} refuses writes: the node gets nothing new", self.snapshot.node_name(node));
+            let names = pools.iter().filter_map(|&pool| self.snapshot.pool(pool));
+            self.notes.extend(names.map(|pool| Note { pool: pool.name.clone(), text: text.clone() }));
+            if let Some(node) = self.snapshot.nodes.get_mut(node.position())
+                && node.health == Health::Healthy
+            {
+                node.health = Health::Draining;
+            }
         }
     }
 }

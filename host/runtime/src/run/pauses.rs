@@ -84,7 +84,13 @@ impl Pauses {
 
     /// What the next round has to know.
     pub(super) fn setbacks(&self, now: Instant) -> Setbacks {
-        Setbacks { avoided: self.avoided(now), refused: self.failed.keys().cloned().collect() }
+        // A node is not given up for a failure that may pass by itself, and gets another chance after each pause.
+        let counts = |target: &Target, failed: &Failed| match target {
+            Target::HostSubnet(_) => failed.complaint.is_some() && failed.until > now,
+            _ => true,
+        };
+        let refused = self.failed.iter().filter(|(target, failed)| counts(target, failed));
+        Setbacks { avoided: self.avoided(now), refused: refused.map(|(target, _)| target.clone()).collect() }
     }
 
     /// When the next pause ends.
@@ -146,6 +152,19 @@ mod tests {
         assert_eq!(pauses.complaints().map(|(_, text)| text).collect::<Vec<_>>(), ["not allowed: no"]);
         pauses.forgive(now + SLOW.0 + UNNEEDED);
         assert_eq!(pauses.complaints().count(), 0);
+    }
+
+    #[test]
+    fn a_host_subnet_counts_as_refused_while_a_human_is_needed_and_it_pauses() {
+        let (mut pauses, now) = (Pauses::default(), Instant::now());
+        let refused = |pauses: &Pauses, now| pauses.setbacks(now).refused.into_iter().collect::<Vec<_>>();
+        let subnet = Target::HostSubnet("worker-a0".into());
+        pauses.failed(subnet.clone(), &WriteFailure::Conflict, now);
+        pauses.failed(target(), &WriteFailure::Conflict, now);
+        assert_eq!(refused(&pauses, now), [target()]);
+        pauses.failed(subnet.clone(), &WriteFailure::Invalid("no".to_owned()), now);
+        assert_eq!(refused(&pauses, now), [subnet, target()]);
+        assert_eq!(refused(&pauses, now + SLOW.1), [target()]);
     }
 
     #[test]

@@ -190,7 +190,9 @@ impl Planner {
             if leads { lock.or_else(|| observed.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
         let applied = if obstacle.is_none() { self.apply(&observed, &thought).await } else { Applied::default() };
-        let goes_on = !applied.written.is_empty();
+        // A node that refuses what was placed there is left out of the next plan, which is due at once.
+        let misplaced = applied.failures.iter().any(|(target, _)| matches!(target, Target::HostSubnet(_)));
+        let goes_on = !applied.written.is_empty() || misplaced;
         self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
         self.tell(&observed, thought, may_tell, !goes_on);
         self.pulse.has_planned();
