@@ -1,5 +1,7 @@
 //! What pools and namespaces are told.
 
+use std::time::Duration;
+
 use expect_test::expect;
 use kube::api::ListParams;
 use serde_json::{Value, json};
@@ -94,6 +96,49 @@ async fn zones_tell_their_use_and_which_of_them_has_no_node() {
     cluster.set_ready("worker-b0", true).await;
     becomes(&cluster, "egress", "Degraded", "False", "").await;
     becomes(&cluster, "egress", "Ready", "True", "1 namespaces served").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_that_is_overwritten_is_written_again_soon_and_not_in_a_storm() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "shop").await;
+    becomes(&cluster, "egress", "Ready", "True", "1 namespaces served").await;
+    cluster.settled().await;
+    // From here to the next round that nothing asks for it is half a minute.
+    let ((), ()) = tokio::join!(operator.plans_again(), cluster.create([namespace("bystander")]));
+    cluster.settled().await;
+    let before = pool_status(&cluster, "egress").await;
+    let mark = cluster.audit().mark().await;
+    let theirs = json!({ "status": { "conditions": [], "owners": null, "summary": { "used": "0/0" } } });
+    let overwrite = async || {
+        let api = cluster.api("EgressIPAM", None);
+        let patch = kube::api::Patch::Merge(theirs.clone());
+        api.patch_status("egress", &kube::api::PatchParams::default(), &patch).await.expect("the pool is there");
+    };
+    let repaired = async || {
+        eventually("it is as it was", Duration::from_secs(12), || async {
+            let mut after = pool_status(&cluster, "egress").await;
+            let times = after["conditions"]
+                .as_array_mut()
+                .into_iter()
+                .flatten()
+                .zip(before["conditions"].as_array().into_iter().flatten());
+            times.for_each(|(condition, old)| condition["lastTransitionTime"] = old["lastTransitionTime"].clone());
+            if after == before { Ok(()) } else { Err(after.to_string()) }
+        })
+        .await;
+    };
+    overwrite().await;
+    repaired().await;
+    for _ in 0..20 {
+        overwrite().await;
+    }
+    repaired().await;
+    cluster.settled().await;
+    let written = cluster.written_since(mark).await;
+    assert!(written.clone().count() <= 4, "{written}");
 }
 
 /// The columns of `kubectl get egressipam`, but for the age.

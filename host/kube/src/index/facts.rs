@@ -76,7 +76,10 @@ impl Index {
             Kind::Pool => {
                 let status = object.at("/status").clone();
                 let (uid, resource_version) = (object.uid().to_owned(), object.resource_version().to_owned());
-                self.pools.insert(PoolName::from(name), PoolObject { uid, resource_version, status });
+                let pool = PoolObject { uid, resource_version, status: status.clone() };
+                let before = self.pools.insert(PoolName::from(name), pool);
+                let is_other = before.is_some_and(|before| before.status != status);
+                self.statuses = self.statuses.wrapping_add(is_other.into());
                 put(&mut observed.pools, PoolName::from(name), convert::pool_facts(object))
             }
             Kind::Node => put(&mut observed.nodes, NodeName::from(name), convert::node_facts(object, &mut notes)),

@@ -35,6 +35,8 @@ pub struct Index {
     identities: BTreeMap<(Kind, Key), Identity>,
     problems: Problems,
     pools: BTreeMap<PoolName, PoolObject>,
+    /// Counts changes of pools' statuses.
+    statuses: u64,
     locks: BTreeMap<Key, Lock>,
     /// Unix milliseconds, as it was told last.
     now: u64,
@@ -221,6 +223,11 @@ impl Index {
     /// What is known of an EgressIPAM beside its facts.
     pub fn pool_object(&self, name: &PoolName) -> Option<&PoolObject> {
         self.pools.get(name)
+    }
+
+    /// Counts changes of pools' statuses, by whomever.
+    pub fn statuses(&self) -> u64 {
+        self.statuses
     }
 
     /// All pools, with `metadata.generation`, also before the index is ready.

@@ -15,6 +15,7 @@ use super::Index;
 pub struct SharedIndex {
     index: Mutex<Index>,
     bell: watch::Sender<()>,
+    statuses: watch::Sender<u64>,
     /// Unix time in milliseconds.
     clock: fn() -> u64,
 }
@@ -29,12 +30,18 @@ impl Default for SharedIndex {
 impl SharedIndex {
     /// An empty index. `clock` is asked for the Unix time in milliseconds at each change.
     pub fn new(clock: fn() -> u64) -> Self {
-        Self { index: Mutex::default(), bell: watch::Sender::new(()), clock }
+        Self { index: Mutex::default(), bell: watch::Sender::new(()), statuses: watch::Sender::new(0), clock }
     }
 
     /// Wakes whenever something decisive changed; changes that come while nobody listens are one wake-up.
     pub fn subscribe(&self) -> watch::Receiver<()> {
         self.bell.subscribe()
+    }
+
+    /// Wakes whenever the status of a pool changed, by whomever. That decides nothing, but somebody may have overwritten
+    /// what was told.
+    pub fn subscribe_statuses(&self) -> watch::Receiver<u64> {
+        self.statuses.subscribe()
     }
 
     /// Wakes all subscribers, for instance after the periodic tick.
@@ -55,7 +62,10 @@ impl SharedIndex {
     pub fn quietly<T>(&self, change: impl FnOnce(&mut Index) -> T) -> T {
         let mut index = self.lock();
         index.set_time((self.clock)());
-        change(&mut index)
+        let result = change(&mut index);
+        let seen = index.statuses();
+        self.statuses.send_if_modified(|known| std::mem::replace(known, seen) != seen);
+        result
     }
 
     /// Reads the index. Copy out what is needed and return: watches wait meanwhile.

@@ -280,6 +280,22 @@ fn the_bell_rings_for_changes_only() {
 }
 
 #[test]
+fn a_changed_status_rings_a_bell_of_its_own() {
+    let shared = SharedIndex::default();
+    let pool = |version, ready: &str| object("east", version, json!({"status": {"ready": ready}}));
+    shared.change(|index| index.apply(Kind::Pool, &pool(1, "True")));
+    let (bell, mut statuses) = (shared.subscribe(), shared.subscribe_statuses());
+    shared.change(|index| index.apply(Kind::Pool, &pool(2, "True")));
+    assert!(!statuses.has_changed().unwrap());
+    shared.change(|index| index.apply(Kind::Pool, &pool(3, "False")));
+    assert!(statuses.has_changed().unwrap());
+    statuses.mark_unchanged();
+    shared.quietly(|index| index.note_written(Kind::Pool, &pool(4, "True")));
+    assert!(statuses.has_changed().unwrap());
+    assert!(!bell.has_changed().unwrap());
+}
+
+#[test]
 fn a_panic_elsewhere_does_not_end_the_index() {
     let shared = std::sync::Arc::new(SharedIndex::default());
     let other = std::sync::Arc::clone(&shared);

@@ -29,6 +29,13 @@ use super::pauses::doubled;
 const WHILE_BUSY: Duration = Duration::from_secs(1);
 /// First pause after a failure, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
+/// A status that somebody else overwrote is written again after so long: he may have more to write.
+const QUIET: Duration = Duration::from_millis(200);
+/// Then ever more slowly, from so long after the last time to so long, as somebody keeps overwriting it, or the API server
+/// stores something else than it is told.
+const REPAIRS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+/// After so long it is no quarrel any more.
+const FORGIVEN: Duration = Duration::from_mins(2);
 /// How often to look whether the served CRD still drops fields.
 const RECHECK: Duration = Duration::from_mins(5);
 /// Statuses and events that are written at the same time.
@@ -70,6 +77,8 @@ pub(super) struct Reporter {
     last: Option<Instant>,
     failures: u32,
     retry: Option<Instant>,
+    /// When the last overwritten status was written again, and how often one was shortly before.
+    repaired: Option<(Instant, u32)>,
 }
 
 impl Reporter {
@@ -92,20 +101,41 @@ impl Reporter {
             last: None,
             failures: 0,
             retry: None,
+            repaired: None,
         }
     }
 
     /// Tells every story until `stop`.
     pub(super) async fn run(mut self, stop: CancellationToken) {
+        let mut statuses = self.index.subscribe_statuses();
         loop {
             let retry = self.retry;
             tokio::select! {
                 () = stop.cancelled() => return,
+                Ok(()) = statuses.changed() => {
+                    self.look_for_overwritten();
+                    continue;
+                }
                 told = self.stories.changed() => if told.is_err() { return },
                 () = async { sleep_until(retry.unwrap_or_else(Instant::now)).await }, if retry.is_some() => {}
             }
             let story = Arc::clone(&self.stories.borrow_and_update());
             self.tell(&story).await;
+        }
+    }
+
+    /// Whether a status says otherwise than was told. What we write ourselves is known before the next look.
+    fn look_for_overwritten(&mut self) {
+        let story = Arc::clone(&self.stories.borrow());
+        if self.retry.is_none() && !self.statuses(&story).is_empty() {
+            let soon = Instant::now() + QUIET;
+            let (due, times) = match self.repaired {
+                Some((last, times)) if soon < last + FORGIVEN => {
+                    (soon.max(last + doubled(REPAIRS, times)), times.saturating_add(1))
+                }
+                _ => (soon, 0),
+            };
+            (self.retry, self.repaired) = (Some(due), Some((due, times)));
         }
     }
 
