@@ -1,0 +1,157 @@
+//! Which interface is which node's, and whose the other addresses are. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
+
+use ipnet::{IpNet, Ipv4Net};
+use sluice_core::name::NodeName;
+
+use super::{Listing, Machine};
+use crate::id::ResourceId;
+use crate::machine::{MachineRef, Named};
+use crate::nic::{Configuration, Interface};
+
+/// Whose is what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Judged {
+    /// The interface of each node, and of each machine without Node whose interface has addresses of ours.
+    pub(crate) carriers: BTreeMap<NodeName, ResourceId>,
+    pub(crate) unusable: BTreeMap<NodeName, String>,
+    pub(crate) occupied: BTreeSet<IpAddr>,
+    pub(crate) reserved: BTreeSet<IpNet>,
+}
+
+/// Judges what was listed.
+pub(crate) fn judge(listing: &Listing, nodes: &BTreeMap<NodeName, MachineRef>) -> Judged {
+    let mut judged = Judged::default();
+    let mut taken: BTreeMap<ResourceId, NodeName> = BTreeMap::new();
+    let names = by_name(listing);
+    for (node, machine) in nodes {
+        match interface_of(listing, &names, node, machine) {
+            Err(reason) => {
+                judged.unusable.insert(node.clone(), reason);
+            }
+            Ok(interface) => {
+                if let Some(other) = taken.get(&interface.id) {
+                    judged.unusable.insert(node.clone(), format!("its machine is that of Node {other}"));
+                    continue;
+                }
+                taken.insert(interface.id.clone(), node.clone());
+                judged.carriers.insert(node.clone(), interface.id.clone());
+            }
+        }
+    }
+    add_left_behind(listing, nodes, &mut taken, &mut judged);
+    mark_addresses(listing, &taken, &mut judged);
+    judged
+}
+
+fn by_name(listing: &Listing) -> BTreeMap<String, Vec<&Machine>> {
+    let mut names: BTreeMap<String, Vec<&Machine>> = BTreeMap::new();
+    for machine in listing.machines.values() {
+        names.entry(machine.id.name().to_ascii_lowercase()).or_default().push(machine);
+    }
+    names
+}
+
+fn interface_of<'a>(
+    listing: &'a Listing,
+    names: &BTreeMap<String, Vec<&'a Machine>>,
+    node: &NodeName,
+    told: &MachineRef,
+) -> Result<&'a Interface, String> {
+    let machine = match told.named(node.as_str()).map_err(|error| error.to_string())? {
+        Named::Id(id) => {
+            if let Some(ours) =
+                listing.subscription.as_ref().filter(|ours| !ours.eq_ignore_ascii_case(id.subscription()))
+            {
+                return Err(format!(
+                    "its machine is in subscription {}, and the credentials are for {ours}",
+                    id.subscription()
+                ));
+            }
+            match listing.machines.get(&id) {
+                Some(machine) => machine,
+                // A file may have interfaces only.
+                None if listing.subscription.is_none() => return attached(listing, &id),
+                None => {
+                    return Err(format!("there is no virtual machine {} in resource group {}", id.name(), id.group()));
+                }
+            }
+        }
+        Named::Name(name) => match names.get(&name.to_ascii_lowercase()).map(Vec::as_slice) {
+            Some([machine]) => machine,
+            Some([_, _, ..]) => return Err(format!("there are several virtual machines called {name}")),
+            _ => return Err(format!("there is no virtual machine called {name}")),
+        },
+    };
+    let id = machine.primary().ok_or_else(|| format!("virtual machine {} has no interface", machine.id.name()))?;
+    let interface = listing.interfaces.get(id).ok_or_else(|| format!("there is no interface {id}"))?;
+    usable(interface)
+}
+
+fn attached<'a>(listing: &'a Listing, machine: &ResourceId) -> Result<&'a Interface, String> {
+    let mut found: Vec<&Interface> =
+        listing.interfaces.values().filter(|interface| interface.machine.as_ref() == Some(machine)).collect();
+    found.sort_by_key(|interface| !interface.primary);
+    usable(found.first().ok_or_else(|| format!("there is no interface of virtual machine {}", machine.name()))?)
+}
+
+fn usable(interface: &Interface) -> Result<&Interface, String> {
+    match interface.own() {
+        Some(own) if own.subnet.is_some() => Ok(interface),
+        _ => Err(format!("interface {} has no primary configuration with a subnet", interface.id.name())),
+    }
+}
+
+/// Interfaces without Node that still have addresses of ours go by the name of their machine, or by their own if they
+/// have none any more.
+fn add_left_behind(
+    listing: &Listing,
+    nodes: &BTreeMap<NodeName, MachineRef>,
+    taken: &mut BTreeMap<ResourceId, NodeName>,
+    judged: &mut Judged,
+) {
+    let served: BTreeSet<&ResourceId> =
+        taken.keys().filter_map(|id| listing.interfaces.get(id)?.machine.as_ref()).collect();
+    let mut found = Vec::new();
+    for interface in listing.interfaces.values().filter(|interface| interface.has_ours()) {
+        let is_further = interface.machine.as_ref().is_some_and(|machine| served.contains(machine));
+        if is_further || taken.contains_key(&interface.id) || usable(interface).is_err() {
+            continue;
+        }
+        let names = [interface.machine.as_ref().map(ResourceId::name), Some(interface.id.name())];
+        let name = names.into_iter().flatten().map(NodeName::from);
+        let name = name.into_iter().find(|name| !judged.carriers.contains_key(name) && !nodes.contains_key(name));
+        if let Some(name) = name {
+            judged.carriers.insert(name.clone(), interface.id.clone());
+            found.push((interface.id.clone(), name));
+        }
+    }
+    taken.extend(found);
+}
+
+fn mark_addresses(listing: &Listing, taken: &BTreeMap<ResourceId, NodeName>, judged: &mut Judged) {
+    let own = taken.keys().filter_map(|id| listing.interfaces.get(id)?.own()?.subnet.as_ref());
+    let networks: BTreeSet<ResourceId> = own.map(ResourceId::resource).collect();
+    let is_near =
+        |subnet: &Option<ResourceId>| subnet.as_ref().is_some_and(|subnet| networks.contains(&subnet.resource()));
+    for interface in listing.interfaces.values() {
+        let is_carrier = taken.contains_key(&interface.id);
+        let near = interface.configurations.iter().filter(|configuration| is_near(&configuration.subnet));
+        // A carrier's secondary addresses are told with the carrier.
+        let strange = near.filter(|one| !is_carrier || one.primary || one.prefix.is_some());
+        judged.occupied.extend(strange.flat_map(Configuration::addresses));
+    }
+    judged.occupied.extend(listing.frontends.iter().filter(|(_, subnet)| is_near(subnet)).map(|(address, _)| address));
+    let near = listing.subnets.iter().filter(|(id, _)| networks.contains(&id.resource()));
+    judged.reserved.extend(near.flat_map(|(_, prefixes)| prefixes).flat_map(reserved_of));
+}
+
+/// What Azure keeps of a subnet's prefix: the first four addresses and the last one.
+fn reserved_of(prefix: &IpNet) -> Vec<IpNet> {
+    let IpNet::V4(prefix) = prefix else { return Vec::new() };
+    let single = |address: Ipv4Addr, bits: u8| Ipv4Net::new(address, bits).ok().map(IpNet::V4);
+    let first = single(prefix.network(), prefix.prefix_len().max(30));
+    first.into_iter().chain(single(prefix.broadcast(), 32)).collect()
+}

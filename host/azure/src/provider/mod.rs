@@ -1,0 +1,206 @@
+//! The provider: facts of the cloud, and changes of its interfaces.
+//!
+//! All that is decided is decided in [`state`], which is synchronous and is told the time. [`worker`] makes one attempt
+//! at one change; [`run`] starts workers and reads the inventory.
+
+mod pause;
+mod refused;
+mod run;
+mod slot;
+mod state;
+mod worker;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sluice_core::cloud::CloudFacts;
+use sluice_core::name::NodeName;
+use tokio::sync::{Notify, watch};
+
+use crate::arm::Arm;
+use crate::credentials::Credentials;
+use crate::environment::Environment;
+use crate::machine::MachineRef;
+use crate::meter::Meter;
+use crate::pace::Pace;
+use state::State;
+
+/// How a provider works.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Which cloud.
+    pub environment: Environment,
+    /// The cluster's resource group, where machines are that Nodes do not name by provider id.
+    pub resource_group: Option<String>,
+    /// Whether interfaces are written at all.
+    pub writes: bool,
+    /// How often everything is listed.
+    pub period: Duration,
+    /// Most interfaces that are written at once.
+    pub parallel: usize,
+    /// Where time comes from.
+    pub pace: Pace,
+}
+
+impl Config {
+    /// The usual.
+    pub fn new(environment: Environment) -> Self {
+        Self {
+            environment,
+            resource_group: None,
+            writes: true,
+            period: Duration::from_mins(5),
+            parallel: 16,
+            pace: Pace::default(),
+        }
+    }
+}
+
+/// Why there is no provider.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// The HTTP client cannot be made: certificates or proxy settings.
+    #[error("cannot make an http client for azure, see SSL_CERT_FILE and HTTPS_PROXY: {0}")]
+    Http(String),
+}
+
+/// Why a change was not taken up. Planning again later is all that is to be done about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotSubmitted {
+    /// The cloud has not been read yet.
+    #[error("azure has not been read yet")]
+    NotReady,
+    /// Interfaces are not written by us.
+    #[error("interfaces are only read")]
+    ReadOnly,
+    /// There is no interface of that node.
+    #[error("node {0} has no interface that could be written")]
+    NoInterface(NodeName),
+    /// A change of it is under way, or its pause after a failure is not over.
+    #[error("the interface of node {0} is busy")]
+    Busy(NodeName),
+    /// Azure refused each of the addresses a while ago.
+    #[error("azure refused these addresses for node {0} a while ago")]
+    Refused(NodeName),
+}
+
+/// The provider. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Azure {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    arm: Arm,
+    meter: Arc<Meter>,
+    period: Duration,
+    parallel: usize,
+    resource_group: Option<String>,
+    state: Mutex<State>,
+    facts: watch::Sender<Option<Arc<CloudFacts>>>,
+    work: Notify,
+    inventory: Notify,
+}
+
+impl Azure {
+    /// Makes a provider. It does nothing until [`Azure::run`] runs, and knows nothing until it has credentials and
+    /// nodes.
+    pub fn new(config: Config) -> Result<Self, SetupError> {
+        let meter = Arc::new(Meter::default());
+        let arm = Arm::new(config.environment, config.pace, Arc::clone(&meter)).map_err(SetupError::Http)?;
+        let shared = Shared {
+            arm,
+            meter,
+            period: config.period,
+            parallel: config.parallel.max(1),
+            resource_group: config.resource_group,
+            state: Mutex::new(State::new(config.writes)),
+            facts: watch::Sender::new(None),
+            work: Notify::new(),
+            inventory: Notify::new(),
+        };
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// The nodes there are, and their machines.
+    pub fn set_nodes(&self, nodes: BTreeMap<NodeName, MachineRef>) {
+        if self.change(|state, _| state.set_nodes(nodes)) {
+            self.shared.inventory.notify_one();
+        }
+    }
+
+    /// The credentials, or why there are none. They hold from the next request on.
+    pub fn set_credentials(&self, credentials: Result<Credentials, String>) {
+        if self.shared.arm.tokens().set(credentials) {
+            self.change(|state, _| state.forgive());
+            self.shared.inventory.notify_one();
+        }
+    }
+
+    /// Whether interfaces are written, from now on. What is under way goes on.
+    pub fn set_writes(&self, writes: bool) {
+        self.change(|state, _| state.set_writes(writes));
+    }
+
+    /// What is known of the cloud; none until it has been read once.
+    pub fn facts(&self) -> Option<Arc<CloudFacts>> {
+        self.shared.facts.borrow().clone()
+    }
+
+    /// Rings whenever the facts change.
+    pub fn watch(&self) -> watch::Receiver<Option<Arc<CloudFacts>>> {
+        self.shared.facts.subscribe()
+    }
+
+    /// Takes up a change of a node's interface: addresses to put on, and to take off. The facts show it as under way
+    /// when this returns. Addresses that are there already, or are not ours to take off, are passed over, and so are
+    /// those that Azure refused a while ago.
+    pub fn submit(&self, node: &NodeName, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> Result<(), NotSubmitted> {
+        self.change(|state, now| state.submit(now, node, on, off))
+    }
+
+    /// Nodes whose new addresses do not join all pools that their annotation asks for, and those pools: they have an
+    /// outbound rule, which Azure allows for primary addresses only, or they are not known.
+    pub fn unjoined(&self) -> BTreeMap<NodeName, Vec<String>> {
+        self.state().unjoined()
+    }
+
+    /// What it has done so far.
+    pub fn meter(&self) -> &Meter {
+        &self.shared.meter
+    }
+
+    /// Changes the state, and tells whoever waits for facts or work.
+    fn change<T>(&self, change: impl FnOnce(&mut State, Duration) -> T) -> T {
+        let now = self.shared.arm.pace().now();
+        let mut state = self.state();
+        let result = change(&mut state, now);
+        let facts = state.facts(now, self.shared.arm.closed_for().is_some()).map(Arc::new);
+        // Still under the lock, so that facts are told in the order in which they came to be.
+        self.shared.facts.send_if_modified(|told| {
+            let differs = *told != facts;
+            if differs {
+                *told = facts;
+            }
+            differs
+        });
+        drop(state);
+        self.shared.work.notify_one();
+        result
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The facts of a listing, without a cloud to change.
+pub(crate) fn facts_of(listing: crate::inventory::Listing, nodes: BTreeMap<NodeName, MachineRef>) -> CloudFacts {
+    let mut state = State::new(false);
+    state.set_nodes(nodes);
+    state.listed(listing, Duration::ZERO, Duration::ZERO);
+    state.facts(Duration::ZERO, false).unwrap_or_default()
+}

@@ -1,0 +1,78 @@
+//! How long an interface is left alone after a failure, and whether people are told. Pure.
+
+use std::time::Duration;
+
+use crate::arm::{ArmError, Kind};
+
+/// A rest after a failure.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Pause {
+    pub(crate) span: Duration,
+    pub(crate) complaint: Option<String>,
+}
+
+/// The rest after the `count`th failure in a row.
+pub(crate) fn after(error: &ArmError, count: u32) -> Pause {
+    let told = error.retry_after;
+    let secs = Duration::from_secs;
+    let growing = |first: u64, most: u64| secs(first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(most));
+    let (span, tell_from) = match &error.kind {
+        // Something else happened in between: that is usual, as long as it does not go on.
+        Kind::Stale => (told.unwrap_or(growing(1, 60)), 5),
+        Kind::Busy if &*error.code == "NicReservedForAnotherVm" => (told.unwrap_or(secs(180)), 2),
+        Kind::Busy => (told.unwrap_or(growing(10, 60)), 10),
+        // The complaint about throttling is the whole subscription's.
+        Kind::Throttled => (told.unwrap_or(secs(10)), u32::MAX),
+        // The address is left out the next time.
+        Kind::AddressTaken { .. } | Kind::BadAddress(_) => (Duration::ZERO, u32::MAX),
+        Kind::Unknown if error.status.is_none() && &*error.code != "NoAnswer" => (told.unwrap_or(growing(5, 120)), 1),
+        Kind::Unknown => (told.unwrap_or(growing(5, 120)), 2),
+        Kind::Permanent | Kind::Gone => (growing(10, 300), 1),
+        Kind::Forbidden { .. } => (secs(300), 1),
+        Kind::Unauthenticated => (growing(15, 120), 1),
+    };
+    Pause { span, complaint: (count >= tell_from).then(|| words(error)) }
+}
+
+/// A failure for people.
+pub(crate) fn words(error: &ArmError) -> String {
+    match &error.kind {
+        Kind::Forbidden { action: Some(action), scope: Some(scope) } => {
+            format!("not allowed: {action} on {scope} ({})", error.code)
+        }
+        _ => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn error(status: u16, code: &str, retry_after: Option<u64>) -> ArmError {
+        let body = format!(r#"{{"error":{{"code":"{code}","message":"m"}}}}"#);
+        ArmError::of_answer(status, retry_after.map(Duration::from_secs), &body)
+    }
+
+    #[test]
+    fn a_conflict_is_tried_again_at_once_and_told_only_if_it_goes_on() {
+        let conflict = error(412, "PreconditionFailed", None);
+        assert_eq!(after(&conflict, 1), Pause { span: Duration::from_secs(1), complaint: None });
+        assert_eq!(after(&conflict, 4).complaint, None);
+        assert!(after(&conflict, 5).complaint.is_some());
+        assert_eq!(after(&conflict, 99).span, Duration::from_mins(1));
+    }
+
+    #[test]
+    fn azure_s_wish_is_kept() {
+        assert_eq!(after(&error(429, "TooManyRequests", Some(39)), 1).span, Duration::from_secs(39));
+        assert_eq!(after(&error(503, "ServerTimeout", Some(7)), 1).span, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn what_only_people_can_mend_is_tried_slowly() {
+        assert_eq!(after(&error(403, "AuthorizationFailed", None), 1).span, Duration::from_mins(5));
+        assert_eq!(after(&error(400, "SubnetIsFull", None), 1).span, Duration::from_secs(10));
+        assert_eq!(after(&error(400, "SubnetIsFull", None), 9).span, Duration::from_mins(5));
+        assert_eq!(after(&error(400, "SubnetIsFull", None), 1).complaint.unwrap(), "SubnetIsFull: m");
+    }
+}

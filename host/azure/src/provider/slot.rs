@@ -1,0 +1,143 @@
+//! One interface: what was last read of it, what is under way, and its rest after a failure. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use sluice_core::cloud::{InterfaceAddress, InterfaceFacts};
+use sluice_core::snapshot::Phase;
+
+use crate::nic::{Interface, LIMIT, Pools, State};
+
+/// A change under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) on: BTreeSet<IpAddr>,
+    pub(crate) off: BTreeSet<IpAddr>,
+    pub(crate) pools: Pools,
+}
+
+/// What a worker is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// Write other configurations.
+    Change(Change),
+    /// Write it as it is, since its last change failed.
+    Repair,
+    /// Read it until it is at rest.
+    Watch,
+}
+
+/// What there is to do, and whether a worker does it.
+#[derive(Clone, Debug)]
+pub(crate) struct Work {
+    pub(crate) task: Task,
+    pub(crate) order: u64,
+    pub(crate) runs: bool,
+}
+
+/// One interface.
+#[derive(Clone, Debug)]
+pub(crate) struct Slot {
+    pub(crate) view: Interface,
+    /// When it was read.
+    pub(crate) read_at: Duration,
+    /// The last attempt to read it failed.
+    pub(crate) unread: bool,
+    pub(crate) work: Option<Work>,
+    pub(crate) paused_until: Duration,
+    pub(crate) complaint: Option<String>,
+    /// Failures in a row.
+    pub(crate) failures: u32,
+    /// Most addresses to put on at once, while it is being found out which one is bad.
+    pub(crate) narrow: Option<usize>,
+    /// Addresses whose change failed, so that nobody knows whether they work.
+    pub(crate) unsure: BTreeSet<IpAddr>,
+}
+
+impl Slot {
+    pub(crate) fn new(view: Interface, read_at: Duration) -> Self {
+        Self {
+            view,
+            read_at,
+            unread: false,
+            work: None,
+            paused_until: Duration::ZERO,
+            complaint: None,
+            failures: 0,
+            narrow: None,
+            unsure: BTreeSet::new(),
+        }
+    }
+
+    fn is_paused(&self, now: Duration) -> bool {
+        now < self.paused_until
+    }
+
+    /// Whether it is not to be written now.
+    pub(crate) fn is_busy(&self, now: Duration) -> bool {
+        self.work.is_some() || self.is_paused(now) || self.unread || self.view.state != State::Succeeded
+    }
+
+    /// What is to be done about it although nobody asked.
+    pub(crate) fn own_task(&self, now: Duration) -> Option<Task> {
+        if self.work.is_some() || self.is_paused(now) {
+            return None;
+        }
+        match self.view.state {
+            _ if self.unread => Some(Task::Watch),
+            State::Updating => Some(Task::Watch),
+            // One that never had an address of ours is somebody else's to mend, until it is to get one.
+            State::Failed if self.view.has_ours() || !self.unsure.is_empty() => Some(Task::Repair),
+            State::Failed | State::Succeeded => None,
+        }
+    }
+
+    /// Narrows a change down to what may be tried: releases alone, then fewer and fewer additions.
+    pub(crate) fn narrowed(&self, on: BTreeSet<IpAddr>, off: BTreeSet<IpAddr>) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
+        match self.narrow {
+            None => (on, off),
+            Some(_) if !off.is_empty() => (BTreeSet::new(), off),
+            Some(most) => (on.into_iter().take(most.max(1)).collect(), off),
+        }
+    }
+
+    pub(crate) fn facts(&self, subnet: &[IpNet], writes: bool, now: Duration) -> InterfaceFacts {
+        let mut addresses: BTreeMap<IpAddr, InterfaceAddress> = self
+            .view
+            .addresses()
+            .into_iter()
+            .map(|(address, ours)| (address, InterfaceAddress { ours, phase: self.phase(address, ours, writes) }))
+            .collect();
+        if let Some(Work { task: Task::Change(change), .. }) = &self.work {
+            let mut mark = |address: &IpAddr, phase: Phase| {
+                let entry = addresses.entry(*address).or_insert(InterfaceAddress { ours: true, phase });
+                entry.phase = phase;
+            };
+            change.off.iter().for_each(|address| mark(address, Phase::Leaving));
+            change.on.iter().for_each(|address| mark(address, Phase::Arriving));
+        }
+        let own = self.view.configurations.iter().filter(|configuration| configuration.primary).count();
+        InterfaceFacts {
+            version: self.view.etag.clone(),
+            subnet: subnet.to_vec(),
+            addresses,
+            limit: LIMIT,
+            own: u32::try_from(own).unwrap_or(LIMIT),
+            busy: writes && self.is_busy(now),
+            complaint: self.complaint.clone(),
+        }
+    }
+
+    /// Of an address that is there. While an interface is being updated by a write that nobody here knows of, nobody
+    /// knows either whether an address is new.
+    fn phase(&self, address: IpAddr, ours: bool, writes: bool) -> Phase {
+        let is_unsure = match self.view.state {
+            State::Updating => self.work.as_ref().is_none_or(|work| !matches!(work.task, Task::Change(_))),
+            State::Failed => self.unsure.contains(&address),
+            State::Succeeded => false,
+        };
+        if writes && ours && is_unsure { Phase::Arriving } else { Phase::Settled }
+    }
+}

@@ -1,0 +1,353 @@
+//! Everything that the provider knows, and what follows from it. Pure: the time is told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use sluice_core::cloud::CloudFacts;
+use sluice_core::name::NodeName;
+
+use super::NotSubmitted;
+use super::pause::{after, words};
+use super::refused::Refused;
+use super::slot::{Change, Slot, Task, Work};
+use crate::arm::{ArmError, Kind};
+use crate::id::ResourceId;
+use crate::inventory::{Judged, Listing, groups_of, judge};
+use crate::machine::{LoadBalancerChoice, MachineRef, Named};
+use crate::nic::{Interface, Pools};
+
+/// What a worker is to do to an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Job {
+    pub(crate) interface: ResourceId,
+    pub(crate) task: Task,
+}
+
+/// What a worker saw when it was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Seen {
+    Interface(Interface),
+    Gone,
+    /// It could not be read.
+    Nothing,
+}
+
+/// What came of a job.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) seen: Seen,
+    pub(crate) failure: Option<ArmError>,
+}
+
+/// The provider's knowledge.
+#[derive(Debug, Default)]
+pub(crate) struct State {
+    nodes: Option<BTreeMap<NodeName, MachineRef>>,
+    writes: bool,
+    listing: Option<Listing>,
+    judged: Judged,
+    slots: BTreeMap<ResourceId, Slot>,
+    refused: Refused,
+    /// Why the last reading of the cloud failed.
+    blind: Option<String>,
+    orders: u64,
+    /// Something was seen that the lists should tell more of.
+    is_curious: bool,
+}
+
+impl State {
+    pub(crate) fn new(writes: bool) -> Self {
+        Self { writes, ..Self::default() }
+    }
+
+    /// Takes over the nodes. Whether there is one whose machine has not been looked for yet.
+    pub(crate) fn set_nodes(&mut self, nodes: BTreeMap<NodeName, MachineRef>) -> bool {
+        let before = self.nodes.replace(nodes);
+        self.judge();
+        let known = |name: &NodeName, machine: &MachineRef| {
+            before
+                .as_ref()
+                .and_then(|before| before.get(name))
+                .is_some_and(|known| known.provider_id == machine.provider_id && known.machine == machine.machine)
+        };
+        let nodes = self.nodes.iter().flatten();
+        before.is_none()
+            || nodes.into_iter().any(|(name, machine)| !known(name, machine) && self.judged.unusable.contains_key(name))
+    }
+
+    pub(crate) fn set_writes(&mut self, writes: bool) {
+        self.writes = writes;
+    }
+
+    /// New credentials: what was not allowed may be now.
+    pub(crate) fn forgive(&mut self) {
+        for slot in self.slots.values_mut().filter(|slot| slot.failures > 0) {
+            slot.paused_until = Duration::ZERO;
+            slot.complaint = None;
+        }
+    }
+
+    /// Which resource groups to list; none: the nodes are not known yet.
+    pub(crate) fn groups(&self, subscription: &str) -> Option<BTreeSet<String>> {
+        let nodes = self.nodes.as_ref()?.iter();
+        let ids: Vec<ResourceId> = nodes
+            .filter_map(|(name, machine)| match machine.named(name.as_str()) {
+                Ok(Named::Id(id)) => Some(id),
+                _ => None,
+            })
+            .collect();
+        Some(groups_of(subscription, &ids))
+    }
+
+    /// Takes over what was listed from a time on.
+    pub(crate) fn listed(&mut self, listing: Listing, started: Duration, now: Duration) {
+        for (id, interface) in &listing.interfaces {
+            match self.slots.get_mut(id) {
+                // It was read later than the list was.
+                Some(slot) if slot.read_at > started => {}
+                Some(slot) => {
+                    slot.view = interface.clone();
+                    slot.read_at = now;
+                }
+                None => {
+                    self.slots.insert(id.clone(), Slot::new(interface.clone(), now));
+                }
+            }
+        }
+        let gone: Vec<ResourceId> = self
+            .slots
+            .iter()
+            .filter(|(id, slot)| {
+                !listing.interfaces.contains_key(*id) && slot.work.is_none() && slot.read_at <= started
+            })
+            .map(|(id, _)| id.clone())
+            .collect();
+        for id in gone {
+            self.forget(&id, now);
+        }
+        self.refused.compare(&listing, started);
+        self.listing = Some(listing);
+        self.blind = None;
+        self.judge();
+    }
+
+    /// The cloud could not be read.
+    pub(crate) fn not_listed(&mut self, why: String) {
+        self.blind = Some(why);
+    }
+
+    fn forget(&mut self, id: &ResourceId, now: Duration) {
+        let Some(slot) = self.slots.remove(id) else { return };
+        for (address, ours) in slot.view.addresses() {
+            if ours {
+                self.refused.was_released(address, now);
+            }
+        }
+    }
+
+    fn judge(&mut self) {
+        if let (Some(listing), Some(nodes)) = (&self.listing, &self.nodes) {
+            self.judged = judge(listing, nodes);
+        }
+    }
+
+    fn slot_of(&self, node: &NodeName) -> Option<&Slot> {
+        self.slots.get(self.judged.carriers.get(node)?)
+    }
+
+    fn choice(&self, node: &NodeName) -> LoadBalancerChoice {
+        let node = self.nodes.as_ref().and_then(|nodes| nodes.get(node));
+        node.map_or(LoadBalancerChoice::None, |node| node.pools)
+    }
+
+    /// Takes up a change.
+    pub(crate) fn submit(
+        &mut self,
+        now: Duration,
+        node: &NodeName,
+        on: &BTreeSet<IpAddr>,
+        off: &BTreeSet<IpAddr>,
+    ) -> Result<(), NotSubmitted> {
+        let listing = self.listing.as_ref().filter(|_| self.nodes.is_some()).ok_or(NotSubmitted::NotReady)?;
+        if !self.writes {
+            return Err(NotSubmitted::ReadOnly);
+        }
+        let pools = match self.choice(node) {
+            LoadBalancerChoice::None => Pools::None,
+            LoadBalancerChoice::SameAsPrimary => Pools::SameAsPrimary(listing.joinable()),
+        };
+        let id = self.judged.carriers.get(node).ok_or_else(|| NotSubmitted::NoInterface(node.clone()))?;
+        let slot = self.slots.get_mut(id).ok_or_else(|| NotSubmitted::NoInterface(node.clone()))?;
+        if slot.is_busy(now) && !(slot.view.state == crate::nic::State::Failed && slot.own_task(now).is_none()) {
+            return Err(NotSubmitted::Busy(node.clone()));
+        }
+        let there = slot.view.addresses();
+        let wanted: BTreeSet<IpAddr> = on.iter().filter(|address| !slot.view.has(**address)).copied().collect();
+        let good = wanted.iter().filter(|address| !self.refused.contains(**address, now)).copied();
+        let off = off.difference(on).filter(|address| there.get(*address) == Some(&true)).copied();
+        let (on, off) = slot.narrowed(good.collect(), off.collect());
+        if on.is_empty() && off.is_empty() {
+            return if wanted.is_empty() { Ok(()) } else { Err(NotSubmitted::Refused(node.clone())) };
+        }
+        self.orders += 1;
+        let task = Task::Change(Change { on, off, pools });
+        slot.work = Some(Work { task, order: self.orders, runs: false });
+        Ok(())
+    }
+
+    /// The next thing to do, if there is any. It counts as being done from now on.
+    pub(crate) fn next_job(&mut self, now: Duration) -> Option<Job> {
+        if self.writes {
+            for id in self.judged.carriers.values() {
+                let Some(slot) = self.slots.get_mut(id) else { continue };
+                if let Some(task) = slot.own_task(now) {
+                    self.orders += 1;
+                    slot.work = Some(Work { task, order: self.orders, runs: false });
+                }
+            }
+        }
+        let waiting = self.slots.iter_mut().filter_map(|(id, slot)| Some((id, slot.work.as_mut()?)));
+        let (id, work) = waiting.filter(|(_, work)| !work.runs).min_by_key(|(_, work)| work.order)?;
+        work.runs = true;
+        Some(Job { interface: id.clone(), task: work.task.clone() })
+    }
+
+    /// Takes over what came of a job.
+    pub(crate) fn finish(&mut self, job: &Job, report: Report, now: Duration) {
+        let Some(slot) = self.slots.get_mut(&job.interface) else { return };
+        slot.work = None;
+        slot.read_at = now;
+        slot.unread = false;
+        match report.seen {
+            Seen::Gone => {
+                self.forget(&job.interface, now);
+                self.is_curious = true;
+                return;
+            }
+            Seen::Nothing => slot.unread = true,
+            Seen::Interface(view) => {
+                let lost = slot.view.addresses().into_iter().filter(|(address, ours)| *ours && !view.has(*address));
+                lost.for_each(|(address, _)| self.refused.was_released(address, now));
+                view.addresses().keys().for_each(|address| self.refused.was_given(*address));
+                slot.view = view;
+            }
+        }
+        let Some(error) = report.failure else {
+            slot.failures = 0;
+            slot.complaint = None;
+            slot.paused_until = Duration::ZERO;
+            slot.unsure.clear();
+            slot.narrow = slot.narrow.map(|most| most.saturating_mul(2)).filter(|most| *most < 256);
+            return;
+        };
+        slot.failures = slot.failures.saturating_add(1);
+        let rest = after(&error, slot.failures);
+        slot.paused_until = now + rest.span;
+        slot.complaint = rest.complaint;
+        if let Task::Change(change) = &job.task {
+            slot.unsure.extend(&change.on);
+            self.blame(&job.interface, change, &error, now);
+        }
+    }
+
+    /// Finds out which address of a change is to blame, so that the others get on.
+    fn blame(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) {
+        match &error.kind {
+            Kind::AddressTaken { address, by } => {
+                let single = || change.on.first().copied().filter(|_| change.on.len() == 1);
+                let Some(address) = address.filter(|address| change.on.contains(address)).or_else(single) else {
+                    return self.narrow(interface, change, error, now);
+                };
+                let holder = by.as_ref().map(ResourceId::resource);
+                let is_ours = |holder: &ResourceId| self.judged.carriers.values().any(|carrier| carrier == holder);
+                let released = self.refused.is_fresh(address, now);
+                if released || holder.as_ref().is_some_and(is_ours) {
+                    self.refused.lingers(address, by.clone(), now);
+                } else {
+                    self.refused.is_lost(address, by.clone(), None, now);
+                }
+                // If it was not expected to have it, there is more to see.
+                let shows = |holder: &ResourceId| self.slots.get(holder).is_some_and(|slot| slot.view.has(address));
+                self.is_curious |= !holder.as_ref().is_some_and(shows) && !released;
+            }
+            Kind::BadAddress(address) if change.on.contains(address) => {
+                self.refused.is_lost(*address, None, Some(words(error)), now);
+            }
+            Kind::BadAddress(_) | Kind::Permanent | Kind::Gone => self.narrow(interface, change, error, now),
+            _ => {}
+        }
+    }
+
+    /// A refusal that names no address: next time fewer are tried, and one that is refused alone is left out.
+    fn narrow(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) {
+        let Some(slot) = self.slots.get_mut(interface) else { return };
+        if change.on.is_empty() {
+            return;
+        }
+        if change.on.len() > 1 || !change.off.is_empty() {
+            slot.narrow = Some(change.on.len() / 2);
+            slot.paused_until = slot.paused_until.min(now + Duration::from_secs(1));
+        } else if let Some(address) = change.on.first() {
+            let text = format!("{address} cannot be put on {}: {error}", interface.name());
+            self.refused.is_lost(*address, None, Some(text), now);
+        }
+    }
+
+    /// Whether the lists should be read before their time. Asked once, it is forgotten.
+    pub(crate) fn take_curiosity(&mut self) -> bool {
+        std::mem::take(&mut self.is_curious)
+    }
+
+    /// Forgets what is over. When something changes next without anybody doing anything.
+    pub(crate) fn tick(&mut self, now: Duration) -> Option<Duration> {
+        let pauses = self.slots.values().map(|slot| slot.paused_until).filter(|until| *until > now).min();
+        [self.refused.tick(now), pauses].into_iter().flatten().min()
+    }
+
+    pub(crate) fn facts(&self, now: Duration, is_closed: bool) -> Option<CloudFacts> {
+        let listing = self.listing.as_ref().filter(|_| self.nodes.is_some())?;
+        let subnet = |slot: &Slot| -> &[ipnet::IpNet] {
+            let subnet = slot.view.own().and_then(|own| own.subnet.as_ref());
+            subnet.and_then(|subnet| listing.subnets.get(subnet)).map(Vec::as_slice).unwrap_or_default()
+        };
+        let interfaces = self.judged.carriers.keys().filter_map(|node| Some((node, self.slot_of(node)?)));
+        let interfaces =
+            interfaces.map(|(node, slot)| (node.clone(), slot.facts(subnet(slot), self.writes, now))).collect();
+        let closed =
+            is_closed.then(|| "azure allows no more writes of this subscription for now (HTTP 429)".to_owned());
+        Some(CloudFacts {
+            writes: self.writes,
+            interfaces,
+            unusable: self.judged.unusable.clone(),
+            occupied: self.judged.occupied.iter().copied().chain(self.refused.lost(now)).collect(),
+            reserved: self.judged.reserved.clone(),
+            lingering: self.refused.lingering(now),
+            complaints: self
+                .blind
+                .iter()
+                .cloned()
+                .chain(closed)
+                .chain(listing.complaints.iter().cloned())
+                .chain(self.refused.complaints(now))
+                .collect(),
+        })
+    }
+
+    pub(crate) fn unjoined(&self) -> BTreeMap<NodeName, Vec<String>> {
+        let Some(listing) = &self.listing else { return BTreeMap::new() };
+        let joinable = listing.joinable();
+        let nodes = self.judged.carriers.keys().filter(|node| self.choice(node) == LoadBalancerChoice::SameAsPrimary);
+        nodes
+            .filter_map(|node| {
+                let pools = &self.slot_of(node)?.view.own()?.pools;
+                let left: Vec<String> =
+                    pools.iter().filter(|pool| !joinable.contains(pool)).map(ToString::to_string).collect();
+                (!left.is_empty()).then(|| (node.clone(), left))
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+//! One attempt at one change of one interface: read, edit, write if unchanged, wait, read. What went wrong is
+//! classified and told; whether and when to try again is decided elsewhere.
+
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::slot::{Change, Task};
+use super::state::{Job, Report, Seen};
+use crate::arm::{Arm, ArmError, Kind, Verb};
+use crate::id::ResourceId;
+use crate::nic::{Interface, State, edit};
+use crate::operation::{Operation, Step};
+
+/// Between two looks at an interface that somebody is updating.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// How long one is waited for.
+const DEADLINE: Duration = Duration::from_mins(10);
+/// Most failures to read in a row.
+const MOST_FAILURES: u32 = 4;
+
+/// Does a job.
+pub(crate) async fn work(arm: &Arm, job: &Job) -> Report {
+    let id = &job.interface;
+    let failure = match &job.task {
+        Task::Watch => None,
+        Task::Repair => repair(arm, id).await.err(),
+        Task::Change(wanted) => {
+            let started = arm.pace().now();
+            let done = change(arm, id, wanted).await;
+            if let Ok(true) = done {
+                arm.meter().updated(arm.pace().now().saturating_sub(started));
+            }
+            done.err()
+        }
+    };
+    let (seen, unread) = match settled(arm, id).await {
+        Ok((_, interface)) => (Seen::Interface(interface), None),
+        Err(error) if error.kind == Kind::Gone => (Seen::Gone, None),
+        Err(error) => (Seen::Nothing, Some(error)),
+    };
+    let failure = judge(&job.task, &seen, failure).or(unread);
+    if let Some(error) = &failure {
+        tracing::info!(interface = id.name(), code = &*error.code, %error, "an interface was not changed");
+    }
+    Report { seen, failure }
+}
+
+/// What an attempt came to, by what is there afterwards.
+fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError> {
+    let (Seen::Interface(view), Task::Change(Change { on, off, .. })) = (seen, task) else { return failure };
+    let is_done = view.is_as_wanted(on, off);
+    match view.state {
+        // Whatever was answered, or not: it was done.
+        State::Succeeded if is_done => None,
+        State::Failed if failure.is_none() => {
+            let text = "azure did not carry out the last change of the interface: its state is Failed";
+            Some(ArmError::new(Kind::Unknown, "InterfaceFailed", text))
+        }
+        State::Updating | State::Succeeded if failure.is_none() => {
+            let text = "the interface was changed by somebody else meanwhile";
+            Some(ArmError::new(Kind::Stale, "Overwritten", text))
+        }
+        _ => failure,
+    }
+}
+
+/// Writes other configurations. Whether anything was written.
+async fn change(arm: &Arm, id: &ResourceId, wanted: &Change) -> Result<bool, ArmError> {
+    let (body, view) = settled(arm, id).await?;
+    let edited = edit(&body, &wanted.on, &wanted.off, &wanted.pools)
+        .map_err(|error| ArmError::new(Kind::Permanent, "NotEditable", &error.to_string()))?;
+    if !edited.changed && view.state == State::Succeeded {
+        return Ok(false);
+    }
+    write(arm, id, &view.etag, edited.body).await?;
+    Ok(true)
+}
+
+/// Writes an interface that was left `Failed` as it is: that alone lets Azure finish what it had begun.
+async fn repair(arm: &Arm, id: &ResourceId) -> Result<(), ArmError> {
+    let (body, view) = settled(arm, id).await?;
+    if view.state == State::Failed { write(arm, id, &view.etag, body).await } else { Ok(()) }
+}
+
+async fn write(arm: &Arm, id: &ResourceId, etag: &str, body: String) -> Result<(), ArmError> {
+    if etag.is_empty() {
+        let text = "azure's answer has no etag, and nothing is written without one";
+        return Err(ArmError::new(Kind::Permanent, "NoEtag", text));
+    }
+    let _in_flight = arm.meter().operation();
+    let answer = arm.put(id, etag, body).await?;
+    let now = arm.pace().now();
+    let accepted = Operation::accepted(answer.operation, answer.retry_after, &answer.body, now);
+    let Some((operation, mut step)) = accepted else { return Ok(()) };
+    loop {
+        match step {
+            Step::Look => return Ok(()),
+            Step::Failed(error) => return Err(error),
+            Step::Wait(span) => arm.pace().sleep(span).await,
+        }
+        let answer = arm.follow(Verb::Poll, &operation.url).await;
+        let now = arm.pace().now();
+        step = match answer {
+            Ok(answer) => {
+                let body: Value = serde_json::from_str(&answer.body).unwrap_or_default();
+                operation.answered(&body, answer.retry_after, now)
+            }
+            Err(error) => operation.not_answered(&error, now),
+        };
+    }
+}
+
+/// Reads an interface, and again while somebody is updating it.
+async fn settled(arm: &Arm, id: &ResourceId) -> Result<(String, Interface), ArmError> {
+    let deadline = arm.pace().now() + DEADLINE;
+    let mut failures = 0;
+    loop {
+        let wait = match arm.get(id).await {
+            Ok(answer) => {
+                let view = Interface::parse(&answer.body)
+                    .ok_or_else(|| ArmError::new(Kind::Permanent, "BadAnswer", "azure's answer is not an interface"))?;
+                if view.state != State::Updating {
+                    return Ok((answer.body, view));
+                }
+                failures = 0;
+                answer.retry_after.unwrap_or(INTERVAL).max(Duration::from_secs(1))
+            }
+            Err(error) if matches!(error.kind, Kind::Unknown | Kind::Throttled) && failures < MOST_FAILURES => {
+                failures += 1;
+                error.retry_after.unwrap_or(INTERVAL / 2)
+            }
+            Err(error) => return Err(error),
+        };
+        if arm.pace().now() + wait > deadline {
+            let text = format!("the interface has been updating for {} s", DEADLINE.as_secs());
+            return Err(ArmError::new(Kind::Busy, "StillUpdating", &text));
+        }
+        arm.pace().sleep(wait).await;
+    }
+}
