@@ -169,7 +169,7 @@ fn classify(code: &str, message: &str) -> Option<Kind> {
 
 /// The first address that a message names by itself, not as part of an identifier or a prefix.
 fn address_in(message: &str) -> Option<IpAddr> {
-    let words = message.split([' ', ',', '\'', '"']);
+    let mut words = message.split([' ', ',', '\'', '"']);
     words.find_map(|word| word.trim_end_matches('.').parse().ok())
 }
 
