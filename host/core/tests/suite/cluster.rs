@@ -27,7 +27,7 @@ pub(crate) struct Cluster {
 impl Cluster {
     /// One round with the honest policy; nothing is written.
     pub(crate) fn plan(&self, avoid: &BTreeSet<Target>) -> (Round, Outcome) {
-        let round = Round::prepare(&self.observed);
+        let round = Round::prepare_again(&self.observed, avoid);
         let answer = honest::plan(round.policy_input());
         let outcome = round.finish(&self.observed, Ok(answer), avoid);
         (round, outcome)
