@@ -17,13 +17,17 @@ use super::{kinds, workspace};
 /// The namespace the operator lives in: its lease and its lock are there.
 pub const OPERATOR_NAMESPACE: &str = "sluice";
 
+/// Where OpenShift is asked for accounts in clouds.
+pub const CREDENTIALS_NAMESPACE: &str = "openshift-cloud-credential-operator";
+
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Prepares a new server.
 pub async fn bootstrap(client: &Client) {
     system_namespaces_exist(client).await;
-    create(client, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": OPERATOR_NAMESPACE } }))
-        .await;
+    for name in [OPERATOR_NAMESPACE, CREDENTIALS_NAMESPACE] {
+        create(client, json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } })).await;
+    }
     join_all(definitions().into_iter().map(|definition| create(client, definition))).await;
     custom_kinds_are_served(client).await;
     join_all(rights().into_iter().map(|object| create(client, object))).await;
@@ -101,18 +105,18 @@ fn rights() -> Vec<Value> {
 }
 
 /// A role and its binding; nothing for other objects.
-fn bound(mut role: Value) -> Vec<Value> {
+fn bound(role: Value) -> Vec<Value> {
     let text = |role: &Value, pointer| role.pointer(pointer).and_then(Value::as_str).map(String::from);
     let (Some(kind), Some(name)) = (text(&role, "/kind"), text(&role, "/metadata/name")) else {
         return Vec::new();
     };
+    let namespace = text(&role, "/metadata/namespace");
     if kind != "ClusterRole" && kind != "Role" {
         return Vec::new();
     }
     let mut metadata = json!({ "name": name });
-    if kind == "Role" {
-        role["metadata"]["namespace"] = OPERATOR_NAMESPACE.into();
-        metadata["namespace"] = OPERATOR_NAMESPACE.into();
+    if let Some(namespace) = namespace {
+        metadata["namespace"] = namespace.into();
     }
     let binding = json!({
         "apiVersion": "rbac.authorization.k8s.io/v1",

@@ -6,10 +6,12 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 /// Kind, group, version, and whether objects of it are in namespaces.
-const KINDS: [(&str, &str, &str, bool); 15] = [
+const KINDS: [(&str, &str, &str, bool); 17] = [
+    ("CloudPrivateIPConfig", "cloud.network.openshift.io", "v1", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "v1", false),
     ("ClusterRoleBinding", "rbac.authorization.k8s.io", "v1", false),
     ("ConfigMap", "", "v1", true),
+    ("CredentialsRequest", "cloudcredential.openshift.io", "v1", true),
     ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", false),
     ("EgressIPAM", "redhatcop.redhat.io", "v1alpha1", false),
     ("Event", "", "v1", true),
@@ -72,7 +74,8 @@ pub fn dynamic(object: Value) -> DynamicObject {
 
 /// Namespaces that Kubernetes makes, and the operator's own.
 pub fn is_system_namespace(name: &str) -> bool {
-    name == "default" || name.starts_with("kube-") || name == super::bootstrap::OPERATOR_NAMESPACE
+    let ours = [super::bootstrap::OPERATOR_NAMESPACE, super::bootstrap::CREDENTIALS_NAMESPACE];
+    name == "default" || name.starts_with("kube-") || ours.contains(&name)
 }
 
 /// A list of strings in an object's data, empty if it is not there.

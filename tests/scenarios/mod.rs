@@ -1,6 +1,7 @@
 //! What Sluice has to do, one file for each part of it.
 
 mod allocation;
+mod azure;
 mod command_line;
 mod egress_cidrs;
 mod foreign_writers;

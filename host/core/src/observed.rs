@@ -34,10 +34,23 @@ pub struct Observed {
     pub net_namespaces: BTreeMap<OwnerName, Arc<NetNamespaceFacts>>,
     /// HostSubnets of OpenShift SDN.
     pub host_subnets: BTreeMap<NodeName, Arc<HostSubnetFacts>>,
+    /// What OpenShift's cloud network config controller makes of addresses; none: there is no such controller.
+    pub private_ips: Option<BTreeMap<IpAddr, PrivateIpFacts>>,
     /// The machines' interfaces; none: there is no cloud, or nothing is known of it yet.
     pub cloud: Option<Arc<CloudFacts>>,
+    /// Why nothing is known of the interfaces, where that is known.
+    pub cloud_obstacle: Option<String>,
     /// Addresses that interfaces get for somebody who does not hold them yet: a cloud takes minutes for it.
     pub promises: BTreeMap<IpAddr, Promise>,
+}
+
+/// One `CloudPrivateIPConfig`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrivateIpFacts {
+    /// The node that shall have the address, or has it.
+    pub node: Option<NodeName>,
+    /// Why the cloud does not give it, in the controller's words.
+    pub failure: Option<String>,
 }
 
 /// For whom an interface gets an address.
@@ -53,10 +66,11 @@ impl Observed {
     /// Why nothing may be written now, if so.
     pub fn refusal(&self) -> Option<String> {
         match &self.platform {
-            Platform::Cloud(cloud) if self.cloud.is_none() => Some(format!(
-                "the interfaces of {} have not been read yet: addresses are planned, nothing is written",
-                cloud.name
-            )),
+            Platform::Cloud(cloud) if self.cloud.is_none() => {
+                let why = self.cloud_obstacle.as_deref().unwrap_or("they have not been read yet");
+                let name = &cloud.name;
+                Some(format!("the interfaces of {name} are not known: {why}; addresses are planned, nothing is written"))
+            }
             Platform::SelfManaged(_) | Platform::Cloud(_) => None,
             Platform::Unserved(name) => Some(format!(
                 "platform {name} needs a cloud provider, which this version does not have: addresses are planned, nothing is written"

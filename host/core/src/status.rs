@@ -114,7 +114,14 @@ fn complaints(observed: &Observed, survey: &Survey, pool: PoolIndex) -> Vec<Stri
         let name = &survey.snapshot.node(node)?.name;
         Some(format!("interface of {name}: {}", cloud.interfaces.get(name)?.complaint.as_ref()?))
     });
-    cloud.complaints.iter().cloned().chain(of_nodes.take(SPELLED_OUT)).collect()
+    let owners = survey.snapshot.owners.iter().filter(|owner| owner.pool == pool);
+    let held = owners.flat_map(|owner| &owner.allocations).map(|allocation| allocation.address);
+    let of_addresses = held.filter_map(|address| {
+        let failure = observed.private_ips.as_ref()?.get(&address)?.failure.as_ref()?;
+        Some(format!("CloudPrivateIPConfig {address}: {failure}"))
+    });
+    let few = of_nodes.take(SPELLED_OUT).chain(of_addresses.take(SPELLED_OUT));
+    cloud.complaints.iter().cloned().chain(few).collect()
 }
 
 /// Owners whom the plan would give addresses.

@@ -22,19 +22,23 @@ pub enum Kind {
     HostSubnet,
     /// `Infrastructure` of OpenShift; only `cluster` counts.
     Infrastructure,
+    /// `CloudPrivateIPConfig` of OpenShift's cloud network config controller; where it is served, that controller
+    /// writes the machines' interfaces.
+    PrivateIp,
     /// `ConfigMap`; only the lock of redhat-cop's operator counts, in any namespace.
     Lock,
 }
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Pool,
         Self::Node,
         Self::Namespace,
         Self::NetNamespace,
         Self::HostSubnet,
         Self::Infrastructure,
+        Self::PrivateIp,
         Self::Lock,
     ];
 
@@ -47,6 +51,9 @@ impl Kind {
             Self::NetNamespace => ("network.openshift.io", "v1", "NetNamespace", "netnamespaces"),
             Self::HostSubnet => ("network.openshift.io", "v1", "HostSubnet", "hostsubnets"),
             Self::Infrastructure => ("config.openshift.io", "v1", "Infrastructure", "infrastructures"),
+            Self::PrivateIp => {
+                ("cloud.network.openshift.io", "v1", "CloudPrivateIPConfig", "cloudprivateipconfigs")
+            }
             Self::Lock => ("", "v1", "ConfigMap", "configmaps"),
         }
     }
@@ -81,9 +88,10 @@ impl Kind {
         }
     }
 
-    /// Whether a cluster may do without: plain Kubernetes has no Infrastructure, which then counts as missing.
+    /// Whether a cluster may do without: plain Kubernetes has no Infrastructure, which then counts as missing, and
+    /// only some clouds have the controller of `CloudPrivateIPConfig`s.
     pub fn is_optional(self) -> bool {
-        matches!(self, Self::Infrastructure)
+        matches!(self, Self::Infrastructure | Self::PrivateIp)
     }
 
     /// Whether objects of that name are of interest.

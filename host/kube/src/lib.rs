@@ -12,6 +12,7 @@
 pub mod api;
 pub mod client;
 pub mod convert;
+pub mod credentials;
 pub mod events;
 mod failure;
 pub mod files;

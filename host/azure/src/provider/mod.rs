@@ -150,6 +150,11 @@ impl Azure {
         self.shared.facts.borrow().clone()
     }
 
+    /// Why the last attempt to read the cloud failed, if it did.
+    pub fn obstacle(&self) -> Option<String> {
+        self.state().obstacle()
+    }
+
     /// Rings whenever the facts change.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<CloudFacts>>> {
         self.shared.facts.subscribe()

@@ -137,6 +137,11 @@ impl State {
         self.blind = Some(why);
     }
 
+    /// Why the lists could not be read the last time.
+    pub(crate) fn obstacle(&self) -> Option<String> {
+        self.blind.clone()
+    }
+
     fn forget(&mut self, id: &ResourceId, now: Duration) {
         let Some(slot) = self.slots.remove(id) else { return };
         for (address, ours) in slot.view.addresses() {

@@ -11,7 +11,7 @@ mod read;
 mod selector;
 
 pub use cluster::{LockRecord, lock_record, namespace_facts, node_facts, platform};
-pub use network::{host_subnet_facts, net_namespace_facts};
+pub use network::{host_subnet_facts, net_namespace_facts, private_ip, private_ip_facts};
 pub use pool::pool_facts;
 pub use read::{Note, Notes};
 

@@ -1,10 +1,15 @@
 //! `HostSubnet` and `NetNamespace` of OpenShift SDN.
 
-use sluice_core::name::PoolName;
-use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts};
+use std::net::IpAddr;
+
+use serde_json::Value;
+
+use sluice_core::name::{NodeName, PoolName};
+use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts, PrivateIpFacts};
 
 use super::Unreadable;
 use super::read::{Notes, address, check_texts, list, listed, text};
+use crate::failure;
 use crate::names;
 use crate::object::Object;
 
@@ -48,4 +53,25 @@ fn addresses(object: &Object, notes: &mut Notes) -> Result<Vec<sluice_core::obse
 /// Turns the last note into the reason why nothing can be read.
 fn readable<T>(value: Option<T>, notes: &mut Notes) -> Result<T, Unreadable> {
     value.ok_or_else(|| Unreadable(notes.pop().unwrap_or_else(|| super::Note::new("", "cannot be read"))))
+}
+
+/// The address that a `CloudPrivateIPConfig` is named after. IPv6 addresses are written out with dots for colons, since
+/// no object may be named with colons.
+pub fn private_ip(name: &str) -> Option<IpAddr> {
+    name.parse().ok().or_else(|| name.replace('.', ":").parse().ok())
+}
+
+/// What the cloud network config controller says of an address. Its condition `Assigned` is `False` when the cloud
+/// refused, `Unknown` while it works.
+pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
+    let mut node = |pointer, field| text(object.at(pointer), field, notes).filter(|name| !name.is_empty());
+    let node = node("/spec/node", "spec.node").or_else(|| node("/status/node", "status.node")).map(NodeName::from);
+    let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
+    let failed = |condition: &&Value| condition.get("type").is_some_and(|name| name == "Assigned")
+        && condition.get("status").is_some_and(|status| status == "False");
+    let message = |condition: &Value| {
+        let message = condition.get("message").and_then(Value::as_str).unwrap_or("the cloud refused it");
+        failure::bounded(message)
+    };
+    PrivateIpFacts { node, failure: conditions.iter().find(failed).map(message) }
 }

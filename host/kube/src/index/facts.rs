@@ -100,6 +100,11 @@ impl Index {
                 let platform = convert::platform(object, &mut notes);
                 std::mem::replace(&mut observed.platform, platform.clone()) != platform
             }
+            Kind::PrivateIp => convert::private_ip(name).is_some_and(|address| {
+                let facts = convert::private_ip_facts(object, &mut notes);
+                let known = observed.private_ips.get_or_insert_default();
+                known.insert(address, facts.clone()) != Some(facts)
+            }),
             Kind::Lock => {
                 let lock = Lock::read(object, self.locks.get(key), self.now, &mut notes);
                 let before = self.locks.insert(key.clone(), lock.clone()).unwrap_or_default();
@@ -125,6 +130,10 @@ impl Index {
             Kind::NetNamespace => observed.net_namespaces.remove(key.name()).is_some(),
             Kind::HostSubnet => observed.host_subnets.remove(key.name()).is_some(),
             Kind::Infrastructure => std::mem::take(&mut observed.platform) != Platform::Unknown,
+            Kind::PrivateIp => {
+                let known = observed.private_ips.as_mut().zip(convert::private_ip(key.name()));
+                known.is_some_and(|(known, address)| known.remove(&address).is_some())
+            }
             Kind::Lock => self.locks.remove(key).is_some_and(|lock| lock.live(self.now).is_some()),
         }
     }

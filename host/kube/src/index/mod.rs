@@ -105,7 +105,11 @@ impl Index {
     /// A list of a kind is complete: what it did not show is gone.
     pub fn end_list(&mut self, kind: Kind) -> bool {
         let listed = self.listed.remove(&kind).unwrap_or_default();
-        let changed = self.forget_all_but(kind, &listed);
+        let served = kind == Kind::PrivateIp && self.observed.private_ips.is_none();
+        if served {
+            self.observed.private_ips = Some(BTreeMap::new());
+        }
+        let changed = self.forget_all_but(kind, &listed) | self.counted(served);
         let ready = self.set_watch(kind, WatchState::Listed);
         changed || ready
     }
@@ -120,7 +124,8 @@ impl Index {
     /// A kind is not served any more: its objects are gone with it.
     pub fn clear(&mut self, kind: Kind) -> bool {
         self.listed.remove(&kind);
-        self.forget_all_but(kind, &BTreeSet::new())
+        let served = kind == Kind::PrivateIp && self.observed.private_ips.take().is_some();
+        self.forget_all_but(kind, &BTreeSet::new()) | self.counted(served)
     }
 
     /// Takes the API server's answer to a write of ours, so that the next round sees it even if the watch lags.

@@ -18,6 +18,7 @@ pub(crate) use logging::LogFormat;
 
 use crate::demo::{self, DemoOptions};
 use crate::policy_files::PolicyFiles;
+use crate::run::cloud::AzureArgs;
 use crate::run::{self, Ended, RunOptions};
 
 /// `run` could not start.
@@ -93,6 +94,8 @@ struct RunArgs {
     /// Where /healthz and /readyz answer; 0: nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     health_probe_bind_address: Listen,
+    #[command(flatten)]
+    azure: AzureArgs,
     /// How to log, on standard error
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
@@ -139,6 +142,7 @@ fn operator(args: RunArgs) -> Result<ExitCode> {
         policy: args.policy,
         metrics: args.metrics_bind_address,
         health: args.health_probe_bind_address,
+        azure: args.azure,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let ended = runtime.block_on(run::run(options));

@@ -9,6 +9,7 @@
 //!
 //! Every task is joined. One that ends by itself ends the process: a half-alive operator is worse than a restart.
 
+pub(crate) mod cloud;
 mod lease;
 mod metrics;
 mod pauses;
@@ -39,6 +40,7 @@ use tracing::{error, info, warn};
 use crate::cli::{Listen, policy_host};
 use crate::policy_files::PolicyFiles;
 use crate::unix_milliseconds;
+use cloud::{AzureArgs, Cloud, Needs, Writer};
 use lease::{Candidate, Identity};
 use metrics::Metrics;
 use planner::{Memory, Planner};
@@ -59,6 +61,7 @@ pub(crate) struct RunOptions {
     pub(crate) policy: PolicyFiles,
     pub(crate) metrics: Listen,
     pub(crate) health: Listen,
+    pub(crate) azure: AzureArgs,
 }
 
 /// Why the operator is no more.
@@ -146,13 +149,22 @@ impl Operator {
             spawn(&mut work, "policy files", swap::watch(options.policy, host, offer, stop.clone()));
         }
         let server = ApiServer::new(client.clone(), Arc::clone(&index));
+        let cloud = Arc::new(Cloud::new(options.azure.clone()));
+        let needs = Needs {
+            index: Arc::clone(&index),
+            client: client.clone(),
+            namespace: own_namespace(),
+            leads: leads.clone(),
+        };
+        spawn(&mut work, "cloud", Arc::clone(&cloud).run(needs, stop.clone()));
         let (stories, heard) = watch::channel(Arc::new(Story::default()));
         // A story replaces the one before; a repair is told once, and there are never more than writes.
         let (repairs, repaired) = mpsc::unbounded_channel();
         let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, repaired);
         let (memory, quit) = (Memory::default(), stop.clone());
+        let writer = Writer { server, cloud };
         let planner =
-            Planner { index, server, policy, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
+            Planner { index, writer, policy, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
         let quit = stop.clone();
         spawn(&mut work, "reporter", async move {
             reporter.run(quit).await;

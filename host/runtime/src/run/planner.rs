@@ -1,11 +1,12 @@
 //! The one planning task: it looks at everything whenever anything changed, plans, writes, and looks again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use sluice_core::observed::Observed;
+use sluice_core::observed::{Observed, Promise};
 use sluice_core::repair::{Repair, repairs};
 use sluice_core::round::{Outcome, Round};
 use sluice_core::rows::{PatchRow, patch_rows};
@@ -13,7 +14,6 @@ use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
 use sluice_kube::convert::Note;
 use sluice_kube::index::{Index, Problem, SharedIndex};
-use sluice_kube::patch::ApiServer;
 use sluice_policy::Policy;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::cloud::Writer;
 use super::metrics::Metrics;
 use super::pauses::{Pauses, Setbacks};
 use super::probes::Pulse;
@@ -47,7 +48,7 @@ const SPELLED_OUT: usize = 100;
 /// The planning task.
 pub(super) struct Planner {
     pub(super) index: Arc<SharedIndex>,
-    pub(super) server: ApiServer,
+    pub(super) writer: Writer,
     pub(super) policy: Policy,
     pub(super) offers: mpsc::Receiver<Offer>,
     pub(super) leads: watch::Receiver<bool>,
@@ -73,6 +74,8 @@ pub(super) struct Memory {
     trial: Option<JoinHandle<Verdict>>,
     /// Why the files' newest policy is not the active one.
     refusal: Option<String>,
+    /// For whom interfaces get addresses.
+    promises: BTreeMap<IpAddr, Promise>,
     /// What was logged last, so that it is logged once.
     said: Said,
 }
@@ -95,19 +98,21 @@ impl Planner {
     /// Plans until it is told to stop.
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let mut bell = self.index.subscribe();
+        let mut cloud_bell = self.writer.cloud.subscribe();
         self.metrics.plans_with(self.policy.info());
         while !self.stop.is_cancelled() {
             self.pulse.beat();
             bell.mark_unchanged();
+            cloud_bell.mark_unchanged();
             if self.round().await? == Next::Wait {
-                self.wait(&mut bell).await;
+                self.wait(&mut bell, &mut cloud_bell).await;
             }
         }
         Ok(())
     }
 
     /// Waits for a reason to look.
-    async fn wait(&mut self, bell: &mut watch::Receiver<()>) {
+    async fn wait(&mut self, bell: &mut watch::Receiver<()>, cloud_bell: &mut watch::Receiver<()>) {
         let now = Instant::now();
         let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
         // A pause that ended while the round was under way still counted in it.
@@ -120,6 +125,7 @@ impl Planner {
             Some(offer) = self.offers.recv() => self.consider(offer),
             Some(verdict) = judgement(&mut self.memory.trial) => self.decide(verdict),
             Ok(()) = self.leads.changed() => {}
+            Ok(()) = cloud_bell.changed() => {}
             Ok(()) = bell.changed() => {
                 let rang = Instant::now();
                 while rang.elapsed() < LONGEST_NOISE && timeout(QUIET, bell.changed()).await.is_ok() {}
@@ -178,7 +184,7 @@ impl Planner {
         let lock_ends = lock.as_ref().map(|lock| lock.until);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
         let may_tell = leads && lock.is_none();
-        let Some(observed) = observed.map(Arc::new) else {
+        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed))) else {
             self.wait_for_cluster(may_tell);
             return Ok(Next::Wait);
         };
@@ -197,6 +203,14 @@ impl Planner {
         self.tell(&observed, thought, may_tell, !goes_on);
         self.pulse.has_planned();
         Ok(if goes_on { Next::Again } else { Next::Wait })
+    }
+
+    /// Adds what the API server does not know.
+    fn complete_view(&mut self, mut observed: Observed) -> Observed {
+        self.writer.cloud.show(&mut observed);
+        observed.promise(&self.memory.promises);
+        self.memory.promises.clone_from(&observed.promises);
+        observed
     }
 
     /// Computes the round.
@@ -229,17 +243,25 @@ impl Planner {
             let in_time = started.elapsed() < SLICE || !can_wait(write);
             in_time && !self.stop.is_cancelled() && *self.leads.borrow()
         };
-        let applied = apply(&self.server, writes, versions(observed, writes), go_on).await;
+        let applied = apply(&self.writer, writes, versions(observed, writes), go_on).await;
         let now = Instant::now();
         for write in applied.written.iter().filter_map(|position| writes.get(*position)) {
             self.metrics.written(&write.target);
-            self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
+            if let Change::Interface { on, .. } = &write.change {
+                let promises = thought.outcome.promises.iter().filter(|(address, _)| on.contains(*address));
+                self.memory.promises.extend(promises.map(|(&address, promise)| (address, promise.clone())));
+            } else {
+                self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
+            }
         }
         self.tell_repairs(&thought.round, &thought.outcome, &applied);
         for (target, failure) in &applied.failures {
             warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
             self.metrics.failed(target, failure);
-            self.memory.pauses.failed(target.clone(), failure, now);
+            // How long an interface rests is its provider's to say.
+            if !matches!(target, Target::Interface(_)) {
+                self.memory.pauses.failed(target.clone(), failure, now);
+            }
         }
         log_patches(&patch_rows(&thought.round.surveyed().snapshot, &thought.outcome.plan));
         let (written, failed, left) = (applied.written.len(), applied.failures.len(), applied.skipped);

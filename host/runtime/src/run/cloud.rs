@@ -1,0 +1,298 @@
+//! The cloud: which provider there is, what it needs of the cluster, and what planning needs of it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::ValueEnum;
+use kube::Client;
+use sluice_azure::{
+    Azure, Config, Credentials, Environment, EnvironmentOptions, LoadBalancerChoice, MachineRef, Pace, plain_client,
+};
+use sluice_core::backend::{Backend, WriteFailure, Written};
+use sluice_core::cloud::CloudFacts;
+use sluice_core::name::NodeName;
+use sluice_core::observed::{CloudPlatform, Observed, Platform};
+use sluice_core::schedule::{Change, Target, Write};
+use sluice_kube::credentials::{Data, Requested, request_azure, watch_secret};
+use sluice_kube::index::SharedIndex;
+use sluice_kube::names;
+use sluice_kube::patch::ApiServer;
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::unix_milliseconds;
+
+/// Wait after a failure to find the cloud, or to ask for an account in it.
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Who writes the interfaces of Azure's machines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NicWrites {
+    /// Sluice, unless the cluster has a cloud network config controller (OpenShift 4.10 and later)
+    #[default]
+    Auto,
+    /// Sluice
+    Always,
+    /// Somebody else
+    Never,
+}
+
+/// What can be chosen about Azure.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct AzureArgs {
+    /// Who writes the interfaces of Azure's machines
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    azure_nic_writes: NicWrites,
+    /// Azure Resource Manager [default: as the Infrastructure object says]; plain http on loopback only
+    #[arg(long, value_name = "URL")]
+    azure_arm_endpoint: Option<String>,
+    /// Where Azure's tokens come from [default: as the Infrastructure object says]; plain http on loopback only
+    #[arg(long, value_name = "URL", env = "AZURE_AUTHORITY_HOST")]
+    azure_authority_host: Option<String>,
+    /// Lets Azure's time pass so many times as fast: for tests against a simulator
+    #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
+    azure_time_scale: u32,
+}
+
+/// What planning sees of the cloud. There may be none.
+pub(super) struct Cloud {
+    args: AzureArgs,
+    provider: OnceLock<Azure>,
+    /// Why there is no provider although there should be.
+    obstacle: Mutex<Option<String>>,
+    bell: watch::Sender<()>,
+}
+
+impl Cloud {
+    pub(super) fn new(args: AzureArgs) -> Self {
+        Self { args, provider: OnceLock::new(), obstacle: Mutex::new(None), bell: watch::Sender::new(()) }
+    }
+
+    /// Rings whenever there is news.
+    pub(super) fn subscribe(&self) -> watch::Receiver<()> {
+        self.bell.subscribe()
+    }
+
+    /// The provider, once it is known which.
+    pub(super) fn provider(&self) -> Option<&Azure> {
+        self.provider.get()
+    }
+
+    /// Adds what is known of the interfaces.
+    pub(super) fn show(&self, observed: &mut Observed) {
+        if !matches!(observed.platform, Platform::Cloud(_)) {
+            return;
+        }
+        observed.cloud = self.provider().and_then(Azure::facts);
+        if observed.cloud.is_none() && !self.writes(observed) {
+            // Who writes the interfaces needs no account of ours.
+            observed.cloud = Some(Arc::new(CloudFacts::default()));
+        }
+        if observed.cloud.is_none() {
+            observed.cloud_obstacle = self.obstacle();
+        }
+    }
+
+    fn obstacle(&self) -> Option<String> {
+        let own = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        own.or_else(|| self.provider().and_then(Azure::obstacle))
+    }
+
+    fn set_obstacle(&self, text: Option<String>) {
+        if let Some(text) = &text {
+            warn!(reason = text, "azure cannot be used");
+        }
+        *self.obstacle.lock().unwrap_or_else(PoisonError::into_inner) = text;
+        self.bell.send_replace(());
+    }
+
+    /// Whether it is us who writes interfaces.
+    fn writes(&self, observed: &Observed) -> bool {
+        match self.args.azure_nic_writes {
+            NicWrites::Auto => observed.private_ips.is_none(),
+            NicWrites::Always => true,
+            NicWrites::Never => false,
+        }
+    }
+
+    /// Finds the provider and keeps it supplied, until told to stop.
+    pub(super) async fn run(self: Arc<Self>, needs: Needs, stop: CancellationToken) -> Result<()> {
+        let work = async {
+            let platform = needs.platform().await;
+            let azure = self.connect(&platform).await;
+            let azure = self.provider.get_or_init(|| azure);
+            info!(cloud = platform.name, "the cloud's provider starts");
+            tokio::join!(
+                azure.clone().run(stop.clone()),
+                self.follow(azure, &needs.index),
+                self.ring(azure.watch()),
+                self.account(azure, &needs),
+            );
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = work => {}
+        }
+        Ok(())
+    }
+
+    /// Makes the provider; tries until it can be made.
+    async fn connect(&self, platform: &CloudPlatform) -> Azure {
+        let setting = |name: &str| platform.settings.get(name).cloned();
+        let options = EnvironmentOptions {
+            cloud: setting("cloudName"),
+            stack_endpoint: setting("armEndpoint"),
+            manager: self.args.azure_arm_endpoint.clone(),
+            authority: self.args.azure_authority_host.clone(),
+        };
+        loop {
+            let made = async {
+                let http = plain_client()?;
+                let environment = Environment::find(&options, &http).await.map_err(|error| error.to_string())?;
+                let config = Config {
+                    resource_group: setting("resourceGroupName"),
+                    pace: Pace::new(self.args.azure_time_scale),
+                    ..Config::new(environment)
+                };
+                Azure::new(config).map_err(|error| error.to_string())
+            };
+            match made.await {
+                Ok(azure) => {
+                    self.set_obstacle(None);
+                    return azure;
+                }
+                Err(text) => self.set_obstacle(Some(text)),
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Tells the provider which nodes there are, and who writes interfaces.
+    async fn follow(&self, azure: &Azure, index: &SharedIndex) {
+        let mut bell = index.subscribe();
+        loop {
+            bell.mark_unchanged();
+            if let Some(observed) = index.read(|index| index.snapshot(unix_milliseconds())) {
+                azure.set_writes(self.writes(&observed));
+                azure.set_nodes(machines(&observed));
+            }
+            if bell.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn ring(&self, mut news: watch::Receiver<Option<Arc<CloudFacts>>>) {
+        while news.changed().await.is_ok() {
+            self.bell.send_replace(());
+        }
+    }
+
+    /// Gives the provider its account, and has the cluster make one.
+    async fn account(&self, azure: &Azure, needs: &Needs) {
+        let Some(namespace) = needs.namespace.clone() else {
+            azure.set_credentials(Err("NAMESPACE is not set, so that nobody knows where the Secret is".to_owned()));
+            return;
+        };
+        let tell = |data: Data| {
+            let read = data.and_then(|data| Credentials::from_secret(&data).map_err(|error| error.to_string()));
+            let read = read.map_err(|text| format!("Secret {namespace}/{}: {text}", names::CREDENTIALS_SECRET));
+            if let Err(text) = &read {
+                warn!(reason = text, "no account in azure");
+            }
+            azure.set_credentials(read);
+        };
+        let watching = watch_secret(needs.client.clone(), namespace.clone(), names::CREDENTIALS_SECRET, tell);
+        tokio::select! {
+            never = watching => match never {},
+            () = needs.request_account(&namespace) => {}
+        }
+    }
+}
+
+/// What the provider needs of the cluster.
+pub(super) struct Needs {
+    pub(super) index: Arc<SharedIndex>,
+    pub(super) client: Client,
+    /// Our own namespace, where it is known.
+    pub(super) namespace: Option<String>,
+    pub(super) leads: watch::Receiver<bool>,
+}
+
+impl Needs {
+    /// Waits until the cluster says that it is in a cloud with a provider.
+    async fn platform(&self) -> CloudPlatform {
+        let mut bell = self.index.subscribe();
+        loop {
+            bell.mark_unchanged();
+            let observed = self.index.read(|index| index.snapshot(unix_milliseconds()));
+            if let Some(Platform::Cloud(platform)) = observed.map(|observed| observed.platform) {
+                return platform;
+            }
+            if bell.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    /// Has the cluster make an account, as far as it can and while this replica leads. Never ends.
+    async fn request_account(&self, namespace: &str) {
+        let mut leads = self.leads.clone();
+        if leads.wait_for(|leads| *leads).await.is_ok() {
+            loop {
+                match request_azure(&self.client, namespace).await {
+                    Ok(Requested::Created) => info!(name = names::CREDENTIALS_REQUEST, "asked for an account in azure"),
+                    Ok(Requested::Present | Requested::NotServed) => {}
+                    Err(text) => {
+                        warn!(reason = text, "cannot ask for an account in azure");
+                        sleep(PAUSE).await;
+                        continue;
+                    }
+                }
+                break;
+            }
+        }
+        std::future::pending::<()>().await;
+    }
+}
+
+/// The machines of all nodes. Addresses of a node stay out of load balancers if one of its pools says so.
+fn machines(observed: &Observed) -> BTreeMap<NodeName, MachineRef> {
+    let shy: Vec<_> = observed.pools.values().filter(|pool| pool.no_load_balancer).collect();
+    let machine = |(name, node): (&NodeName, &Arc<sluice_core::observed::NodeFacts>)| {
+        let is_used = |pool: &&Arc<sluice_core::observed::PoolFacts>| {
+            node.labels.contains_key(&pool.spec.topology_label) && pool.spec.node_selector.matches(&node.labels)
+        };
+        let pools = match shy.iter().copied().find(is_used) {
+            Some(_) => LoadBalancerChoice::None,
+            None => LoadBalancerChoice::SameAsPrimary,
+        };
+        (name.clone(), MachineRef { provider_id: node.provider_id.clone(), machine: node.machine.clone(), pools })
+    };
+    observed.nodes.iter().map(machine).collect()
+}
+
+/// Writes objects of the cluster, and interfaces of the cloud.
+#[derive(Clone)]
+pub(super) struct Writer {
+    pub(super) server: ApiServer,
+    pub(super) cloud: Arc<Cloud>,
+}
+
+impl Backend for Writer {
+    /// An interface counts as written when its provider has taken the change up: what comes of it shows in its facts.
+    async fn write(&self, write: &Write, resource_version: &str) -> Result<Written, WriteFailure> {
+        let (Target::Interface(node), Change::Interface { on, off }) = (&write.target, &write.change) else {
+            return self.server.write(write, resource_version).await;
+        };
+        let Some(azure) = self.cloud.provider() else { return Err(WriteFailure::NotFound) };
+        match azure.submit(node, on, off) {
+            Ok(()) => Ok(Written { resource_version: resource_version.to_owned() }),
+            Err(refusal) => Err(WriteFailure::Transient(refusal.to_string())),
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! A cluster on Azure: its machines in a simulated cloud, its objects in a real API server.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings, Span};
+
+use crate::harness::bootstrap::OPERATOR_NAMESPACE;
+use crate::harness::{Cluster, Launch, Object, Operator, eventually, infrastructure, node, pool};
+
+pub(super) const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
+const TENANT: &str = "00000000-0000-4000-8000-000000000002";
+const CLIENT: &str = "00000000-0000-4000-8000-000000000003";
+/// The client secret: no log, condition or event may ever show it.
+pub(super) const CLIENT_SECRET: &str = "s3cr3t-of-the-test";
+/// The Secret with the account.
+pub(super) const SECRET: &str = "egress-ipam-operator-cloud-credentials";
+/// Virtual seconds in a real one: an update of 71 s takes 71 ms.
+const SCALE: u32 = 1000;
+/// Long enough for a few updates of interfaces, also on a busy machine.
+pub(super) const A_WHILE: std::time::Duration = std::time::Duration::from_secs(40);
+
+/// The stage: cloud and cluster.
+pub(super) struct Stage {
+    pub(super) cluster: Cluster,
+    pub(super) arm: Arm,
+    pub(super) place: Place,
+    network: Place,
+}
+
+impl Stage {
+    /// An empty cluster on Azure with its account; one subnet 10.20.0.0/16 for all zones.
+    pub(super) async fn start() -> Self {
+        Self::with(Settings { scale: SCALE, duration: Span::Fixed(71_000), ..Settings::default() }).await
+    }
+
+    /// The same, in a cloud of other habits.
+    pub(super) async fn with(settings: Settings) -> Self {
+        let arm = Arm::start(settings).await.expect("the simulator starts");
+        let place = Place::new(SUBSCRIPTION, "ocp1-rg", "eastus");
+        let network = Place::new(SUBSCRIPTION, "network-rg", "eastus");
+        let prefix = |text: &str| text.parse().expect("a prefix");
+        arm.add_network(&network, "ocp1-vnet", &[("workers", &[prefix("10.20.0.0/16")]), ("other", &[prefix("10.99.0.0/16")])]);
+        let pools = [Pool { name: "internal".into(), outbound: false }, Pool { name: "outbound".into(), outbound: true }];
+        arm.add_load_balancer(&place, "ocp1-lb", &pools);
+        arm.put_client(Client {
+            tenant: TENANT.into(),
+            id: CLIENT.into(),
+            secret: Some(CLIENT_SECRET.into()),
+            assertions: Vec::new(),
+        });
+        let cluster = Cluster::start().await;
+        cluster.create([azure(), secret(CLIENT_SECRET)]).await;
+        Self { cluster, arm, place, network }
+    }
+
+    /// A pool over three zones, all in the one subnet.
+    pub(super) fn three_zones() -> Object {
+        pool("egress").range("eastus-1", "10.20.1.0/24").range("eastus-2", "10.20.2.0/24").range("eastus-3", "10.20.3.0/24")
+    }
+
+    /// Machines and their Nodes: name and zone. The first gets 10.20.0.4, and so on.
+    pub(super) async fn machines(&self, machines: &[(&str, u8)]) {
+        for (position, (name, zone)) in machines.iter().enumerate() {
+            self.machine(name, *zone, u8::try_from(position).expect("few machines") + 4).await;
+        }
+    }
+
+    /// One machine with address 10.20.0.N and its Node.
+    pub(super) async fn machine(&self, name: &str, zone: u8, last: u8) {
+        let subnet = format!("{}/subnets/workers", self.network.id("Microsoft.Network/virtualNetworks", "ocp1-vnet"));
+        let address = format!("10.20.0.{last}");
+        let nic = self.arm.add_nic(&self.place, &nic_name(name), &subnet, address.parse().expect("an address"));
+        self.arm.add_machine(&self.place, name, Some(&zone.to_string()), &[&nic]);
+        let machine = self.place.id("Microsoft.Compute/virtualMachines", name);
+        let node = node(name)
+            .zone(&format!("eastus-{zone}"))
+            .address(&address)
+            .set("spec.providerID", format!("azure://{machine}"));
+        self.cluster.create([node]).await;
+    }
+
+    /// Starts the operator against cloud and cluster.
+    pub(super) async fn operator(&self) -> Operator {
+        self.launch().start().await
+    }
+
+    /// How to start it.
+    pub(super) fn launch(&self) -> Launch {
+        let base = self.arm.base_url();
+        Operator::launch(&self.cluster).args(&[
+            "--azure-arm-endpoint",
+            base,
+            "--azure-authority-host",
+            base,
+            "--azure-time-scale",
+            &SCALE.to_string(),
+        ])
+    }
+
+    /// The id of a machine's interface.
+    pub(super) fn nic(&self, machine: &str) -> String {
+        self.place.id("Microsoft.Network/networkInterfaces", &nic_name(machine))
+    }
+
+    /// Addresses of ours on interfaces, by machine.
+    pub(super) fn carried(&self, machines: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+        let of = |machine: &&str| {
+            let configs = self.arm.addresses(&self.nic(machine)).into_iter();
+            let ours = configs.filter(|(name, _)| name.starts_with("EgressIP")).map(|(_, address)| address);
+            ((*machine).to_owned(), ours.collect())
+        };
+        machines.iter().map(of).collect()
+    }
+
+    /// Waits until namespaces, nodes and interfaces agree that these namespaces are served, and nothing is under way.
+    pub(super) async fn serves(&self, namespaces: &[&str], addresses: usize) {
+        eventually(&format!("{namespaces:?} are served"), A_WHILE, || async {
+            let outcome = self.cluster.outcome().await;
+            for name in namespaces {
+                let held = outcome.addresses_of(name);
+                if held.len() != addresses {
+                    return Err(format!("{name} holds {held:?}\n{outcome}"));
+                }
+                for address in held {
+                    self.is_carried(address, &outcome.nodes_of(address))?;
+                }
+                let annotated = outcome.namespaces.get(*name).and_then(|state| state.annotated.clone());
+                if annotated != Some(held.join(",")) {
+                    return Err(format!("{name} is told {annotated:?}"));
+                }
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    fn is_carried(&self, address: &str, nodes: &[&str]) -> Result<(), String> {
+        let &[node] = nodes else { return Err(format!("{address} is on nodes {nodes:?}")) };
+        let nic = self.nic(node);
+        let has = self.arm.addresses(&nic).values().any(|other| other == address);
+        if has && !self.arm.is_busy(&nic) { Ok(()) } else { Err(format!("{address} is not on the interface of {node}")) }
+    }
+
+    /// An interface as it is stored.
+    pub(super) fn stored(&self, machine: &str) -> Value {
+        self.arm.resource(&self.nic(machine)).expect("the interface is there")
+    }
+
+    /// Its configurations but those of ours, byte for byte, and everything else that only others write.
+    pub(super) fn foreign(&self, machine: &str) -> String {
+        let mut nic = self.stored(machine);
+        let configs = nic["properties"]["ipConfigurations"].as_array_mut().expect("a list");
+        configs.retain(|config| !config["name"].as_str().unwrap_or_default().starts_with("EgressIP"));
+        configs.iter_mut().for_each(without_versions);
+        without_versions(&mut nic);
+        nic.to_string()
+    }
+}
+
+/// Versions and states change with every write.
+fn without_versions(value: &mut Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("etag");
+    }
+    if let Some(properties) = value["properties"].as_object_mut() {
+        properties.remove("provisioningState");
+    }
+}
+
+fn nic_name(machine: &str) -> String {
+    format!("{machine}-nic")
+}
+
+/// The Infrastructure object of a cluster on Azure.
+fn azure() -> Object {
+    infrastructure("Azure").set(
+        "status.platformStatus.azure",
+        json!({"cloudName": "AzurePublicCloud", "resourceGroupName": "ocp1-rg", "networkResourceGroupName": "network-rg"}),
+    )
+}
+
+/// The Secret as the cloud credential operator writes it.
+pub(super) fn secret(client_secret: &str) -> Object {
+    let text = |text: &str| Value::from(text);
+    Object::from_json(json!({
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": SECRET, "namespace": OPERATOR_NAMESPACE},
+        "stringData": {
+            "azure_client_id": text(CLIENT),
+            "azure_client_secret": text(client_secret),
+            "azure_tenant_id": text(TENANT),
+            "azure_subscription_id": text(SUBSCRIPTION),
+            "azure_resourcegroup": text("ocp1-rg"),
+            "azure_region": text("eastus"),
+        },
+    }))
+}
