@@ -7,7 +7,7 @@ use sluice_core::cloud::CloudFacts;
 use sluice_core::name::NodeName;
 
 use crate::arm::bounded;
-use crate::id::{INTERFACE, MACHINE};
+use crate::id::{BALANCER, INTERFACE, MACHINE, NETWORK};
 use crate::inventory::Listing;
 use crate::json::id_in;
 use crate::machine::MachineRef;
@@ -51,8 +51,8 @@ fn add(listing: &mut Listing, value: &Value, depth: u8) {
         (_, Some(id)) if id.is_part() => {}
         (_, Some(id)) if id.is_of(INTERFACE) => listing.add_interface(value),
         (_, Some(id)) if id.is_of(MACHINE) => listing.add_machine(value),
-        (_, Some(id)) if id.is_of("Microsoft.Network/virtualNetworks") => listing.add_network(value),
-        (_, Some(id)) if id.is_of("Microsoft.Network/loadBalancers") => listing.add_balancer(value),
+        (_, Some(id)) if id.is_of(NETWORK) => listing.add_network(value),
+        (_, Some(id)) if id.is_of(BALANCER) => listing.add_balancer(value),
         _ => {}
     }
 }

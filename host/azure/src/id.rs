@@ -8,6 +8,10 @@ use std::hash::{Hash, Hasher};
 pub(crate) const MACHINE: &str = "Microsoft.Compute/virtualMachines";
 /// What an interface is called in identifiers.
 pub(crate) const INTERFACE: &str = "Microsoft.Network/networkInterfaces";
+/// What a virtual network is called in identifiers.
+pub(crate) const NETWORK: &str = "Microsoft.Network/virtualNetworks";
+/// What a load balancer is called in identifiers.
+pub(crate) const BALANCER: &str = "Microsoft.Network/loadBalancers";
 
 /// Segments of an identifier up to the name of the resource: `/subscriptions/s/resourceGroups/g/providers/n/t/name`
 /// has an empty one in front.

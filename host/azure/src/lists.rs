@@ -1,7 +1,8 @@
 //! Lists of Microsoft.Network's resources, through `azure_mgmt_network`: its addresses, its paging, its types.
 //!
 //! Its requests go over [`Arm`], as its transport: tokens, throttling, deadlines, the check of the next page's host
-//! and the reading of errors are ours, and its own retries are off.
+//! and the reading of errors are ours, and its own retries are off. Its types want some fields to be there that nobody
+//! needs here: where they cannot read a list, it is read without them, so that one odd resource does not hide all.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,33 +17,50 @@ use futures::StreamExt;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::arm::{Arm, ArmError, COMPUTE_VERSION, Kind, Verb};
+use crate::arm::{Arm, ArmError, COMPUTE_VERSION, Kind, NETWORK_VERSION, Verb};
 
 /// Most pages of a list. Azure puts 100 and more on one.
 const MAX_PAGES: usize = 2_000;
 
+/// What the crate's types cannot read.
+const UNREADABLE: &str = "BadAnswer";
+
 /// The interfaces of a resource group.
 pub(crate) async fn interfaces(arm: &Arm, subscription: &str, group: &str) -> Result<Vec<Value>, ArmError> {
     let list = client(arm).network_interfaces_client().list(group, subscription).into_stream();
-    collect(list, |page| page.value).await
+    match collect(list, |page| page.value).await {
+        Err(error) if &*error.code == UNREADABLE => {
+            plain(arm, subscription, group, crate::id::INTERFACE, NETWORK_VERSION).await
+        }
+        other => other,
+    }
 }
 
 /// The virtual networks of a resource group.
 pub(crate) async fn networks(arm: &Arm, subscription: &str, group: &str) -> Result<Vec<Value>, ArmError> {
     let list = client(arm).virtual_networks_client().list(group, subscription).into_stream();
-    collect(list, |page| page.value).await
+    match collect(list, |page| page.value).await {
+        Err(error) if &*error.code == UNREADABLE => {
+            plain(arm, subscription, group, crate::id::NETWORK, NETWORK_VERSION).await
+        }
+        other => other,
+    }
 }
 
-/// The load balancers of a resource group.
+/// The load balancers of a resource group, without the crate: its type of an outbound rule demands fields, and a rule
+/// without one of them would hide all load balancers.
 pub(crate) async fn balancers(arm: &Arm, subscription: &str, group: &str) -> Result<Vec<Value>, ArmError> {
-    let list = client(arm).load_balancers_client().list(group, subscription).into_stream();
-    collect(list, |page| page.value).await
+    plain(arm, subscription, group, crate::id::BALANCER, NETWORK_VERSION).await
 }
 
 /// The virtual machines of a resource group. They are Microsoft.Compute's, which the crate does not know.
 pub(crate) async fn machines(arm: &Arm, subscription: &str, group: &str) -> Result<Vec<Value>, ArmError> {
-    let path = format!("subscriptions/{subscription}/resourceGroups/{group}/providers/{}", crate::id::MACHINE);
-    let mut answer = arm.send(Verb::Get, arm.url(&path, COMPUTE_VERSION)?, None).await?;
+    plain(arm, subscription, group, crate::id::MACHINE, COMPUTE_VERSION).await
+}
+
+async fn plain(arm: &Arm, subscription: &str, group: &str, kind: &str, version: &str) -> Result<Vec<Value>, ArmError> {
+    let path = format!("subscriptions/{subscription}/resourceGroups/{group}/providers/{kind}");
+    let mut answer = arm.send(Verb::Get, arm.url(&path, version)?, None).await?;
     let mut found = Vec::new();
     for _ in 0..MAX_PAGES {
         let mut page: Value = serde_json::from_str(&answer.body).map_err(|error| unreadable(&error.to_string()))?;
@@ -59,7 +77,7 @@ pub(crate) async fn machines(arm: &Arm, subscription: &str, group: &str) -> Resu
 }
 
 fn unreadable(text: &str) -> ArmError {
-    ArmError::new(Kind::Permanent, "BadAnswer", &format!("azure's list cannot be read: {text}"))
+    ArmError::new(Kind::Permanent, UNREADABLE, &format!("azure's list cannot be read: {text}"))
 }
 
 fn endless() -> ArmError {

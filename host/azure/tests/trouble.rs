@@ -1,0 +1,152 @@
+//! Throttling, credentials, permissions and nodes that cannot be served, against a simulated Resource Manager.
+
+mod common;
+
+use std::time::Duration;
+
+use common::*;
+use sluice_azure::MachineRef;
+use sluice_sandbox_azure::{Denial, ExpiresIn, Fault, Reason, Settings, Wrong};
+
+fn throttled(retry_after: u64) -> Wrong {
+    let details = vec![("RetryableErrorDueToTooManyCalls".to_owned(), "too many calls".to_owned())];
+    Wrong::Throttled { code: "RetryableError".to_owned(), details, retry_after }
+}
+
+#[tokio::test]
+async fn a_429_stops_the_writes_of_all_interfaces_until_it_is_over() {
+    let setup = start(Settings::default()).await;
+    setup.arm.inject(Fault::once("PUT", "w1-nic", throttled(240)));
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    let facts = setup.until(|facts| !facts.complaints.is_empty()).await;
+    assert!(facts.complaints[0].contains("429"), "{:?}", facts.complaints);
+    let refused_at = setup.arm.clock().now();
+    setup.submit("w2", &["10.0.40.2"], &[]);
+    setup.reach("w1", &["10.0.40.1"]).await;
+    setup.reach("w2", &["10.0.40.2"]).await;
+    let log = setup.arm.log();
+    let puts: Vec<u64> = log.iter().filter(|one| one.method == "PUT").map(|one| one.at).collect();
+    assert_eq!(puts.len(), 3, "{puts:?}");
+    assert!(puts[1..].iter().all(|at| *at > refused_at + 150_000), "{refused_at}: {puts:?}");
+    assert_eq!(setup.azure.meter().throttled(), 1);
+    setup.until(|facts| facts.complaints.is_empty()).await;
+}
+
+#[tokio::test]
+async fn twenty_minutes_of_429_lose_nothing() {
+    let setup = start(Settings::default()).await;
+    let until = setup.arm.clock().now() + 20 * 60_000;
+    setup.arm.inject(Fault::once("PUT", "", throttled(60)).until(until));
+    setup.reach("w1", &["10.0.40.1", "10.0.40.2"]).await;
+    assert!(setup.arm.clock().now() > until);
+    assert!(setup.puts() <= 25, "{}", setup.puts());
+}
+
+#[tokio::test]
+async fn a_token_may_expire_in_the_middle_of_an_operation() {
+    for expires_in in [ExpiresIn::Text, ExpiresIn::Number] {
+        let setup = start(Settings { token_life_s: 20, expires_in, ..Settings::default() }).await;
+        setup.submit("w1", &["10.0.40.1"], &[]);
+        let w1 = setup.until_node("w1", |one| one.addresses.len() == 1).await;
+        assert_eq!(w1.complaint, None);
+        assert!(setup.azure.meter().tokens() > 1);
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_is_replaced_once() {
+    let setup = start(Settings::default()).await;
+    setup.arm.revoke_tokens();
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    let w1 = setup.until_node("w1", |one| one.addresses.len() == 1).await;
+    assert_eq!((w1.complaint, setup.azure.meter().tokens(), setup.puts()), (None, 2, 1));
+}
+
+#[tokio::test]
+async fn credentials_are_changed_while_it_runs() {
+    let setup = start(Settings::default()).await;
+    setup.arm.put_client(client("new"));
+    setup.arm.revoke_tokens();
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    let facts = setup.until(|facts| facts.interfaces["w1"].complaint.is_some()).await;
+    let complaint = facts.interfaces["w1"].complaint.clone().unwrap();
+    assert!(complaint.contains("AADSTS7000215") && !complaint.contains("hush"), "{complaint}");
+    setup.azure.set_credentials(Ok(secret("new")));
+    let w1 = setup.reach("w1", &["10.0.40.1"]).await;
+    assert_eq!(w1.complaint, None);
+    setup.azure.set_credentials(Err("key azure_client_id is missing or empty".to_owned()));
+    setup.until(|facts| facts.complaints.iter().any(|text| text.contains("azure_client_id"))).await;
+}
+
+#[tokio::test]
+async fn what_is_not_allowed_is_told_by_action_and_scope() {
+    for reason in [Reason::Role, Reason::DenyAssignment] {
+        let setup = start(Settings::default()).await;
+        let scope = setup.nic("w1");
+        let action = "Microsoft.Network/networkInterfaces/write".to_owned();
+        setup.arm.deny(Denial { action: action.clone(), scope: scope.clone(), reason });
+        setup.submit("w1", &["10.0.40.1"], &[]);
+        let facts = setup.until(|facts| facts.interfaces["w1"].complaint.is_some()).await;
+        let complaint = facts.interfaces["w1"].complaint.clone().unwrap();
+        assert!(complaint.starts_with(&format!("not allowed: {action} on {scope}")), "{complaint}");
+        setup.reach("w2", &["10.0.40.2"]).await;
+        setup.arm.allow_all();
+        setup.reach("w1", &["10.0.40.1"]).await;
+    }
+}
+
+#[tokio::test]
+async fn a_permission_on_what_the_interface_refers_to_is_told_too() {
+    let setup = start(Settings::default()).await;
+    let action = "Microsoft.Network/virtualNetworks/subnets/join/action".to_owned();
+    let scope = setup.subnet.clone();
+    setup.arm.deny(Denial { action: action.clone(), scope: scope.clone(), reason: Reason::Role });
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    let facts = setup.until(|facts| facts.interfaces["w1"].complaint.is_some()).await;
+    let complaint = facts.interfaces["w1"].complaint.clone().unwrap();
+    assert!(complaint.contains(&action) && complaint.contains(&scope), "{complaint}");
+}
+
+#[tokio::test]
+async fn nodes_that_cannot_be_served_say_why_and_others_are() {
+    let setup = start(Settings::default()).await;
+    let mut nodes = setup.nodes.clone();
+    let told = |id: String| MachineRef { provider_id: Some(id), ..MachineRef::default() };
+    let vm = setup.place.id("Microsoft.Compute/virtualMachines", "nobody");
+    nodes.insert(node("missing"), told(format!("azure://{vm}")));
+    nodes.insert(node("foreign"), told(format!("azure://{}", vm.replace(SUBSCRIPTION, "another"))));
+    let uniform = vm.replace("virtualMachines/nobody", "virtualMachineScaleSets/x/virtualMachines/0");
+    nodes.insert(node("uniform"), told(format!("azure://{uniform}")));
+    nodes.insert(node("aws"), told("aws:///eu-west-1a/i-1".to_owned()));
+    nodes.insert(
+        node("w2"),
+        MachineRef { machine: Some("openshift-machine-api/w2".to_owned()), ..MachineRef::default() },
+    );
+    nodes.insert(node("w3"), MachineRef::default());
+    setup.arm.add_machine(&setup.place, "bare", None, &[]);
+    nodes.insert(node("bare"), told(format!("azure://{}", vm.replace("nobody", "bare"))));
+    setup.azure.set_nodes(nodes);
+    let facts = setup.until(|facts| facts.unusable.get("bare").is_some_and(|why| why.contains("no interface"))).await;
+    let names: Vec<&str> = facts.unusable.keys().map(sluice_core::name::NodeName::as_str).collect();
+    assert_eq!(names, ["aws", "bare", "foreign", "missing", "uniform"], "{:?}", facts.unusable);
+    let served: Vec<&str> = facts.interfaces.keys().map(sluice_core::name::NodeName::as_str).collect();
+    assert_eq!(served, ["w1", "w2", "w3"], "w2 by its Machine, w3 by its name");
+}
+
+#[tokio::test]
+async fn the_end_does_not_wait_for_operations() {
+    let mut setup = start(Settings::default()).await;
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    setup.until_busy("w1").await;
+    tokio::time::timeout(Duration::from_secs(5), setup.stop()).await.unwrap();
+}
+
+#[tokio::test]
+async fn interfaces_are_only_read_where_somebody_else_writes_them() {
+    let setup = start(Settings::default()).await;
+    setup.azure.set_writes(false);
+    assert!(!setup.azure.facts().unwrap().writes);
+    let refused = setup.azure.submit(&node("w1"), &ips(&["10.0.40.1"]), &ips(&[]));
+    assert_eq!(refused, Err(sluice_azure::NotSubmitted::ReadOnly));
+    assert_eq!(setup.puts(), 0);
+}
