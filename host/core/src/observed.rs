@@ -69,7 +69,9 @@ impl Observed {
             Platform::Cloud(cloud) if self.cloud.is_none() => {
                 let why = self.cloud_obstacle.as_deref().unwrap_or("they have not been read yet");
                 let name = &cloud.name;
-                Some(format!("the interfaces of {name} are not known: {why}; addresses are planned, nothing is written"))
+                Some(format!(
+                    "the interfaces of {name} are not known: {why}; addresses are planned, nothing is written"
+                ))
             }
             Platform::SelfManaged(_) | Platform::Cloud(_) => None,
             Platform::Unserved(name) => Some(format!(

@@ -74,7 +74,9 @@ pub async fn request_azure(client: &Client, namespace: &str) -> Result<Requested
     let kind = GroupVersionKind::gvk("cloudcredential.openshift.io", "v1", "CredentialsRequest");
     let resource = ApiResource::from_gvk_with_plural(&kind, "credentialsrequests");
     let requests: Api<DynamicObject> = Api::namespaced_with(client.clone(), names::CREDENTIALS_NAMESPACE, &resource);
-    let text = |error: &kube::Error| format!("CredentialsRequest {}: {}", names::CREDENTIALS_REQUEST, failure::of_request(error));
+    let text = |error: &kube::Error| {
+        format!("CredentialsRequest {}: {}", names::CREDENTIALS_REQUEST, failure::of_request(error))
+    };
     let object = DynamicObject {
         types: Some(kube::core::TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() }),
         metadata: ObjectMeta { name: Some(names::CREDENTIALS_REQUEST.to_owned()), ..ObjectMeta::default() },
@@ -92,6 +94,8 @@ pub async fn request_azure(client: &Client, namespace: &str) -> Result<Requested
         match requests.get_opt(names::CREDENTIALS_REQUEST).await {
             Ok(Some(_)) => return Ok(Requested::Present),
             Ok(None) => {}
+            // No such API at all: what answers then is not a status.
+            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Requested::NotServed),
             Err(error) => return Err(text(&error)),
         }
         match requests.create(&params, &object).await {
@@ -102,7 +106,8 @@ pub async fn request_azure(client: &Client, namespace: &str) -> Result<Requested
             Err(error) => Err(text(&error)),
         }
     };
-    let late = || format!("CredentialsRequest {}: no answer within {} s", names::CREDENTIALS_REQUEST, DEADLINE.as_secs());
+    let late =
+        || format!("CredentialsRequest {}: no answer within {} s", names::CREDENTIALS_REQUEST, DEADLINE.as_secs());
     timeout(DEADLINE, exchange).await.unwrap_or_else(|_| Err(late()))
 }
 

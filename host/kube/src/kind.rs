@@ -51,9 +51,7 @@ impl Kind {
             Self::NetNamespace => ("network.openshift.io", "v1", "NetNamespace", "netnamespaces"),
             Self::HostSubnet => ("network.openshift.io", "v1", "HostSubnet", "hostsubnets"),
             Self::Infrastructure => ("config.openshift.io", "v1", "Infrastructure", "infrastructures"),
-            Self::PrivateIp => {
-                ("cloud.network.openshift.io", "v1", "CloudPrivateIPConfig", "cloudprivateipconfigs")
-            }
+            Self::PrivateIp => ("cloud.network.openshift.io", "v1", "CloudPrivateIPConfig", "cloudprivateipconfigs"),
             Self::Lock => ("", "v1", "ConfigMap", "configmaps"),
         }
     }

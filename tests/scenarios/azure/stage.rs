@@ -40,8 +40,13 @@ impl Stage {
         let place = Place::new(SUBSCRIPTION, "ocp1-rg", "eastus");
         let network = Place::new(SUBSCRIPTION, "network-rg", "eastus");
         let prefix = |text: &str| text.parse().expect("a prefix");
-        arm.add_network(&network, "ocp1-vnet", &[("workers", &[prefix("10.20.0.0/16")]), ("other", &[prefix("10.99.0.0/16")])]);
-        let pools = [Pool { name: "internal".into(), outbound: false }, Pool { name: "outbound".into(), outbound: true }];
+        arm.add_network(
+            &network,
+            "ocp1-vnet",
+            &[("workers", &[prefix("10.20.0.0/16")]), ("other", &[prefix("10.99.0.0/16")])],
+        );
+        let pools =
+            [Pool { name: "internal".into(), outbound: false }, Pool { name: "outbound".into(), outbound: true }];
         arm.add_load_balancer(&place, "ocp1-lb", &pools);
         arm.put_client(Client {
             tenant: TENANT.into(),
@@ -56,7 +61,10 @@ impl Stage {
 
     /// A pool over three zones, all in the one subnet.
     pub(super) fn three_zones() -> Object {
-        pool("egress").range("eastus-1", "10.20.1.0/24").range("eastus-2", "10.20.2.0/24").range("eastus-3", "10.20.3.0/24")
+        pool("egress")
+            .range("eastus-1", "10.20.1.0/24")
+            .range("eastus-2", "10.20.2.0/24")
+            .range("eastus-3", "10.20.3.0/24")
     }
 
     /// Machines and their Nodes: name and zone. The first gets 10.20.0.4, and so on.
@@ -139,7 +147,11 @@ impl Stage {
         let &[node] = nodes else { return Err(format!("{address} is on nodes {nodes:?}")) };
         let nic = self.nic(node);
         let has = self.arm.addresses(&nic).values().any(|other| other == address);
-        if has && !self.arm.is_busy(&nic) { Ok(()) } else { Err(format!("{address} is not on the interface of {node}")) }
+        if has && !self.arm.is_busy(&nic) {
+            Ok(())
+        } else {
+            Err(format!("{address} is not on the interface of {node}"))
+        }
     }
 
     /// An interface as it is stored.
@@ -158,13 +170,16 @@ impl Stage {
     }
 }
 
-/// Versions and states change with every write.
+/// Versions and states change with every write, and the cloud adds a suffix to the first.
 fn without_versions(value: &mut Value) {
     if let Some(fields) = value.as_object_mut() {
         fields.remove("etag");
     }
     if let Some(properties) = value["properties"].as_object_mut() {
         properties.remove("provisioningState");
+        if let Some(names) = properties.get_mut("dnsSettings").and_then(Value::as_object_mut) {
+            names.remove("internalDomainNameSuffix");
+        }
     }
 }
 

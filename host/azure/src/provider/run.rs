@@ -66,8 +66,10 @@ impl Azure {
     }
 
     fn is_blind(&self, error: &ArmError) -> bool {
-        tracing::warn!(code = &*error.code, %error, "azure cannot be read");
         let text = format!("azure cannot be read: {}", words(error));
+        if self.obstacle().as_ref() != Some(&text) {
+            tracing::warn!(code = &*error.code, %error, "azure cannot be read");
+        }
         self.change(|state, _| state.not_listed(text));
         false
     }

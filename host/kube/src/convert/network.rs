@@ -67,8 +67,10 @@ pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
     let mut node = |pointer, field| text(object.at(pointer), field, notes).filter(|name| !name.is_empty());
     let node = node("/spec/node", "spec.node").or_else(|| node("/status/node", "status.node")).map(NodeName::from);
     let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
-    let failed = |condition: &&Value| condition.get("type").is_some_and(|name| name == "Assigned")
-        && condition.get("status").is_some_and(|status| status == "False");
+    let failed = |condition: &&Value| {
+        condition.get("type").is_some_and(|name| name == "Assigned")
+            && condition.get("status").is_some_and(|status| status == "False")
+    };
     let message = |condition: &Value| {
         let message = condition.get("message").and_then(Value::as_str).unwrap_or("the cloud refused it");
         failure::bounded(message)
