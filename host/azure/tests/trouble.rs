@@ -150,3 +150,23 @@ async fn interfaces_are_only_read_where_somebody_else_writes_them() {
     assert_eq!(refused, Err(sluice_azure::NotSubmitted::ReadOnly));
     assert_eq!(setup.puts(), 0);
 }
+
+#[tokio::test]
+async fn a_token_file_is_read_anew_each_time() {
+    let setup = start(Settings::default()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("token");
+    std::fs::write(&file, "old\n").unwrap();
+    let pairs = [
+        ("azure_client_id", "app"),
+        ("azure_tenant_id", "tenant"),
+        ("azure_subscription_id", SUBSCRIPTION),
+        ("azure_federated_token_file", file.to_str().unwrap()),
+    ];
+    let data = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).collect();
+    setup.azure.set_credentials(Ok(sluice_azure::Credentials::from_secret(&data).unwrap()));
+    setup.until(|facts| facts.complaints.iter().any(|text| text.contains("AADSTS700024"))).await;
+    std::fs::write(&file, "jwt\n").unwrap();
+    setup.until(|facts| facts.complaints.is_empty()).await;
+    setup.reach("w1", &["10.0.40.1"]).await;
+}

@@ -1,1 +1,82 @@
+use serde_json::json;
+use sluice_core::name::NodeName;
 
+use super::*;
+use crate::machine::MachineRef;
+
+const NETWORK: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network";
+
+#[test]
+fn a_subnet_has_one_prefix_or_several() {
+    let mut listing = Listing::default();
+    let subnet = |name: &str, properties: Value| json!({"id": format!("{NETWORK}/virtualNetworks/v/subnets/{name}"), "properties": properties});
+    let subnets = [
+        subnet("one", json!({"addressPrefix": "10.0.0.0/24"})),
+        subnet("two", json!({"addressPrefixes": ["10.1.0.0/24", "fd00::/64"]})),
+        subnet("odd", json!({"addressPrefix": "x"})),
+    ];
+    listing.add_network(&json!({"properties": {"subnets": subnets}}));
+    let counts: Vec<usize> = listing.subnets.values().map(Vec::len).collect();
+    assert_eq!(counts, [0, 1, 2], "odd, one, two");
+}
+
+#[test]
+fn a_pool_with_an_outbound_rule_is_known_by_either_side() {
+    let mut listing = Listing::default();
+    let pool = |name: &str| format!("{NETWORK}/loadBalancers/lb/backendAddressPools/{name}");
+    listing.add_balancer(&json!({"properties": {
+        "backendAddressPools": [
+            {"id": pool("a"), "properties": {}},
+            {"id": pool("b"), "properties": {"outboundRules": [{"id": "r"}]}},
+            {"id": pool("c"), "properties": {}},
+        ],
+        "outboundRules": [{"properties": {"backendAddressPool": {"id": pool("C")}}}],
+        "frontendIPConfigurations": [{"properties": {"privateIPAddress": "10.0.0.200"}}],
+    }}));
+    let joinable: Vec<String> = listing.joinable().iter().map(ToString::to_string).collect();
+    assert_eq!(joinable, [pool("a")]);
+    assert_eq!(listing.frontends.len(), 1);
+}
+
+fn nic(name: &str, network: &str, machine: Option<&str>, addresses: &[(&str, &str)]) -> Value {
+    let subnet = json!({"id": format!("{NETWORK}/virtualNetworks/{network}/subnets/a")});
+    let list: Vec<Value> = addresses
+        .iter()
+        .map(|(name, address)| json!({"name": name, "properties": {"privateIPAddress": address, "subnet": subnet}}))
+        .collect();
+    let machine =
+        machine.map(|name| json!({"id": format!("{}/{name}", NETWORK.replace("Network", "Compute/virtualMachines"))}));
+    json!({"id": format!("{NETWORK}/networkInterfaces/{name}"), "properties": {"virtualMachine": machine, "ipConfigurations": list}})
+}
+
+#[test]
+fn strangers_of_the_same_network_are_seen_and_of_others_not() {
+    let mut listing = Listing::default();
+    listing.add_interface(&nic(
+        "w1",
+        "v",
+        Some("w1"),
+        &[("own", "10.0.0.4"), ("x", "10.0.0.9"), ("p", "10.0.0.16/28")],
+    ));
+    listing.add_interface(&nic("jumpbox", "V", Some("jumpbox"), &[("own", "10.0.0.5"), ("x", "10.0.0.6")]));
+    listing.add_interface(&nic("far", "other", None, &[("own", "10.0.0.7")]));
+    listing.add_interface(&nic("left", "v", None, &[("own", "10.0.0.8"), ("EgressIP10.0.0.50", "10.0.0.50")]));
+    let nodes: BTreeMap<NodeName, MachineRef> = [(
+        "w1".into(),
+        MachineRef {
+            provider_id: Some(format!("azure://{}/w1", NETWORK.replace("Network", "Compute/virtualMachines"))),
+            ..MachineRef::default()
+        },
+    )]
+    .into();
+    let judged = judge(&listing, &nodes);
+    let carriers: Vec<&str> = judged.carriers.keys().map(NodeName::as_str).collect();
+    assert_eq!(carriers, ["left", "w1"], "what is left of a machine still has an address of ours");
+    let single: Vec<String> = judged.occupied.iter().map(ToString::to_string).collect();
+    assert!(
+        ["10.0.0.4", "10.0.0.5", "10.0.0.6", "10.0.0.8", "10.0.0.16", "10.0.0.31"]
+            .iter()
+            .all(|address| single.contains(&(*address).to_owned()))
+    );
+    assert_eq!(single.len(), 4 + 16, "{single:?}");
+}

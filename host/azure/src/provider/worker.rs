@@ -48,8 +48,12 @@ pub(crate) async fn work(arm: &Arm, job: &Job) -> Report {
 
 /// What an attempt came to, by what is there afterwards.
 fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError> {
-    let (Seen::Interface(view), Task::Change(Change { on, off, .. })) = (seen, task) else { return failure };
-    let is_done = view.is_as_wanted(on, off);
+    let Seen::Interface(view) = seen else { return failure };
+    let is_done = match task {
+        Task::Change(Change { on, off, .. }) => view.is_as_wanted(on, off),
+        Task::Repair => view.state == State::Succeeded,
+        Task::Watch => return failure,
+    };
     match view.state {
         // Whatever was answered, or not: it was done.
         State::Succeeded if is_done => None,

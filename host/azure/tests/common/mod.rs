@@ -156,10 +156,10 @@ impl Setup {
                 watch.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(DEADLINE, all).await {
-            Ok(facts) => facts,
-            Err(_) => panic!("never: {:#?} {:?}\n{:#?}", self.azure.facts(), self.azure.obstacle(), self.trace()),
-        }
+        let Ok(facts) = tokio::time::timeout(DEADLINE, all).await else {
+            panic!("never: {:#?} {:?}\n{:#?}", self.azure.facts(), self.azure.obstacle(), self.trace());
+        };
+        facts
     }
 
     /// Waits until a node's interface is as wanted and at rest.
@@ -201,10 +201,10 @@ impl Setup {
                 watch.changed().await.unwrap();
             }
         };
-        match tokio::time::timeout(DEADLINE, all).await {
-            Ok(facts) => facts,
-            Err(_) => panic!("{name} never carried {on:?}: {:#?}\n{:#?}", self.azure.facts(), self.trace()),
-        }
+        let Ok(facts) = tokio::time::timeout(DEADLINE, all).await else {
+            panic!("{name} never carried {on:?}: {:#?}\n{:#?}", self.azure.facts(), self.trace());
+        };
+        facts
     }
 
     fn trace(&self) -> Vec<String> {

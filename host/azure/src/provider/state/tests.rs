@@ -1,1 +1,226 @@
+use serde_json::{Value, json};
 
+use super::*;
+
+const VM: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Compute/virtualMachines";
+const NETWORK: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network";
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn ip(text: &str) -> IpAddr {
+    text.parse().unwrap()
+}
+
+fn ips(texts: &[&str]) -> BTreeSet<IpAddr> {
+    texts.iter().map(|text| ip(text)).collect()
+}
+
+fn node(name: &str) -> NodeName {
+    name.into()
+}
+
+fn id(name: &str) -> ResourceId {
+    ResourceId::parse(&format!("{NETWORK}/networkInterfaces/{name}-nic")).unwrap()
+}
+
+fn nic(name: &str, state: &str, secondary: &[&str]) -> Value {
+    let subnet = json!({"id": format!("{NETWORK}/virtualNetworks/v/subnets/a")});
+    let own = format!("10.0.0.{}", 10 + name.len());
+    let mut list =
+        vec![json!({"name": "own", "properties": {"primary": true, "privateIPAddress": own, "subnet": subnet}})];
+    list.extend(secondary.iter().map(|address| {
+        json!({"name": format!("EgressIP{address}"), "properties": {"privateIPAddress": address, "subnet": subnet}})
+    }));
+    json!({"id": id(name).as_str(), "etag": "1", "properties": {
+        "provisioningState": state,
+        "primary": true,
+        "virtualMachine": {"id": format!("{VM}/{name}")},
+        "ipConfigurations": list,
+    }})
+}
+
+fn view(name: &str, state: &str, secondary: &[&str]) -> Interface {
+    Interface::of(&nic(name, state, secondary)).unwrap()
+}
+
+fn listing(nics: &[Value]) -> Listing {
+    let mut listing = Listing { subscription: Some("s".to_owned()), ..Listing::default() };
+    for nic in nics {
+        listing.add_interface(nic);
+        let interfaces = json!([{"id": nic["id"]}]);
+        let machine = &nic["properties"]["virtualMachine"]["id"];
+        listing
+            .add_machine(&json!({"id": machine, "properties": {"networkProfile": {"networkInterfaces": interfaces}}}));
+    }
+    let subnet =
+        json!({"id": format!("{NETWORK}/virtualNetworks/v/subnets/a"), "properties": {"addressPrefix": "10.0.0.0/24"}});
+    listing.add_network(&json!({"id": format!("{NETWORK}/virtualNetworks/v"), "properties": {"subnets": [subnet]}}));
+    listing
+}
+
+/// Nodes a and bb.
+fn state(nics: &[Value]) -> State {
+    let mut state = State::new(true);
+    state.set_nodes([(node("a"), MachineRef::default()), (node("bb"), MachineRef::default())].into());
+    state.listed(listing(nics), s(0), s(0));
+    state
+}
+
+fn facts(state: &State, now: Duration) -> CloudFacts {
+    state.facts(now, false).unwrap()
+}
+
+/// Submits and starts a change.
+fn start(state: &mut State, now: Duration, name: &str, on: &[&str], off: &[&str]) -> Job {
+    state.submit(now, &node(name), &ips(on), &ips(off)).unwrap();
+    state.next_job(now).unwrap()
+}
+
+fn failed(code: &str, message: &str) -> ArmError {
+    ArmError::of_answer(400, None, &json!({"error": {"code": code, "message": message}}).to_string())
+}
+
+fn taken(address: &str, by: &str) -> ArmError {
+    let message = format!(
+        "IP configuration {NETWORK}/networkInterfaces/a-nic/ipConfigurations/x is using the private IP address {address} \
+         which is already allocated to resource {by}."
+    );
+    failed("PrivateIPAddressIsAllocated", &message)
+}
+
+fn report(seen: Interface, failure: Option<ArmError>) -> Report {
+    Report { seen: Seen::Interface(seen), failure }
+}
+
+#[test]
+fn nothing_is_known_before_nodes_and_lists() {
+    let mut state = State::new(true);
+    state.listed(listing(&[nic("a", "Succeeded", &[])]), s(0), s(0));
+    assert_eq!(state.facts(s(0), false), None);
+    assert_eq!(state.submit(s(0), &node("a"), &ips(&["10.0.0.50"]), &ips(&[])), Err(NotSubmitted::NotReady));
+    assert!(state.set_nodes([(node("a"), MachineRef::default())].into()));
+    assert_eq!(facts(&state, s(0)).interfaces.len(), 1);
+}
+
+#[test]
+fn an_address_of_one_of_ours_lingers_and_a_stranger_s_is_occupied() {
+    let mut state = state(&[nic("a", "Succeeded", &[]), nic("bb", "Succeeded", &[])]);
+    let job = start(&mut state, s(0), "a", &["10.0.0.50", "10.0.0.51"], &[]);
+    let by = format!("{}/ipConfigurations/EgressIP10.0.0.50", id("bb"));
+    state.finish(&job, report(view("a", "Succeeded", &[]), Some(taken("10.0.0.50", &by))), s(1));
+    let told = facts(&state, s(1));
+    assert_eq!((told.lingering, told.interfaces["a"].busy), (ips(&["10.0.0.50"]), false));
+    assert!(state.take_curiosity(), "nobody knew that it has it");
+
+    let job = start(&mut state, s(2), "a", &["10.0.0.50", "10.0.0.51"], &[]);
+    let Task::Change(change) = &job.task else { panic!("{job:?}") };
+    assert_eq!(change.on, ips(&["10.0.0.51"]), "the other one gets on meanwhile");
+    let stranger = format!("{NETWORK}/loadBalancers/lb/frontendIPConfigurations/f");
+    state.finish(&job, report(view("a", "Succeeded", &[]), Some(taken("10.0.0.51", &stranger))), s(3));
+    let told = facts(&state, s(3));
+    assert!(told.occupied.contains(&ip("10.0.0.51")) && told.interfaces["a"].complaint.is_none());
+    assert_eq!(state.tick(s(3)), Some(s(11)));
+    assert!(facts(&state, s(11)).lingering.is_empty(), "it is tried again");
+    assert!(!facts(&state, s(3 + 3600)).occupied.contains(&ip("10.0.0.51")));
+}
+
+#[test]
+fn an_address_does_not_linger_for_ever() {
+    let mut state = state(&[nic("a", "Succeeded", &[]), nic("bb", "Succeeded", &[])]);
+    let by = format!("{}/ipConfigurations/x", id("bb"));
+    for at in 0..=61 {
+        let now = s(at * 10);
+        let job = start(&mut state, now, "a", &["10.0.0.50"], &[]);
+        state.finish(&job, report(view("a", "Succeeded", &[]), Some(taken("10.0.0.50", &by))), now);
+        if !facts(&state, now).occupied.contains(&ip("10.0.0.50")) {
+            assert!(at < 60, "{at}");
+            continue;
+        }
+        assert_eq!((at, facts(&state, now).complaints.len()), (60, 1));
+        return;
+    }
+    panic!("it lingers for ever");
+}
+
+#[test]
+fn a_refusal_without_address_is_narrowed_down() {
+    let mut state = state(&[nic("a", "Succeeded", &["10.0.0.40"])]);
+    let on = ["10.0.0.50", "10.0.0.51", "10.0.0.52", "10.0.0.53"];
+    let mut carried = BTreeSet::from(["10.0.0.40".to_owned()]);
+    for round in 0_u64..60 {
+        let now = s(round * 700);
+        if state.submit(now, &node("a"), &ips(&on), &ips(&["10.0.0.40"])).is_err() {
+            continue;
+        }
+        let Some(job) = state.next_job(now) else { break };
+        let Task::Change(change) = &job.task else { panic!("{job:?}") };
+        let bad = change.on.contains(&ip("10.0.0.51"));
+        if !bad {
+            carried.extend(change.on.iter().map(ToString::to_string));
+            carried.retain(|address| !change.off.contains(&ip(address)));
+        }
+        let carried: Vec<&str> = carried.iter().map(String::as_str).collect();
+        let failure = bad.then(|| failed("Strange", "no"));
+        state.finish(&job, report(view("a", "Succeeded", &carried), failure), now);
+        if carried.len() == 3 && !carried.contains(&"10.0.0.40") {
+            return;
+        }
+    }
+    panic!("the bad one blocks the others: {carried:?}");
+}
+
+#[test]
+fn a_list_that_is_older_than_a_write_does_not_undo_it() {
+    let mut state = state(&[nic("a", "Succeeded", &[])]);
+    let job = start(&mut state, s(10), "a", &["10.0.0.50"], &[]);
+    state.listed(listing(&[nic("a", "Succeeded", &[])]), s(5), s(11));
+    assert!(facts(&state, s(11)).interfaces["a"].busy);
+    state.finish(&job, report(view("a", "Succeeded", &["10.0.0.50"]), None), s(80));
+    state.listed(listing(&[nic("a", "Succeeded", &[])]), s(70), s(81));
+    assert_eq!(facts(&state, s(81)).interfaces["a"].addresses.len(), 1);
+    state.listed(listing(&[nic("a", "Succeeded", &[])]), s(90), s(91));
+    assert_eq!(facts(&state, s(91)).interfaces["a"].addresses.len(), 0, "somebody took it off");
+}
+
+#[test]
+fn an_interface_that_is_updating_or_failed_is_looked_after() {
+    let mut state = state(&[nic("a", "Updating", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
+    let told = facts(&state, s(0));
+    assert!(told.interfaces["a"].busy && told.interfaces["bb"].busy);
+    assert_eq!(told.interfaces["a"].addresses[&ip("10.0.0.50")].phase, sluice_core::snapshot::Phase::Arriving);
+    let (one, other) = (state.next_job(s(0)).unwrap(), state.next_job(s(0)).unwrap());
+    assert_eq!((one.task.clone(), other.task.clone()), (Task::Watch, Task::Repair));
+    assert_eq!(state.next_job(s(0)), None);
+    let error = ArmError::of_answer(500, None, "");
+    state.finish(&other, report(view("bb", "Failed", &["10.0.0.51"]), Some(error)), s(1));
+    assert_eq!(state.next_job(s(2)), None, "it rests");
+    assert_eq!(state.next_job(s(6)).unwrap().task, Task::Repair);
+    state.finish(&one, Report { seen: Seen::Nothing, failure: None }, s(7));
+    assert_eq!(state.next_job(s(7)).unwrap().task, Task::Watch, "until it could be read");
+}
+
+#[test]
+fn a_stranger_that_the_lists_contradict_is_forgotten() {
+    let stranger = nic("stranger", "Succeeded", &[]);
+    let mut state = state(&[nic("a", "Succeeded", &[]), stranger.clone()]);
+    let job = start(&mut state, s(1), "a", &["10.0.0.50"], &[]);
+    let by = format!("{}/ipConfigurations/x", id("stranger"));
+    state.finish(&job, report(view("a", "Succeeded", &[]), Some(taken("10.0.0.50", &by))), s(2));
+    assert!(facts(&state, s(2)).occupied.contains(&ip("10.0.0.50")));
+    state.listed(listing(&[nic("a", "Succeeded", &[]), stranger]), s(3), s(4));
+    assert!(!facts(&state, s(4)).occupied.contains(&ip("10.0.0.50")));
+}
+
+#[test]
+fn one_that_is_gone_is_gone() {
+    let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"]), nic("bb", "Succeeded", &[])]);
+    let job = start(&mut state, s(1), "a", &[], &["10.0.0.50"]);
+    state.finish(&job, Report { seen: Seen::Gone, failure: None }, s(2));
+    assert!(state.take_curiosity() && !facts(&state, s(2)).interfaces.contains_key("a"));
+    assert_eq!(
+        state.submit(s(2), &node("a"), &ips(&["10.0.0.51"]), &ips(&[])),
+        Err(NotSubmitted::NoInterface(node("a")))
+    );
+}
