@@ -28,6 +28,8 @@ pub(crate) fn client(environment: Option<&Environment>) -> Result<Client, String
         .timeout(REQUEST_TIMEOUT)
         // A token is for the endpoint that it was asked for, and for no other.
         .redirect(Policy::none())
+        // Whether to send something again is decided where it is known what it does.
+        .retry(reqwest::retry::never())
         .tls_built_in_webpki_certs(!has_file)
         .tls_built_in_native_certs(true);
     if environment.is_some_and(Environment::is_local) {

@@ -63,6 +63,9 @@ impl State {
 
     /// Takes over the nodes. Whether there is one whose machine has not been looked for yet.
     pub(crate) fn set_nodes(&mut self, nodes: BTreeMap<NodeName, MachineRef>) -> bool {
+        if self.nodes.as_ref() == Some(&nodes) {
+            return false;
+        }
         let before = self.nodes.replace(nodes);
         self.judge();
         let known = |name: &NodeName, machine: &MachineRef| {
