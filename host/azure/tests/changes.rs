@@ -247,3 +247,39 @@ async fn the_interface_of_a_dead_machine_is_released() {
     setup.until(|facts| facts.interfaces["w1-nic"].addresses.is_empty()).await;
     setup.reach("w2", &["10.0.40.1"]).await;
 }
+
+#[tokio::test]
+async fn a_move_to_many_takes_two_updates_whatever_their_number() {
+    let settings = Settings { duration: sluice_sandbox_azure::Span::Fixed(70_000), ..Settings::default() };
+    let (arm, place, subnet) = cloud(settings).await;
+    let mut nodes = std::collections::BTreeMap::new();
+    for at in 0..20_u8 {
+        let name = format!("m{at}");
+        let nic = arm.add_nic(&place, &format!("{name}-nic"), &subnet, ip(&format!("10.0.33.{}", 10 + at)));
+        arm.add_machine(&place, &name, None, &[&nic]);
+        nodes.insert(node(&name), machine(&place, &name));
+    }
+    let setup = start_on(arm, place, subnet).await;
+    nodes.extend(setup.nodes.clone());
+    setup.azure.set_nodes(nodes.clone());
+    let addresses: Vec<String> = (0..100).map(|at| format!("10.0.40.{}", 1 + at)).collect();
+    let all: Vec<&str> = addresses.iter().map(String::as_str).collect();
+    setup.reach("w1", &all).await;
+    setup.arm.clear_log();
+    let began = setup.arm.clock().now();
+    setup.reach("w1", &[]).await;
+    for (at, some) in all.chunks(5).enumerate() {
+        setup.submit(&format!("m{at}"), some, &[]);
+    }
+    setup
+        .until(|facts| {
+            (0..20).all(|at| {
+                let one = &facts.interfaces[format!("m{at}").as_str()];
+                one.addresses.len() == 5 && !one.busy
+            })
+        })
+        .await;
+    let took = (setup.arm.clock().now() - began) / 1000;
+    assert_eq!(setup.puts(), 21);
+    assert!(took < 240, "{took} s: two updates of 70 s, each seen at the next poll, and the pace of the test itself");
+}
