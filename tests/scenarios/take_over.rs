@@ -9,6 +9,7 @@ use crate::harness::audit::Requests;
 use crate::harness::program::{Ran, sluice};
 use crate::harness::{Cluster, PEER_LOCK, SOON, bootstrap, eventually};
 
+mod azure;
 mod clean;
 mod lock;
 mod messy;

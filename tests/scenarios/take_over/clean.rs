@@ -3,8 +3,8 @@
 use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
-use super::{adopted, condition, taken_over, written_targets};
-use crate::harness::{Cluster, History, Operator, SOON, eventually, namespace};
+use super::{adopted, condition, taken_over};
+use crate::harness::{Cluster, History, Operator, namespace};
 
 /// Takes a dump over: one status patch for each pool, no other write, and no address moves on the way.
 async fn is_left_alone(dump: &str, pools: usize) -> (Cluster, Operator) {
@@ -158,32 +158,4 @@ async fn under_the_old_definition_pruned_fields_are_not_written_for_ever() {
     let _again = Operator::start(&cluster).await;
     cluster.settled().await;
     assert_eq!(cluster.written_since(mark).await.to_string(), "", "a restart");
-}
-
-/// Azure has no provider yet: everything is planned, nothing is written, and the pool says why.
-#[tokio::test(flavor = "multi_thread")]
-async fn azure_is_planned_and_nothing_is_written() {
-    let plan = adopted("azure").await.ended_with(0).json();
-    assert_eq!((&plan["patches"], &plan["writes"]), (&json!([]), &json!([])));
-    let cluster = Cluster::start().await;
-    cluster.load_dump("azure").await;
-    let _operator = left_alone(&cluster, "azure", 1).await;
-    let mark = cluster.audit().mark().await;
-    cluster.create([namespace("new").in_pool("egressipam-azure")]).await;
-    cluster.is_there("NetNamespace", "new").await;
-    eventually("the new namespace is planned for", SOON, || async {
-        let pool = cluster.get("EgressIPAM", "egressipam-azure").await.expect("there").data;
-        if pool["status"]["owners"]["total"] == 6 { Ok(()) } else { Err(pool["status"].to_string()) }
-    })
-    .await;
-    cluster.settled().await;
-    assert_eq!(written_targets(cluster.written_since(mark).await), Vec::<String>::new());
-    status_is(&cluster, "egressipam-azure", expect![[r#"
-        ReconcileSuccess=True LastReconcileCycleSucceded 
-        ReconcileError=False LastReconcileCycleSucceded 
-        Ready=False Blocked platform Azure needs a cloud provider, which this version does not have: addresses are planned, nothing is written
-        Degraded=False AsExpected 
-        owners {"held":0,"served":5,"total":6}
-        summary {"used":"5/252","zones":"1/1"}
-    "#]]).await;
 }

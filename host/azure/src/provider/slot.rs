@@ -52,6 +52,8 @@ pub(crate) struct Slot {
     pub(crate) failures: u32,
     /// Most addresses to put on at once, while it is being found out which one is bad.
     pub(crate) narrow: Option<usize>,
+    /// The address that was refused alone since the last success, and is taken for the bad one.
+    pub(crate) suspect: Option<IpAddr>,
     /// Addresses whose change failed, so that nobody knows whether they work.
     pub(crate) unsure: BTreeSet<IpAddr>,
 }
@@ -67,6 +69,7 @@ impl Slot {
             complaint: None,
             failures: 0,
             narrow: None,
+            suspect: None,
             unsure: BTreeSet::new(),
         }
     }

@@ -244,6 +244,7 @@ impl State {
         let Some(error) = report.failure else {
             slot.failures = 0;
             slot.complaint = None;
+            slot.suspect = None;
             slot.paused_until = Duration::ZERO;
             slot.unsure.clear();
             slot.narrow = slot.narrow.map(|most| most.saturating_mul(2)).filter(|most| *most < 256);
@@ -287,7 +288,8 @@ impl State {
         }
     }
 
-    /// A refusal that names no address: next time fewer are tried, and one that is refused alone is left out.
+    /// A refusal that names no address: next time fewer are tried, and one that is refused alone is left out. If the
+    /// next one is refused alone, too, it is not the addresses: all of them wait for the interface.
     fn narrow(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) {
         let Some(slot) = self.slots.get_mut(interface) else { return };
         if change.on.is_empty() {
@@ -296,9 +298,14 @@ impl State {
         if change.on.len() > 1 || !change.off.is_empty() {
             slot.narrow = Some(change.on.len() / 2);
             slot.paused_until = slot.paused_until.min(now + Duration::from_secs(1));
-        } else if let Some(address) = change.on.first() {
-            let text = format!("{address} cannot be put on {}: {error}", interface.name());
-            self.refused.is_lost(*address, None, Some(text), now);
+        } else if let Some(&address) = change.on.first() {
+            if let Some(suspect) = slot.suspect {
+                self.refused.was_given(suspect);
+            } else {
+                slot.suspect = Some(address);
+                let text = format!("{address} cannot be put on {}: {error}", interface.name());
+                self.refused.is_lost(address, None, Some(text), now);
+            }
         }
     }
 

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use serde::Serialize;
-use sluice_core::observed::Observed;
+use serde_json::Value;
+use sluice_azure::facts_of_dump;
+use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
@@ -24,6 +26,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Output, REFUSED, complain, policy_host, print};
 use crate::policy_files::{PolicyFiles, named};
+use crate::run::cloud::machines;
 use crate::unix_milliseconds;
 
 /// There is something to write or to change.
@@ -52,6 +55,10 @@ pub(super) struct PlanArgs {
     /// Plans as if egressip-ipam-operator did not run: what taking over its cluster would change
     #[arg(long)]
     adopt: bool,
+    /// Reads Azure's machines and their interfaces from what `az network nic list`, `az vm list` and `az network vnet list`
+    /// write with -o json; may be given several times
+    #[arg(long, value_name = "FILE")]
+    azure_dump: Vec<PathBuf>,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -75,10 +82,13 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         }
         Err(error) => return Err(error.into()),
     };
-    let input = match &args.from {
+    let mut input = match &args.from {
         Some(path) => from_files(path)?,
         None => from_cluster(args.kubeconfig.clone())?,
     };
+    if !args.azure_dump.is_empty() {
+        show_dump(&mut input.observed, &args.azure_dump)?;
+    }
     let round = Round::prepare(&input.observed);
     let answer = policy.run(round.policy_input()).result.map_err(|error| error.to_string());
     let outcome = round.finish(&input.observed, answer, &std::collections::BTreeSet::new());
@@ -92,6 +102,23 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         complain(&anyhow::Error::msg(text));
     }
     Ok(document.exit_code(&outcome))
+}
+
+/// Adds the interfaces that files tell of.
+fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
+    if !matches!(observed.platform, Platform::Cloud(_)) {
+        bail!("--azure-dump: Infrastructure/cluster does not say that this cluster is on Azure");
+    }
+    let mut parts: Vec<Value> = Vec::new();
+    for file in files {
+        let flag = || format!("--azure-dump {}", file.display());
+        let text = std::fs::read_to_string(file).with_context(flag)?;
+        parts.push(serde_json::from_str(&text).with_context(flag)?);
+    }
+    let mut facts = facts_of_dump(&Value::from(parts).to_string(), &machines(observed)).context("--azure-dump")?;
+    facts.writes = observed.private_ips.is_none();
+    observed.cloud = Some(Arc::new(facts));
+    Ok(())
 }
 
 /// Why nothing would be written, whatever the plan says.

@@ -172,6 +172,23 @@ fn a_refusal_without_address_is_narrowed_down() {
 }
 
 #[test]
+fn an_interface_that_refuses_everything_uses_up_no_addresses() {
+    let mut state = state(&[nic("a", "Succeeded", &[])]);
+    let mut now = s(0);
+    for last in [50, 51, 52, 50] {
+        let on = format!("10.0.0.{last}");
+        let job = start(&mut state, now, "a", &[&on], &[]);
+        state.finish(&job, report(view("a", "Succeeded", &[]), Some(failed("Strange", "no"))), now);
+        now += s(301);
+    }
+    let facts = facts(&state, now - s(300));
+    let lost: Vec<_> =
+        ["10.0.0.50", "10.0.0.51", "10.0.0.52"].map(ip).into_iter().filter(|a| facts.occupied.contains(a)).collect();
+    assert!(lost.is_empty(), "{lost:?}");
+    assert!(facts.interfaces["a"].complaint.as_deref().unwrap().contains("Strange"));
+}
+
+#[test]
 fn a_list_that_is_older_than_a_write_does_not_undo_it() {
     let mut state = state(&[nic("a", "Succeeded", &[])]);
     let job = start(&mut state, s(10), "a", &["10.0.0.50"], &[]);

@@ -118,7 +118,7 @@ fn check_neighbours(kind: Kind, items: &[Value; 3], alone: &Index) {
             Kind::Namespace => assert_eq!(snapshot.namespaces.get(name), alone.facts().namespaces.get(name)),
             Kind::NetNamespace => assert_eq!(snapshot.net_namespaces.get(name), alone.facts().net_namespaces.get(name)),
             Kind::HostSubnet => assert_eq!(snapshot.host_subnets.get(name), alone.facts().host_subnets.get(name)),
-            Kind::Infrastructure | Kind::Lock => {}
+            Kind::Infrastructure | Kind::PrivateIp | Kind::Lock => {}
         }
     }
 }
