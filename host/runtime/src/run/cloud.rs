@@ -48,17 +48,17 @@ pub(crate) enum NicWrites {
 #[derive(Clone, Debug, clap::Args)]
 pub(crate) struct AzureArgs {
     /// Who writes the interfaces of Azure's machines
-    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
-    azure_nic_writes: NicWrites,
+    #[arg(long = "azure-nic-writes", value_enum, default_value_t, value_name = "WHEN")]
+    nic_writes: NicWrites,
     /// Azure Resource Manager [default: as the Infrastructure object says]; plain http on loopback only
-    #[arg(long, value_name = "URL")]
-    azure_arm_endpoint: Option<String>,
+    #[arg(long = "azure-arm-endpoint", value_name = "URL")]
+    arm_endpoint: Option<String>,
     /// Where Azure's tokens come from [default: as the Infrastructure object says]; plain http on loopback only
-    #[arg(long, value_name = "URL", env = "AZURE_AUTHORITY_HOST")]
-    azure_authority_host: Option<String>,
+    #[arg(long = "azure-authority-host", value_name = "URL", env = "AZURE_AUTHORITY_HOST")]
+    authority_host: Option<String>,
     /// Lets Azure's time pass so many times as fast: for tests against a simulator
-    #[arg(long, value_name = "N", default_value_t = 1, hide = true)]
-    azure_time_scale: u32,
+    #[arg(long = "azure-time-scale", value_name = "N", default_value_t = 1, hide = true)]
+    time_scale: u32,
 }
 
 /// What planning sees of the cloud. There may be none.
@@ -123,7 +123,7 @@ impl Cloud {
 
     /// Whether it is us who writes interfaces.
     fn writes(&self, observed: &Observed) -> bool {
-        match self.args.azure_nic_writes {
+        match self.args.nic_writes {
             NicWrites::Auto => observed.private_ips.is_none(),
             NicWrites::Always => true,
             NicWrites::Never => false,
@@ -157,8 +157,8 @@ impl Cloud {
         let options = EnvironmentOptions {
             cloud: setting("cloudName"),
             stack_endpoint: setting("armEndpoint"),
-            manager: self.args.azure_arm_endpoint.clone(),
-            authority: self.args.azure_authority_host.clone(),
+            manager: self.args.arm_endpoint.clone(),
+            authority: self.args.authority_host.clone(),
         };
         loop {
             let made = async {
@@ -166,7 +166,7 @@ impl Cloud {
                 let environment = Environment::find(&options, &http).await.map_err(|error| error.to_string())?;
                 let config = Config {
                     resource_group: setting("resourceGroupName"),
-                    pace: Pace::new(self.args.azure_time_scale),
+                    pace: Pace::new(self.args.time_scale),
                     ..Config::new(environment)
                 };
                 Azure::new(config).map_err(|error| error.to_string())

@@ -12,6 +12,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use sluice_azure::Meter;
 use sluice_core::backend::WriteFailure;
 use sluice_core::name::{NodeName, PoolName};
 use sluice_core::observed::{Observed, Platform};
@@ -20,6 +21,8 @@ use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::schedule::Target;
 use sluice_core::status::PoolReport;
 use sluice_policy::{Cost, PolicyInfo};
+
+use super::cloud_metrics::CloudMetrics;
 
 /// What the operator that Sluice replaces says a node can carry where no cloud sets a limit: 2^32 - 1.
 const UNLIMITED: i64 = 4_294_967_295;
@@ -68,12 +71,15 @@ pub(super) struct Metrics {
     paused: Gauge,
     unreadable: Gauge,
     last_round: Seconds,
+    cloud: CloudMetrics,
 }
 
 impl Metrics {
     pub(super) fn new() -> Self {
+        let mut registry = Registry::default();
         let mut metrics = Self {
-            registry: Registry::default(),
+            cloud: CloudMetrics::register(&mut registry),
+            registry,
             whole: Mutex::default(),
             capacity: Family::default(),
             allocated: Family::default(),
@@ -156,9 +162,12 @@ impl Metrics {
         );
     }
 
-    /// The page.
-    pub(super) fn page(&self) -> Result<String, fmt::Error> {
+    /// The page, with what a cloud's provider has counted.
+    pub(super) fn page(&self, meter: Option<&Meter>) -> Result<String, fmt::Error> {
         let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(meter) = meter {
+            self.cloud.take(meter);
+        }
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)

@@ -10,6 +10,7 @@
 //! Every task is joined. One that ends by itself ends the process: a half-alive operator is worse than a restart.
 
 pub(crate) mod cloud;
+mod cloud_metrics;
 mod lease;
 mod metrics;
 mod pauses;
@@ -137,7 +138,13 @@ impl Operator {
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let (mut work, mut lease, mut services) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
 
-        let facts = Facts { index: Arc::clone(&index), pulse: Arc::clone(&pulse), metrics: Arc::clone(&metrics) };
+        let cloud = Arc::new(Cloud::new(options.azure.clone()));
+        let facts = Facts {
+            index: Arc::clone(&index),
+            pulse: Arc::clone(&pulse),
+            metrics: Arc::clone(&metrics),
+            cloud: Arc::clone(&cloud),
+        };
         listen(&options, &facts, &mut services).await?;
         let leads = elect(&options, &mut lease, release.clone()).await?;
         for watch in watches(&client, &index) {
@@ -149,7 +156,6 @@ impl Operator {
             spawn(&mut work, "policy files", swap::watch(options.policy, host, offer, stop.clone()));
         }
         let server = ApiServer::new(client.clone(), Arc::clone(&index));
-        let cloud = Arc::new(Cloud::new(options.azure.clone()));
         let needs = Needs {
             index: Arc::clone(&index),
             client: client.clone(),

@@ -14,11 +14,13 @@ use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
+use sluice_azure::Azure;
 use sluice_kube::index::SharedIndex;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
+use super::cloud::Cloud;
 use super::metrics::Metrics;
 
 /// A planner that has not looked for so long hangs. It looks every 30 s, a policy may take its two deadlines, a write 10 s.
@@ -65,6 +67,7 @@ pub(super) struct Facts {
     pub(super) index: Arc<SharedIndex>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) metrics: Arc<Metrics>,
+    pub(super) cloud: Arc<Cloud>,
 }
 
 impl Facts {
@@ -103,7 +106,7 @@ impl Facts {
 
     fn metrics(&self) -> impl IntoResponse + use<> {
         let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-        match self.metrics.page() {
+        match self.metrics.page(self.cloud.provider().map(Azure::meter)) {
             Ok(page) => (StatusCode::OK, kind, page),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, kind, error.to_string()),
         }

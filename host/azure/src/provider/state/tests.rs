@@ -181,7 +181,7 @@ fn an_interface_that_refuses_everything_uses_up_no_addresses() {
         state.finish(&job, report(view("a", "Succeeded", &[]), Some(failed("Strange", "no"))), now);
         now += s(301);
     }
-    let facts = facts(&state, now - s(300));
+    let facts = facts(&state, now);
     let lost: Vec<_> =
         ["10.0.0.50", "10.0.0.51", "10.0.0.52"].map(ip).into_iter().filter(|a| facts.occupied.contains(a)).collect();
     assert!(lost.is_empty(), "{lost:?}");
