@@ -17,6 +17,7 @@
 #[allow(dead_code, unused_imports, reason = "the harness offers more than the bench uses")]
 mod harness;
 
+mod azure;
 mod native;
 mod operator;
 mod plan;
@@ -32,12 +33,13 @@ struct Group {
     measure: fn() -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 5] = [
+const GROUPS: [Group; 6] = [
     Group { names: plan::NAMES, measure: plan::measure },
     Group { names: plan::LARGE_NAMES, measure: plan::measure_large },
     Group { names: operator::FAILOVER_NAMES, measure: operator::measure_failover },
     Group { names: operator::ALLOCATION_NAMES, measure: operator::measure_allocation },
     Group { names: operator::SWAP_NAMES, measure: operator::measure_swap },
+    Group { names: azure::NAMES, measure: azure::measure },
 ];
 
 fn main() {
