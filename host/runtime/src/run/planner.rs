@@ -201,7 +201,9 @@ impl Planner {
         let applied = if obstacle.is_none() { self.apply(&observed, &thought).await } else { Applied::default() };
         // A node that refuses what was placed there is left out of the next plan, which is due at once.
         let misplaced = applied.failures.iter().any(|(target, _)| matches!(target, Target::HostSubnet(_)));
-        let goes_on = !applied.written.is_empty() || misplaced;
+        // What is handed over to a cloud's provider rings by itself.
+        let writes = applied.written.iter().filter_map(|position| thought.outcome.writes.get(*position));
+        let goes_on = misplaced || writes.into_iter().any(|write| !matches!(write.target, Target::Interface(_)));
         self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
         self.tell(&observed, thought, may_tell, !goes_on);
         self.pulse.has_planned();
