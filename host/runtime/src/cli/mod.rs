@@ -16,7 +16,7 @@ use sluice_policy::{Compiler, Limits, PolicyHost};
 pub(crate) use listen::Listen;
 pub(crate) use logging::LogFormat;
 
-use crate::demo::{self, DemoOptions};
+use crate::demo::{self, DemoCloud, DemoOptions};
 use crate::policy_files::PolicyFiles;
 use crate::run::cloud::AzureArgs;
 use crate::run::{self, Ended, RunOptions};
@@ -59,6 +59,9 @@ enum Command {
         /// Chooses everything that happens; the same seed tells the same story
         #[arg(long, value_name = "N", default_value_t = 1)]
         seed: u64,
+        /// Where it plays; on azure the times differ a little from one run to the next
+        #[arg(long, value_enum, default_value_t)]
+        cloud: DemoCloud,
         /// How to tell it
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
@@ -126,7 +129,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Policy { command: PolicyCommand::Inspect { file, output } } => inspect::inspect(&file, output),
         Command::Crds => crds(),
-        Command::Demo { seed, output } => play(seed, output),
+        Command::Demo { seed, cloud, output } => play(seed, cloud, output),
         Command::Compile => return sluice_policy::compile_main(io::stdin().lock(), io::stdout().lock()),
     };
     done.unwrap_or_else(|error| {
@@ -160,8 +163,8 @@ fn crds() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn play(seed: u64, output: Output) -> Result<ExitCode> {
-    let verified = demo::run(DemoOptions { seed, json: output == Output::Json }, &policy_host()?)?;
+fn play(seed: u64, cloud: DemoCloud, output: Output) -> Result<ExitCode> {
+    let verified = demo::run(DemoOptions { seed, cloud, json: output == Output::Json }, &policy_host()?)?;
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -2,6 +2,7 @@
 //! what fails, and every act is checked.
 
 mod acts;
+mod azure;
 mod forgery;
 mod intruders;
 mod lines;
@@ -26,11 +27,27 @@ pub struct DemoOptions {
     pub seed: u64,
     /// JSON lines instead of text.
     pub json: bool,
+    /// Where it plays.
+    pub cloud: DemoCloud,
+}
+
+/// Where the demo plays.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum DemoCloud {
+    /// On bare metal
+    #[default]
+    None,
+    /// On a simulated Azure
+    Azure,
 }
 
 /// Plays the demo to standard output, in colour if that is a terminal; whether every act was verified. Blocks for a few
 /// seconds: from async code, call it where blocking is allowed.
 pub fn run(options: DemoOptions, host: &PolicyHost) -> Result<bool> {
+    let play = match options.cloud {
+        DemoCloud::None => play,
+        DemoCloud::Azure => azure::play,
+    };
     if options.json {
         let mut out = std::io::stdout().lock();
         return play(options.seed, host, &mut LineTeller::new(&mut out));
