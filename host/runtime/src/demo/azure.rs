@@ -218,8 +218,8 @@ impl<'a> Stage<'a> {
         let counts = self.arm.counts();
         let count = |verb: &str| counts.get(verb).copied().unwrap_or(0);
         let (puts, gets, seconds) = (count("PUT"), count("GET"), (self.now() - began) / 1000);
-        self.teller
-            .remark(&format!("{} addresses, {puts} PUTs, {gets} GETs, {seconds} s of Azure's time", lines.len()))?;
+        let text = format!("{} addresses: {puts} PUTs, {gets} GETs, {seconds} s of Azure's time", lines.len());
+        self.line("cost", |line| line.reason(&text))?;
         self.verify()
     }
 

@@ -32,6 +32,18 @@ fn every_story_is_verified() {
 }
 
 #[test]
+fn every_story_on_azure_is_verified() {
+    for seed in 0..3 {
+        let mut out = Vec::new();
+        let verified = azure::play(seed, &HOST, &mut LineTeller::new(&mut out)).unwrap();
+        let text = String::from_utf8(out).unwrap();
+        assert!(verified, "seed {seed}:\n{text}");
+        assert_eq!(text.matches(r#""event":"verified""#).count(), 3, "seed {seed}:\n{text}");
+        assert_eq!(text.matches(r#""event":"cost""#).count(), 3, "seed {seed}:\n{text}");
+    }
+}
+
+#[test]
 fn the_transcript_of_a_story() {
     let mut out = Vec::new();
     assert!(play(1, &HOST, &mut TextTeller::new(&mut out)).unwrap());
