@@ -1,0 +1,172 @@
+//! Nodes and zones that fail: addresses go from interface to interface.
+
+use expect_test::expect;
+use sluice_sandbox_azure::Nics;
+
+use super::ledger::Ledger;
+use super::stage::{A_WHILE, Stage};
+use crate::harness::{Object, eventually, namespace, pool, reads};
+
+/// A pool in one zone.
+fn one_zone() -> Object {
+    pool("egress").range("eastus-1", "10.20.1.0/24")
+}
+
+/// Machines in zone 1 with interfaces; all but the first are cordoned.
+async fn first_of(machines: &[&str]) -> Stage {
+    let stage = Stage::start().await;
+    stage.machines(&machines.iter().map(|name| (*name, 1)).collect::<Vec<_>>()).await;
+    for name in machines.iter().skip(1) {
+        stage.cluster.set_cordoned(name, true).await;
+    }
+    stage.cluster.create([one_zone()]).await;
+    stage
+}
+
+/// Opens all machines but the first to addresses.
+async fn open_the_others(stage: &Stage, machines: &[&str]) {
+    for name in machines.iter().skip(1) {
+        stage.cluster.set_cordoned(name, false).await;
+    }
+    let count = u64::try_from(machines.len()).expect("few machines");
+    stage.cluster.zone_has("egress", "eastus-1", count, count).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
+    let machines = ["w1", "w2", "w3", "w4"];
+    let stage = first_of(&machines).await;
+    let ledger = Ledger::open(&stage, &machines);
+    let names: Vec<String> = (0..100).map(|number| format!("shop-{number:02}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    stage.cluster.furnish(names.iter().map(|name| namespace(name).in_pool("egress"))).await;
+    let _operator = stage.operator().await;
+    stage.serves(&names, 1).await;
+    assert_eq!(stage.carried(&["w1"])["w1"].len(), 100);
+    let before = held(&stage).await;
+    open_the_others(&stage, &machines).await;
+    stage.cluster.settled().await;
+    stage.arm.clear_log();
+
+    stage.cluster.set_ready("w1", false).await;
+    eventually("the dead node is empty", A_WHILE, || async {
+        let left = stage.carried(&["w1"])["w1"].len();
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    })
+    .await;
+    stage.serves(&names, 1).await;
+    let mut puts = ledger.puts();
+    assert_eq!(puts.remove(0), "w1-nic 200: 0 of ours", "first all go off, at once");
+    puts.sort();
+    assert_eq!(puts, ["w2-nic 200: 34 of ours", "w3-nic 200: 33 of ours", "w4-nic 200: 33 of ours"]);
+    assert_eq!(held(&stage).await, before, "everybody holds what he held");
+    ledger.closes().await;
+}
+
+/// Who holds what.
+async fn held(stage: &Stage) -> Vec<(String, Vec<String>)> {
+    let outcome = stage.cluster.outcome().await;
+    outcome.namespaces.iter().map(|(name, state)| (name.clone(), state.addresses().to_vec())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_node_is_released_although_its_node_object_is_gone() {
+    let machines = ["w1", "w2"];
+    let stage = first_of(&machines).await;
+    let ledger = Ledger::open(&stage, &machines);
+    stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
+    let _operator = stage.operator().await;
+    stage.serves(&["crm", "shop"], 1).await;
+    open_the_others(&stage, &machines).await;
+    stage.cluster.settled().await;
+    stage.arm.clear_log();
+    stage.cluster.delete("Node", "w1").await;
+    stage.cluster.becomes(expect!["crm: egress, 10.20.1.2 on w2\nshop: egress, 10.20.1.3 on w2"]).await;
+    stage.serves(&["crm", "shop"], 1).await;
+    assert_eq!(ledger.puts(), ["w1-nic 200: 0 of ours", "w2-nic 200: 2 of ours"]);
+    ledger.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_machine_may_be_deleted_with_its_interface_or_without() {
+    let machines = ["w1", "w2", "w3"];
+    let stage = first_of(&machines).await;
+    let mut ledger = Ledger::open(&stage, &machines);
+    stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
+    let _operator = stage.operator().await;
+    stage.serves(&["crm", "shop"], 1).await;
+    stage.cluster.set_cordoned("w2", false).await;
+    stage.cluster.zone_has("egress", "eastus-1", 3, 3).await;
+    stage.arm.delete_machine(&stage.place.id("Microsoft.Compute/virtualMachines", "w1"), Nics::Kept);
+    ledger.note("w1");
+    stage.cluster.delete("Node", "w1").await;
+    stage.cluster.becomes(expect!["crm: egress, 10.20.1.2 on w2\nshop: egress, 10.20.1.3 on w2"]).await;
+    ledger.closes().await;
+    stage.cluster.set_cordoned("w3", false).await;
+    stage.arm.delete_machine(&stage.place.id("Microsoft.Compute/virtualMachines", "w2"), Nics::Deleted);
+    ledger.forget("w2");
+    stage.cluster.delete("Node", "w2").await;
+    stage.cluster.becomes(expect!["crm: egress, 10.20.1.2 on w3\nshop: egress, 10.20.1.3 on w3"]).await;
+    ledger.closes().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_is_down_keeps_its_addresses() {
+    let stage = Stage::start().await;
+    let machines = ["w1", "w2", "w3", "spare"];
+    stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3), ("spare", 1)]).await;
+    let ledger = Ledger::open(&stage, &machines);
+    stage.cluster.set_cordoned("spare", true).await;
+    stage
+        .cluster
+        .furnish([Stage::three_zones().set("spec.zoneFailover", "Same"), namespace("shop").in_pool("egress")])
+        .await;
+    let _operator = stage.operator().await;
+    stage.serves(&["shop"], 3).await;
+    stage.cluster.set_cordoned("spare", false).await;
+    stage.cluster.settled().await;
+    stage.arm.clear_log();
+    stage.cluster.set_ready("w3", false).await;
+    reads(expect!["shop: no-node: no healthy node (zone eastus-3)"], || stage.cluster.holds()).await;
+    reads(expect!["Namespace shop: NoNode: zone eastus-3: no healthy node"], || stage.cluster.warnings()).await;
+    ledger.closes().await;
+    let placed = "shop: egress, 10.20.1.2 on w1, 10.20.2.2 on w2, 10.20.3.2 on w3\n";
+    assert_eq!(stage.cluster.outcome().await.to_string(), placed);
+    stage.cluster.set_ready("w3", true).await;
+    reads(expect![""], || stage.cluster.holds()).await;
+    ledger.closes().await;
+    assert_eq!(stage.cluster.outcome().await.to_string(), placed);
+    assert_eq!(ledger.puts(), [""; 0], "nothing was written");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_leave_their_zone_where_the_pool_allows_it() {
+    let stage = Stage::start().await;
+    let machines = ["w1", "w2", "w3", "spare"];
+    stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3), ("spare", 1)]).await;
+    let ledger = Ledger::open(&stage, &machines);
+    stage.cluster.set_cordoned("spare", true).await;
+    stage
+        .cluster
+        .furnish([Stage::three_zones().set("spec.zoneFailover", "Any"), namespace("shop").in_pool("egress")])
+        .await;
+    let _operator = stage.operator().await;
+    stage.serves(&["shop"], 3).await;
+    stage.cluster.set_cordoned("spare", false).await;
+    stage.cluster.settled().await;
+    stage.arm.clear_log();
+    stage.cluster.set_ready("w3", false).await;
+    stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1, 10.20.2.2 on w2, 10.20.3.2 on spare"]).await;
+    reads(expect![""], || stage.cluster.holds()).await;
+    ledger.closes().await;
+    // It does not come back by itself, but may when it has to move again.
+    stage.cluster.set_ready("w3", true).await;
+    stage.cluster.zone_has("egress", "eastus-3", 1, 1).await;
+    stage.cluster.settled().await;
+    stage.cluster.set_ready("spare", false).await;
+    stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1, 10.20.2.2 on w2, 10.20.3.2 on w3"]).await;
+    ledger.closes().await;
+    let puts =
+        ["w3-nic 200: 0 of ours", "spare-nic 200: 1 of ours", "spare-nic 200: 0 of ours", "w3-nic 200: 1 of ours"];
+    assert_eq!(ledger.puts(), puts);
+}
