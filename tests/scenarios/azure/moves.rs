@@ -57,8 +57,12 @@ async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
     stage.serves(&names, 1).await;
     let mut puts = ledger.puts();
     assert_eq!(puts.remove(0), "w1-nic 200: 0 of ours", "first all go off, at once");
-    puts.sort();
-    assert_eq!(puts, ["w2-nic 200: 34 of ours", "w3-nic 200: 33 of ours", "w4-nic 200: 33 of ours"]);
+    let mut targets: Vec<(&str, &str)> = puts.iter().filter_map(|put| put.split_once(' ')).collect();
+    targets.sort_unstable();
+    let (nics, mut counts): (Vec<&str>, Vec<&str>) = targets.into_iter().unzip();
+    counts.sort_unstable();
+    assert_eq!(nics, ["w2-nic", "w3-nic", "w4-nic"], "then each interface gets its share, at once");
+    assert_eq!(counts, ["200: 33 of ours", "200: 33 of ours", "200: 34 of ours"]);
     assert_eq!(held(&stage).await, before, "everybody holds what he held");
     ledger.closes().await;
 }
@@ -96,7 +100,7 @@ async fn a_machine_may_be_deleted_with_its_interface_or_without() {
     let _operator = stage.operator().await;
     stage.serves(&["crm", "shop"], 1).await;
     stage.cluster.set_cordoned("w2", false).await;
-    stage.cluster.zone_has("egress", "eastus-1", 3, 3).await;
+    stage.cluster.zone_has("egress", "eastus-1", 3, 2).await;
     stage.arm.delete_machine(&stage.place.id("Microsoft.Compute/virtualMachines", "w1"), Nics::Kept);
     ledger.note("w1");
     stage.cluster.delete("Node", "w1").await;
