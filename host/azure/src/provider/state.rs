@@ -155,8 +155,16 @@ impl State {
     }
 
     fn judge(&mut self) {
-        if let (Some(listing), Some(nodes)) = (&self.listing, &self.nodes) {
-            self.judged = judge(listing, nodes);
+        let (Some(listing), Some(nodes)) = (&self.listing, &self.nodes) else { return };
+        let before = std::mem::replace(&mut self.judged, judge(listing, nodes)).carriers;
+        // An interface without Node shows no address of ours as soon as their release is accepted. It stays a carrier
+        // until that has ended: the addresses are not free before.
+        let carriers = &mut self.judged.carriers;
+        for (name, id) in before {
+            let is_left_behind = || !nodes.contains_key(&name) && !carriers.values().any(|carrier| *carrier == id);
+            if self.slots.get(&id).is_some_and(|slot| slot.work.is_some()) && is_left_behind() {
+                carriers.entry(name).or_insert(id);
+            }
         }
     }
 
