@@ -77,7 +77,7 @@ impl<'a> Ledger<'a> {
                 faults.push(format!("the interface of {machine} is being updated"));
             }
             for (name, address) in self.stage.arm.addresses(&nic) {
-                if name.starts_with(OURS) && outcome.holders_of(&address).is_empty() {
+                if name == format!("{OURS}{address}") && outcome.holders_of(&address).is_empty() {
                     faults.push(format!("{name} is on {machine} for nobody"));
                 }
                 on.entry(address).or_default().push(machine);
@@ -129,5 +129,24 @@ fn with_unknown_fields(nic: &mut Value) {
     for config in nic["properties"]["ipConfigurations"].as_array_mut().into_iter().flatten() {
         config["futureOfConfig"] = json!([{"nested": true}]);
         config["properties"]["futureProperty"] = json!({"z": 1, "a": 2});
+    }
+}
+
+impl Stage {
+    /// The id of a backend pool of the cluster's load balancer.
+    pub(super) fn balancer(&self, pool: &str) -> String {
+        format!("{}/backendAddressPools/{pool}", self.place.id("Microsoft.Network/loadBalancers", "ocp1-lb"))
+    }
+
+    /// `configuration: pools`, a line each.
+    pub(super) fn memberships(&self, machine: &str) -> String {
+        let nic = self.stored(machine);
+        let configs = nic["properties"]["ipConfigurations"].as_array().cloned().unwrap_or_default();
+        let line = |config: &Value| {
+            let pools = config["properties"]["loadBalancerBackendAddressPools"].as_array().cloned().unwrap_or_default();
+            let names: Vec<&str> = pools.iter().filter_map(|pool| pool["id"].as_str()?.rsplit('/').next()).collect();
+            format!("{}: {}", config["name"].as_str().unwrap_or_default(), names.join(" "))
+        };
+        configs.iter().map(line).collect::<Vec<_>>().join("\n")
     }
 }

@@ -1,6 +1,9 @@
 //! Azure: the interfaces of the machines, in a simulated cloud.
 
+mod leaving;
 mod ledger;
 mod life;
+mod misfits;
 mod moves;
 mod stage;
+mod strangers;
