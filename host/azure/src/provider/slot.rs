@@ -56,6 +56,8 @@ pub(crate) struct Slot {
     pub(crate) suspect: Option<IpAddr>,
     /// Addresses whose change failed, so that nobody knows whether they work.
     pub(crate) unsure: BTreeSet<IpAddr>,
+    /// Addresses of ours that Azure is still taking off, although it shows them no more.
+    pub(crate) leaving: BTreeSet<IpAddr>,
 }
 
 impl Slot {
@@ -71,7 +73,25 @@ impl Slot {
             narrow: None,
             suspect: None,
             unsure: BTreeSet::new(),
+            leaving: BTreeSet::new(),
         }
+    }
+
+    /// Takes over what was read. A release shows as soon as it is accepted, and the addresses are free when it ends.
+    pub(crate) fn see(&mut self, view: Interface) {
+        if view.state == State::Updating {
+            let ours = self.view.addresses().into_iter().filter(|(_, ours)| *ours).map(|(address, _)| address);
+            self.leaving.extend(ours);
+            self.leaving.retain(|address| !view.has(*address));
+        } else {
+            self.leaving.clear();
+        }
+        self.view = view;
+    }
+
+    /// Whether it is not known yet what becomes of its addresses of ours.
+    pub(crate) fn is_unsettled(&self) -> bool {
+        self.work.is_some() || !self.leaving.is_empty()
     }
 
     fn is_paused(&self, now: Duration) -> bool {
@@ -113,6 +133,8 @@ impl Slot {
             .into_iter()
             .map(|(address, ours)| (address, InterfaceAddress { ours, phase: self.phase(address, ours, writes) }))
             .collect();
+        let leaving = InterfaceAddress { ours: true, phase: Phase::Leaving };
+        addresses.extend(self.leaving.iter().map(|address| (*address, leaving)));
         if let Some(Work { task: Task::Change(change), .. }) = &self.work {
             let mut mark = |address: &IpAddr, phase: Phase| {
                 let entry = addresses.entry(*address).or_insert(InterfaceAddress { ours: true, phase });

@@ -110,7 +110,7 @@ impl State {
                 // It was read later than the list was.
                 Some(slot) if slot.read_at > started => {}
                 Some(slot) => {
-                    slot.view = interface.clone();
+                    slot.see(interface.clone());
                     slot.read_at = now;
                 }
                 None => {
@@ -162,7 +162,7 @@ impl State {
         let carriers = &mut self.judged.carriers;
         for (name, id) in before {
             let is_left_behind = || !nodes.contains_key(&name) && !carriers.values().any(|carrier| *carrier == id);
-            if self.slots.get(&id).is_some_and(|slot| slot.work.is_some()) && is_left_behind() {
+            if self.slots.get(&id).is_some_and(Slot::is_unsettled) && is_left_behind() {
                 carriers.entry(name).or_insert(id);
             }
         }
@@ -246,7 +246,7 @@ impl State {
                 let lost = slot.view.addresses().into_iter().filter(|(address, ours)| *ours && !view.has(*address));
                 lost.for_each(|(address, _)| self.refused.was_released(address, now));
                 view.addresses().keys().for_each(|address| self.refused.was_given(*address));
-                slot.view = view;
+                slot.see(view);
             }
         }
         let Some(error) = report.failure else {
