@@ -91,7 +91,7 @@ async fn a_deleted_pool_goes_when_the_interfaces_are_free() {
     let mut puts = ledger.puts();
     puts.sort();
     assert_eq!(puts, ["w1-nic 200: 0 of ours", "w2-nic 200: 0 of ours"]);
-    stage.cluster.becomes(expect![""]).await;
+    stage.cluster.becomes(expect!["crm: egress\nshop: egress"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

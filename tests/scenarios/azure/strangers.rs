@@ -186,7 +186,7 @@ async fn addresses_of_others_are_not_handed_out() {
     ledger.closes().await;
     // Nobody gets one by asking for it.
     stage.cluster.create([namespace("bold").in_pool("egress").requesting("10.20.1.4")]).await;
-    reads(expect!["bold: ?"], || stage.cluster.holds()).await;
+    reads(expect!["bold: request-taken: 10.20.1.4 belongs to somebody else"], || stage.cluster.holds()).await;
     ledger.is_untouched();
     stage.arm.remove_config(&w2, "person");
     ledger.note("w2");
