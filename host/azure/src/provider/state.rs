@@ -104,11 +104,11 @@ impl State {
     }
 
     /// Takes over what was listed from a time on.
-    pub(crate) fn listed(&mut self, listing: Listing, started: Duration, now: Duration) {
-        for (id, interface) in &listing.interfaces {
+    pub(crate) fn listed(&mut self, mut listing: Listing, started: Duration, now: Duration) {
+        for (id, interface) in &mut listing.interfaces {
             match self.slots.get_mut(id) {
                 // It was read later than the list was.
-                Some(slot) if slot.read_at > started => {}
+                Some(slot) if slot.read_at > started => *interface = slot.view.clone(),
                 Some(slot) => {
                     slot.see(interface.clone());
                     slot.read_at = now;
@@ -246,6 +246,11 @@ impl State {
                 let lost = slot.view.addresses().into_iter().filter(|(address, ours)| *ours && !view.has(*address));
                 lost.for_each(|(address, _)| self.refused.was_released(address, now));
                 view.addresses().keys().for_each(|address| self.refused.was_given(*address));
+                // Who is judged next is judged by this, too.
+                let listed = self.listing.as_mut().and_then(|listing| listing.interfaces.get_mut(&job.interface));
+                if let Some(listed) = listed {
+                    listed.clone_from(&view);
+                }
                 slot.see(view);
             }
         }
@@ -277,7 +282,13 @@ impl State {
                     return self.narrow(interface, change, error, now);
                 };
                 let holder = by.as_ref().map(ResourceId::resource);
-                let is_ours = |holder: &ResourceId| self.judged.carriers.values().any(|carrier| carrier == holder);
+                // One that is being updated may be giving it back; if it is coming instead, the lists will tell.
+                let is_changing = |holder: &ResourceId| {
+                    self.slots.get(holder).is_some_and(|slot| slot.view.state == crate::nic::State::Updating)
+                };
+                let is_ours = |holder: &ResourceId| {
+                    is_changing(holder) || self.judged.carriers.values().any(|carrier| carrier == holder)
+                };
                 let released = self.refused.is_fresh(address, now);
                 if released || holder.as_ref().is_some_and(is_ours) {
                     self.refused.lingers(address, by.clone(), now);
