@@ -144,6 +144,12 @@ impl Arm {
         world.log.iter().filter(fits).count()
     }
 
+    /// Calls `hook` after each request from now on: what it did is done, it is not answered yet, and no other request
+    /// comes in between. The hook must not use the handle. There is one hook.
+    pub fn on_request(&self, hook: impl FnMut(&Logged) + Send + 'static) {
+        self.shared.world().hook.set(hook);
+    }
+
     /// Forgets the requests so far.
     pub fn clear_log(&self) {
         self.shared.world().log.clear();

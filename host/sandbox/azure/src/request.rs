@@ -1,5 +1,7 @@
 //! Requests as the core sees them.
 
+use std::fmt;
+
 use serde_json::Value;
 
 use crate::answer::Answer;
@@ -59,4 +61,26 @@ pub struct Logged {
     pub if_match: Option<String>,
     /// The body that was sent, if it was JSON.
     pub body: Option<Value>,
+}
+
+/// What somebody wants to be told of each request.
+#[derive(Default)]
+pub(crate) struct Hook(Option<Box<dyn FnMut(&Logged) + Send>>);
+
+impl Hook {
+    pub(crate) fn set(&mut self, hook: impl FnMut(&Logged) + Send + 'static) {
+        self.0 = Some(Box::new(hook));
+    }
+
+    pub(crate) fn call(&mut self, logged: &Logged) {
+        if let Some(hook) = &mut self.0 {
+            hook(logged);
+        }
+    }
+}
+
+impl fmt::Debug for Hook {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "a hook" } else { "no hook" })
+    }
 }

@@ -10,7 +10,7 @@ use crate::answer::Answer;
 use crate::config::{Config, text};
 use crate::fault::{Denial, Faults, Reason, Wrong};
 use crate::operation::Operation;
-use crate::request::{Logged, Reply, Request};
+use crate::request::{Hook, Logged, Reply, Request};
 use crate::resource::{Path, group_key, key, parent};
 use crate::settings::Settings;
 use crate::throttle::{Throttles, Verb};
@@ -38,6 +38,7 @@ pub(crate) struct World {
     pub(crate) faults: Faults,
     pub(crate) denials: Vec<Denial>,
     pub(crate) log: Vec<Logged>,
+    pub(crate) hook: Hook,
 }
 
 impl World {
@@ -59,6 +60,7 @@ impl World {
             faults: Faults::default(),
             denials: Vec::new(),
             log: Vec::new(),
+            hook: Hook::default(),
         }
     }
 
@@ -82,14 +84,16 @@ impl World {
         let secret = request.path.contains("/oauth2/");
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
         let reply = self.answer(now, request);
-        self.log.push(Logged {
+        let logged = Logged {
             at: now,
             method: request.method.clone(),
             path: format!("{}{query}", request.path),
             status: reply.answer.as_ref().map(|answer| answer.status),
             if_match: request.if_match.clone(),
             body: if secret { None } else { serde_json::from_slice(&request.body).ok() },
-        });
+        };
+        self.hook.call(&logged);
+        self.log.push(logged);
         reply
     }
 
