@@ -16,7 +16,7 @@ use self::fleet::Phase;
 use self::judge::{losses, problems};
 use crate::harness::{Cluster, History, Launch, Matcher, Object, Operator, Proxy, SOON, until};
 
-mod fleet;
+pub(super) mod fleet;
 mod judge;
 
 /// Of every third write that does not arrive the run is killed again after the restart.

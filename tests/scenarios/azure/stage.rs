@@ -36,6 +36,11 @@ impl Stage {
 
     /// The same, in a cloud of other habits.
     pub(super) async fn with(settings: Settings) -> Self {
+        Self::on(Cluster::start().await, settings).await
+    }
+
+    /// The same, around a cluster that is there.
+    pub(super) async fn on(cluster: Cluster, settings: Settings) -> Self {
         let arm = Arm::start(settings).await.expect("the simulator starts");
         let place = Place::new(SUBSCRIPTION, "ocp1-rg", "eastus");
         let network = Place::new(SUBSCRIPTION, "network-rg", "eastus");
@@ -54,7 +59,6 @@ impl Stage {
             secret: Some(CLIENT_SECRET.into()),
             assertions: Vec::new(),
         });
-        let cluster = Cluster::start().await;
         cluster.create([azure(), secret(CLIENT_SECRET)]).await;
         Self { cluster, arm, place, network }
     }
@@ -102,7 +106,7 @@ impl Stage {
             "--azure-authority-host",
             base,
             "--azure-time-scale",
-            &SCALE.to_string(),
+            &self.arm.clock().scale().to_string(),
         ])
     }
 
@@ -167,6 +171,52 @@ impl Stage {
         configs.iter_mut().for_each(without_versions);
         without_versions(&mut nic);
         nic.to_string()
+    }
+
+    /// Waits until the status of pool `egress` contains all of these texts, and returns it.
+    pub(super) async fn tells(&self, texts: &[&str]) -> String {
+        eventually(&format!("the pool's status says {texts:?}"), A_WHILE, || async {
+            let status = self.cluster.status("egress").await;
+            if texts.iter().all(|text| status.contains(text)) { Ok(status) } else { Err(status) }
+        })
+        .await
+    }
+
+    /// Waits until so many seconds of Azure's time have passed.
+    pub(super) async fn passes(&self, seconds: u64) {
+        let end = self.arm.clock().now() + seconds * 1000;
+        eventually(&format!("{seconds} s pass"), A_WHILE, || async {
+            let now = self.arm.clock().now();
+            if now >= end { Ok(()) } else { Err(format!("{} ms to go", end - now)) }
+        })
+        .await;
+    }
+
+    /// Panics if a log, a status, an event or a namespace shows a client secret or a token.
+    pub(super) async fn keeps_secrets(&self, operators: &[&Operator], secrets: &[&str]) {
+        let mut places: Vec<(String, String)> =
+            operators.iter().map(|operator| ("the log".to_owned(), operator.log())).collect();
+        for kind in ["EgressIPAM", "Event", "Namespace", "NetNamespace", "HostSubnet"] {
+            let objects = self.cluster.list(kind).await;
+            places.extend(objects.iter().map(|object| (kind.to_owned(), json!(object).to_string())));
+        }
+        assert!(places.iter().any(|(_, text)| text.contains("azure")), "the right places are searched");
+        // The simulator's tokens begin with this.
+        for secret in secrets.iter().chain(&[CLIENT_SECRET, "simulated-"]) {
+            let found: Vec<&String> =
+                places.iter().filter(|(_, text)| text.contains(secret)).map(|(place, _)| place).collect();
+            assert!(found.is_empty(), "{secret} is in {found:?}");
+        }
+    }
+
+    /// Gives the application another client secret; the one before is refused from now on.
+    pub(super) fn rotate(&self, client_secret: &str) {
+        self.arm.put_client(Client {
+            tenant: TENANT.into(),
+            id: CLIENT.into(),
+            secret: Some(client_secret.into()),
+            assertions: Vec::new(),
+        });
     }
 }
 

@@ -1,0 +1,253 @@
+//! The account in Azure: tokens, the Secret, the request for it, and how much is asked under it.
+
+use std::collections::BTreeSet;
+
+use kube::api::{DeleteParams, PostParams};
+use serde_json::{Value, json};
+use sluice_sandbox_azure::{ExpiresIn, Fault, Logged, Settings, Span, Wrong};
+
+use super::stage::{A_WHILE, SECRET, Stage, secret};
+use crate::harness::bootstrap::{CREDENTIALS_NAMESPACE, OPERATOR_NAMESPACE, documents, fixtures, is_served};
+use crate::harness::{Cluster, Object, eventually, kinds, namespace};
+
+const MACHINES: [(&str, u8); 3] = [("w1", 1), ("w2", 2), ("w3", 3)];
+const REQUEST: &str = "egress-ipam-operator";
+
+/// Three machines in three zones, and a pool.
+async fn stage(settings: Settings) -> Stage {
+    let stage = Stage::with(settings).await;
+    stage.machines(&MACHINES).await;
+    stage.cluster.create([Stage::three_zones()]).await;
+    stage
+}
+
+/// Time goes slower here, so that a delay of the test's own machine is short beside Azure's spans.
+fn slower() -> Settings {
+    Settings { scale: 200, duration: Span::Fixed(71_000), ..Settings::default() }
+}
+
+fn puts(stage: &Stage) -> usize {
+    stage.arm.count("PUT", "networkInterfaces")
+}
+
+/// Requests that came although an earlier answer had said until when there may be none. Those that were on their way
+/// with the refused one do not count.
+fn too_early(log: &[Logged], retry_after: u64, counts: impl Fn(&Logged) -> bool) -> Vec<String> {
+    const TOGETHER: u64 = 10_000;
+    let refused: Vec<u64> = log.iter().filter(|one| one.status == Some(429)).map(|one| one.at).collect();
+    let is_early = |at: u64| refused.iter().any(|&then| at > then + TOGETHER && at < then + retry_after * 1000);
+    let early = log.iter().filter(|one| counts(one) && is_early(one.at));
+    early.map(|one| format!("{} {} at {} ms", one.method, one.path, one.at)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_minutes_of_429_for_writes() {
+    let stage = stage(slower()).await;
+    let operator = stage.operator().await;
+    let end = stage.arm.clock().now() + 20 * 60_000;
+    let what = Wrong::Throttled { code: "SubscriptionRequestsThrottled".into(), details: vec![], retry_after: 120 };
+    stage.arm.inject(Fault::once("PUT", "networkInterfaces", what).until(end));
+    stage.cluster.create([namespace("shop").in_pool("egress"), namespace("till").in_pool("egress")]).await;
+    stage.tells(&["azure allows no more writes of this subscription for now (HTTP 429)", "Ready=False"]).await;
+    stage.serves(&["shop", "till"], 3).await;
+    stage.tells(&["Ready=True"]).await;
+    let log = stage.arm.log();
+    assert!(stage.arm.clock().now() > end, "not before it was over");
+    assert_eq!(too_early(&log, 120, |one| one.method == "PUT"), [""; 0]);
+    let refused = log.iter().filter(|one| one.status == Some(429)).count();
+    assert!((2..=33).contains(&refused), "{refused} refused: at most three in each of eleven spans");
+    stage.keeps_secrets(&[&operator], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn twenty_minutes_of_429_for_everything() {
+    let stage = stage(slower()).await;
+    let _operator = stage.operator().await;
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.arm.clear_log();
+    let end = stage.arm.clock().now() + 20 * 60_000;
+    let what = Wrong::Throttled { code: "SubscriptionRequestsThrottled".into(), details: vec![], retry_after: 60 };
+    let fault = Fault { method: None, ..Fault::once("", "/subscriptions/", what) };
+    stage.arm.inject(fault.until(end));
+    stage.cluster.create([namespace("till").in_pool("egress")]).await;
+    stage.tells(&["azure allows no", "429"]).await;
+    stage.serves(&["shop", "till"], 3).await;
+    stage.tells(&["Ready=True"]).await;
+    let log = stage.arm.log();
+    assert!(stage.arm.clock().now() > end, "not before it was over");
+    assert_eq!(too_early(&log, 60, |one| one.path.starts_with("/subscriptions/")), [""; 0]);
+    let refused = log.iter().filter(|one| one.status == Some(429)).count();
+    assert!((2..=84).contains(&refused), "{refused} refused: at most four in each of 21 spans");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_expire_and_are_revoked_during_an_operation() {
+    let settings = Settings { token_life_s: 40, expires_in: ExpiresIn::Text, ..slower() };
+    let stage = stage(settings).await;
+    let operator = stage.operator().await;
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    stage.serves(&["shop"], 3).await;
+    assert_eq!(puts(&stage), 3, "each interface is written once");
+    let bought = stage.arm.count("POST", "/oauth2/");
+    assert!(bought >= 2, "{bought} tokens: the first ended before the operations");
+
+    stage.arm.configure(|settings| settings.token_life_s = 3599);
+    stage.cluster.create([namespace("till").in_pool("egress")]).await;
+    eventually("interfaces are being written", A_WHILE, || async {
+        if puts(&stage) > 3 { Ok(()) } else { Err(puts(&stage)) }
+    })
+    .await;
+    stage.arm.revoke_tokens();
+    stage.serves(&["shop", "till"], 3).await;
+    let done = stage.arm.log().iter().filter(|one| one.method == "PUT" && one.status == Some(200)).count();
+    assert_eq!(done, 6, "each interface is written once more");
+    assert!(stage.arm.log().iter().any(|one| one.status == Some(401)), "a revoked token was refused");
+    stage.tells(&["Ready=True"]).await;
+    stage.keeps_secrets(&[&operator], &[]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_client_secret_is_rotated() {
+    let stage = stage(slower()).await;
+    let operator = stage.operator().await;
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.rotate("an0ther-s3cret");
+    stage.arm.revoke_tokens();
+    stage.tells(&["azure cannot be read: no token: HTTP 401 invalid_client: AADSTS7000215"]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.cluster.create([secret("an0ther-s3cret")]).await;
+    stage.tells(&["Ready=True"]).await;
+    stage.cluster.create([namespace("till").in_pool("egress")]).await;
+    stage.serves(&["shop", "till"], 3).await;
+    assert!(operator.is_running(), "without a restart");
+    assert_eq!(puts(&stage), 6);
+    stage.keeps_secrets(&[&operator], &["an0ther-s3cret"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_secret_comes_late_and_lacks_a_key() {
+    let stage = stage(slower()).await;
+    let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
+    let operator = stage.operator().await;
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    stage.tells(&["Ready=False Blocked", "there is no Secret sluice/egress-ipam-operator-cloud-credentials"]).await;
+    assert_eq!(stage.arm.log().len(), 0, "nothing is asked without an account");
+
+    for key in ["azure_tenant_id", "azure_client_id", "azure_subscription_id", "azure_client_secret"] {
+        let whole = secret(super::stage::CLIENT_SECRET);
+        let mut lacking = whole.json().clone();
+        lacking["stringData"].as_object_mut().expect("texts").remove(key);
+        let _ = secrets.delete(SECRET, &DeleteParams::default()).await;
+        let lacking = kinds::dynamic(lacking);
+        secrets.create(&PostParams::default(), &lacking).await.expect("a Secret");
+        stage.tells(&["Ready=False Blocked", "Secret sluice/egress-ipam-operator-cloud-credentials: ", key]).await;
+    }
+    assert_eq!(stage.arm.log().len(), 0, "nothing is asked with half an account");
+    assert!(stage.cluster.outcome().await.addresses_of("shop").is_empty(), "nothing is written");
+    stage.cluster.create([secret(super::stage::CLIENT_SECRET)]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.tells(&["Ready=True"]).await;
+
+    // A key that goes missing while everything is served.
+    let patch = json!({"data": {"azure_tenant_id": null}});
+    let patch = kube::api::Patch::Merge(patch);
+    secrets.patch(SECRET, &kube::api::PatchParams::default(), &patch).await.expect("a Secret");
+    stage.tells(&["azure cannot be read: ", "key azure_tenant_id is missing or empty"]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.cluster.create([secret(super::stage::CLIENT_SECRET)]).await;
+    stage.tells(&["Ready=True"]).await;
+    assert_eq!(puts(&stage), 3);
+    stage.keeps_secrets(&[&operator], &[]).await;
+}
+
+/// Has the cluster serve `CredentialsRequest`s.
+async fn serve_requests(cluster: &Cluster) {
+    let definition = documents(&fixtures().join("crds/credentialsrequests.crd.yaml")).remove(0);
+    cluster.create([Object::from_json(definition)]).await;
+    is_served(&cluster.client(), "CredentialsRequest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_asked_for_once() {
+    let stage = stage(slower()).await;
+    serve_requests(&stage.cluster).await;
+    let requests = stage.cluster.api("CredentialsRequest", Some(CREDENTIALS_NAMESPACE));
+    let operator = stage.operator().await;
+    let made = eventually("a request is made", A_WHILE, || async {
+        requests.get_opt(REQUEST).await.map_err(|error| error.to_string())?.ok_or_else(|| "none".to_owned())
+    })
+    .await;
+    assert_eq!(made.data["spec"]["secretRef"], json!({"name": SECRET, "namespace": OPERATOR_NAMESPACE}));
+    let provider = &made.data["spec"]["providerSpec"];
+    assert_eq!(provider["kind"], "AzureProviderSpec");
+    let permissions = provider["permissions"].as_array().expect("a list").iter().filter_map(Value::as_str);
+    let writes: BTreeSet<&str> = permissions.filter(|permission| !permission.ends_with("/read")).collect();
+    let only: BTreeSet<&str> =
+        writes.iter().copied().filter(|name| !name.to_ascii_lowercase().contains("/join")).collect();
+    assert_eq!(only, BTreeSet::from(["Microsoft.Network/networkInterfaces/write"]), "besides joining: {writes:?}");
+    assert!(!json!(made).to_string().contains("roleBindings"), "permissions, and no role");
+    operator.stop().await;
+
+    let other = json!({"spec": {"secretRef": {"name": "another", "namespace": "elsewhere"}}});
+    let patch = kube::api::Patch::Merge(other);
+    let changed = requests.patch(REQUEST, &kube::api::PatchParams::default(), &patch).await.expect("a request");
+    let mark = stage.cluster.audit().mark().await;
+    let _operator = stage.operator().await;
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    stage.serves(&["shop"], 3).await;
+    let writes = stage.cluster.written_since(mark).await.on("credentialsrequests");
+    assert_eq!(writes.count(), 0, "{writes}");
+    let now = requests.get(REQUEST).await.expect("still there");
+    assert_eq!(json!(now), json!(changed), "one that exists is left as it is");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_and_a_rest_write_nothing() {
+    let stage = Stage::start().await;
+    stage.machines(&MACHINES).await;
+    stage.cluster.create([Stage::three_zones(), namespace("shop").in_pool("egress")]).await;
+    stage.cluster.create([namespace("till").in_pool("egress")]).await;
+    let operator = stage.operator().await;
+    stage.serves(&["shop", "till"], 3).await;
+    stage.tells(&["Ready=True"]).await;
+    stage.cluster.settled().await;
+    operator.stop().await;
+
+    let mark = stage.cluster.audit().mark().await;
+    stage.arm.clear_log();
+    let operator = stage.operator().await;
+    operator.plans_again().await;
+    two_inventories(&stage).await;
+    stage.cluster.settled().await;
+    let written = stage.cluster.written_since(mark).await;
+    assert_eq!((puts(&stage), written.to_string().as_str()), (0, ""));
+
+    stage.arm.clear_log();
+    two_inventories(&stage).await;
+    let log = stage.arm.log();
+    let name = |one: &Logged| {
+        let path = one.path.split('?').next().unwrap_or_default();
+        format!("{} {}", one.method, path.rsplit('/').next().unwrap_or_default())
+    };
+    let kinds: BTreeSet<String> = log.iter().map(name).collect();
+    let lists = ["GET networkInterfaces", "GET virtualMachines", "GET virtualNetworks"].map(str::to_owned);
+    assert!(kinds.is_superset(&BTreeSet::from(lists.clone())), "{kinds:?}");
+    let others: Vec<&String> =
+        kinds.iter().filter(|kind| !lists.contains(kind) && **kind != "GET loadBalancers").collect();
+    assert!(others.is_empty(), "no request for a single resource: {others:?}");
+    // Two resource groups: machines of one, interfaces of both, networks of one, load balancers of none that is used.
+    assert!((6..=15).contains(&log.len()), "{} requests in two inventories: {kinds:?}", log.len());
+}
+
+/// Waits until everything was listed twice more.
+async fn two_inventories(stage: &Stage) {
+    let before = stage.arm.count("GET", "virtualMachines");
+    eventually("two inventories", A_WHILE, || async {
+        let now = stage.arm.count("GET", "virtualMachines");
+        if now >= before + 2 { Ok(()) } else { Err(now - before) }
+    })
+    .await;
+}

@@ -1,0 +1,348 @@
+//! Each row of Azure's catalogue of errors (what a PUT of an interface or a list can meet), one after the other: how
+//! many requests follow, what people are told, and that all heals.
+
+use std::io::Write as _;
+
+use sluice_sandbox_azure::{Denial, Ending, Fault, Place, Reason, Wrong};
+
+use super::stage::{SUBSCRIPTION, Stage};
+use crate::harness::{namespace, pool};
+
+/// The interface that meets the faults; the one in the other zone meets none.
+const NIC: &str = "networkInterfaces/w1-nic";
+
+/// How often a row is met.
+#[derive(Clone, Copy, Debug)]
+enum Met {
+    /// Once; then so many PUTs were needed in all.
+    Once(usize),
+    /// Until it is taken away; after the first few PUTs there is at most one in so many seconds.
+    For(u64),
+}
+
+/// One row.
+struct Row {
+    name: &'static str,
+    what: What,
+    met: Met,
+    /// What the pool's status says meanwhile.
+    told: Vec<String>,
+}
+
+enum What {
+    Fault(Wrong),
+    Denied(&'static str, String, Reason),
+}
+
+fn once(name: &'static str, wrong: Wrong, puts: usize) -> Row {
+    Row { name, what: What::Fault(wrong), met: Met::Once(puts), told: Vec::new() }
+}
+
+fn lasting(name: &'static str, wrong: Wrong, seconds: u64) -> Row {
+    Row { name, what: What::Fault(wrong), met: Met::For(seconds), told: Vec::new() }
+}
+
+fn denied(name: &'static str, action: &'static str, scope: String, reason: Reason) -> Row {
+    let told = vec![format!("not allowed: {action} on {scope} ({name})")];
+    Row { name, what: What::Denied(action, scope, reason), met: Met::For(250), told }
+}
+
+fn refused(status: u16, code: &str, message: &str) -> Wrong {
+    Wrong::Refused { status, code: code.into(), message: message.into() }
+}
+
+fn throttled(code: &str, detail: &str, message: &str, retry_after: u64) -> Wrong {
+    let details = if detail.is_empty() { vec![] } else { vec![(detail.to_owned(), message.to_owned())] };
+    Wrong::Throttled { code: code.into(), details, retry_after }
+}
+
+impl Row {
+    fn tells(mut self, text: &str) -> Self {
+        self.told.push(text.to_owned());
+        self
+    }
+}
+
+/// Two zones with a machine each.
+async fn stage() -> Stage {
+    let stage = Stage::start().await;
+    stage.machines(&[("w1", 1), ("w2", 2)]).await;
+    for (machine, address) in [("w1", "10.20.9.1"), ("w2", "10.20.9.2")] {
+        stage.arm.add_config(&stage.nic(machine), "of-somebody", address.parse().expect("an address"));
+    }
+    stage.cluster.create([pool("egress").range("eastus-1", "10.20.1.0/24").range("eastus-2", "10.20.2.0/24")]).await;
+    stage
+}
+
+/// Plays rows, each with a namespace of its own that wants addresses.
+async fn play(label: &str, rows: Vec<Row>) {
+    let stage = stage().await;
+    let operator = stage.operator().await;
+    stage.cluster.create([namespace("first").in_pool("egress")]).await;
+    stage.serves(&["first"], 2).await;
+    let strange = [stage.foreign("w1"), stage.foreign("w2")];
+    for (number, row) in rows.iter().enumerate() {
+        stage.arm.clear_log();
+        play_one(&stage, row, &format!("row-{number:02}")).await;
+        gaps_are_kept(&stage, row);
+    }
+    stage.serves(&["first"], 2).await;
+    stage.tells(&["Ready=True"]).await;
+    assert_eq!([stage.foreign("w1"), stage.foreign("w2")], strange, "what is not ours is as before");
+    stage.cluster.assert_sound().await;
+    stage.keeps_secrets(&[&operator], &[]).await;
+    writeln!(std::io::stdout().lock(), "azure catalogue, {label}: {} rows played", rows.len()).expect("stdout is open");
+}
+
+async fn play_one(stage: &Stage, row: &Row, owner: &str) {
+    let puts = || stage.arm.count("PUT", NIC);
+    let started = stage.arm.clock().now();
+    match &row.what {
+        What::Fault(wrong) => {
+            let fault = Fault::once("PUT", NIC, wrong.clone());
+            stage.arm.inject(if matches!(row.met, Met::Once(_)) { fault } else { fault.until(u64::MAX) });
+        }
+        What::Denied(action, scope, reason) => {
+            stage.arm.deny(Denial { action: (*action).into(), scope: scope.clone(), reason: *reason });
+        }
+    }
+    stage.cluster.create([namespace(owner).in_pool("egress")]).await;
+    let told: Vec<&str> = row.told.iter().map(String::as_str).collect();
+    match row.met {
+        Met::Once(most) => {
+            stage.serves(&[owner], 2).await;
+            assert_eq!(puts(), most, "{}: PUTs", row.name);
+            assert!(told.is_empty() || !stage.tells(&told).await.is_empty());
+        }
+        Met::For(seconds) => {
+            stage.tells(&told).await;
+            stage.passes(1200).await;
+            let passed = (stage.arm.clock().now() - started) / 1000;
+            let most = 7 + usize::try_from(passed / seconds).expect("a small number");
+            assert!((1..=most).contains(&puts()), "{}: {} PUTs in {passed} s", row.name, puts());
+            stage.arm.clear_faults();
+            stage.arm.allow_all();
+            stage.serves(&[owner], 2).await;
+        }
+    }
+    if !told.is_empty() {
+        stage.tells(&["Ready=True"]).await;
+    }
+}
+
+/// After an answer with `Retry-After` the interface is not written before that has passed.
+fn gaps_are_kept(stage: &Stage, row: &Row) {
+    let What::Fault(Wrong::Throttled { retry_after, .. }) = &row.what else { return };
+    let log = stage.arm.log();
+    let puts: Vec<_> = log.iter().filter(|one| one.method == "PUT" && one.path.contains(NIC)).collect();
+    for pair in puts.windows(2).filter(|pair| pair[0].status == Some(429)) {
+        let gap = pair[1].at - pair[0].at;
+        assert!(gap >= retry_after * 1000, "{}: written again after {gap} ms", row.name);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn conflicts() {
+    let another = "Another operation on this or dependent resource is in progress.";
+    let stale = "Precondition failed.";
+    let reserved = "Nic(s) in request is reserved for another Virtual Machine for 180 seconds.";
+    let in_12 = "The call can be retried in 12 seconds.";
+    let rows = vec![
+        once("AnotherOperationInProgress", refused(409, "AnotherOperationInProgress", another), 2),
+        once("PreconditionFailed", refused(412, "PreconditionFailed", stale), 2),
+        once("PreconditionFailedEtagMismatch", refused(412, "PreconditionFailedEtagMismatch", stale), 2),
+        once("another operation", throttled("RetryableError", "RetryableErrorDueToAnotherOperation", in_12, 12), 2),
+        once("not provisioned", throttled("RetryableError", "ReferencedResourceNotProvisioned", in_12, 12), 2),
+        once("NicReservedForAnotherVm", refused(400, "NicReservedForAnotherVm", reserved), 2),
+        lasting("AnotherOperationInProgress", refused(409, "AnotherOperationInProgress", another), 50),
+        lasting("PreconditionFailed", refused(412, "PreconditionFailed", stale), 50).tells("PreconditionFailed"),
+        lasting("NicReservedForAnotherVm", refused(400, "NicReservedForAnotherVm", reserved), 170)
+            .tells("NicReservedForAnotherVm"),
+    ];
+    play("conflicts", rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throttles() {
+    let network = "Subscription was used to perform too many calls within last 5 minutes.";
+    let rows = vec![
+        once("too many calls", throttled("RetryableError", "RetryableErrorDueToTooManyCalls", network, 39), 2),
+        once("too many, other code", throttled("TooManyRequests", "RetryableErrorDueToTooManyCalls", network, 39), 2),
+        once("data size", throttled("RetryableError", "RetryableErrorDueTooHighReadDataSize", "", 20), 2),
+        once("batch queue", throttled("RetryableError", "RetryableErrorDueToBatchQueueTimeout", "", 20), 2),
+        once(
+            "this operation",
+            throttled("RetryableError", "RetryableErrorDueToTooManyCallsToThisOperation", "", 20),
+            2,
+        ),
+        once("timed out", throttled("RetryableError", "RetryableErrorDueToRequestTimedOut", "", 20), 2),
+        once("SubscriptionRequestsThrottled", throttled("SubscriptionRequestsThrottled", "", "", 6), 2),
+        once("after 0 seconds", throttled("SubscriptionRequestsThrottled", "", "", 0), 2),
+        once("ResourceRequestsThrottled", throttled("ResourceRequestsThrottled", "", "", 60), 2),
+        once("compute", throttled("OperationNotAllowed", "TooManyRequests", "exceeded the limit of '50'", 372), 2),
+        lasting("SubscriptionRequestsThrottled", throttled("SubscriptionRequestsThrottled", "", "", 60), 60)
+            .tells("azure allows no more writes of this subscription for now (HTTP 429)"),
+    ];
+    play("throttling", rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outcomes_nobody_knows() {
+    let failed = |code: &str, applied| {
+        Wrong::Operation(Ending::Failed { code: code.into(), message: "An error occurred.".into(), applied })
+    };
+    let canceled = |superseded, applied| Wrong::Operation(Ending::Canceled { superseded, applied });
+    let after = |status, code: &str| Wrong::FailedAfter { status, code: code.into() };
+    let late = "The gateway did not receive a response from 'Microsoft.Network' within the specified time period.";
+    let rows = vec![
+        once("InternalServerError", refused(500, "InternalServerError", "An error occurred."), 2),
+        once("ServerTimeout", refused(503, "ServerTimeout", late), 2),
+        once("GatewayTimeout", refused(504, "GatewayTimeout", late), 2),
+        once("InternalServerError, done", after(500, "InternalServerError"), 1),
+        once("ServerTimeout, done", after(503, "ServerTimeout"), 1),
+        once("GatewayTimeout, done", after(504, "GatewayTimeout"), 1),
+        once("no answer", Wrong::DroppedBefore, 2),
+        once("no answer, done", Wrong::DroppedAfter, 1),
+        once("GwmOperationTimeOut", failed("GwmOperationTimeOut", true), 2),
+        once("GwmOperationTimeOut, undone", failed("GwmOperationTimeOut", false), 2),
+        once("operation InternalServerError", failed("InternalServerError", true), 2),
+        once("OperationNotAllowed", failed("OperationNotAllowed", false), 2),
+        once("Canceled", canceled(false, false), 2),
+        once("CanceledAndSuperseded", canceled(true, false), 2),
+        once("CanceledAndSuperseded, kept", canceled(true, true), 2),
+        once("operation gone", Wrong::OperationGone, 1),
+        lasting("ServerTimeout", refused(503, "ServerTimeout", late), 100).tells("ServerTimeout"),
+        lasting("no answer", Wrong::DroppedBefore, 100).tells("no answer from"),
+        lasting("operation InternalServerError", failed("InternalServerError", false), 100)
+            .tells("the operation ended Failed: InternalServerError"),
+    ];
+    play("unknown outcomes and operations", rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_only_people_can_mend() {
+    let permanent = |name: &'static str, message: &str| lasting(name, refused(400, name, message), 250).tells(name);
+    let lock = "The scope cannot perform write operation because following scope(s) are locked.";
+    let rows = vec![
+        denied(
+            "AuthorizationFailed",
+            "Microsoft.Network/networkInterfaces/write",
+            Place::new(SUBSCRIPTION, "ocp1-rg", "eastus").id("Microsoft.Network/networkInterfaces", "w1-nic"),
+            Reason::Role,
+        ),
+        denied(
+            "DenyAssignmentAuthorizationFailed",
+            "Microsoft.Network/networkInterfaces/write",
+            Place::new(SUBSCRIPTION, "ocp1-rg", "eastus").id("Microsoft.Network/networkInterfaces", "w1-nic"),
+            Reason::DenyAssignment,
+        ),
+        denied(
+            "LinkedAuthorizationFailed",
+            "Microsoft.Network/virtualNetworks/subnets/join/action",
+            Place::new(SUBSCRIPTION, "network-rg", "eastus").id("Microsoft.Network/virtualNetworks", "ocp1-vnet")
+                + "/subnets/workers",
+            Reason::Role,
+        ),
+        lasting("ScopeLocked", refused(409, "ScopeLocked", lock), 250).tells("ScopeLocked"),
+        lasting("ReadOnlyDisabledSubscription", refused(409, "ReadOnlyDisabledSubscription", "Disabled."), 250)
+            .tells("ReadOnlyDisabledSubscription"),
+        permanent("SubnetIsFull", "Subnet workers does not have enough capacity for 1 IP addresses."),
+        permanent("IpConfigDeleteNotSupported", "IP Configuration X cannot be deleted."),
+        permanent("IpConfigurationsOnSameNicCannotUseDifferentSubnets", "IPConfigurations cannot differ."),
+        permanent("AllIpConfigurationsOnANicMustBelongToTheSameApplicationSecurityGroups", "All IPConfigurations."),
+        permanent(
+            "OutboundRuleCannotBeUsedWithBackendAddressPoolThatIsReferencedBySecondaryIpConfigs",
+            "OutboundRule cannot be used with Backend Address Pool.",
+        ),
+        permanent("InvalidRequestFormat", "Cannot parse the request."),
+        permanent("InvalidRequestContent", "Cannot parse the request."),
+    ];
+    play("permissions and permanent errors", rows).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_that_cannot_be_had() {
+    // Row N wants the address after those of the rows before it: each has had two.
+    let address = |row: u8| format!("10.20.1.{}", 3 + 2 * row);
+    let taken = |row| {
+        format!(
+            "IP configuration /subscriptions/s/resourceGroups/g/providers/Microsoft.Network/networkInterfaces/w1-nic/ipConfigurations/x is using the private IP address {} which is already allocated to resource /subscriptions/s/resourceGroups/g/providers/Microsoft.Network/privateEndpoints/pe/ipConfigurations/y.",
+            address(row)
+        )
+    };
+    let same = |row| {
+        format!("IP configuration X is using the same private IP address {} as IP configuration Y.", address(row))
+    };
+    let outside = |row| {
+        format!("Private static IP address {} does not belong to the range of subnet prefix 10.2.0.0/24.", address(row))
+    };
+    let kept = |row| {
+        format!(
+            "Private static IP address {} falls within reserved IP range of subnet prefix 10.20.0.0/16.",
+            address(row)
+        )
+    };
+    let odd = "Private static IP address value 10.11.12.13.14 is invalid.";
+    let rows = vec![
+        once("PrivateIPAddressIsAllocated", refused(400, "PrivateIPAddressIsAllocated", &taken(0)), 2),
+        once("PrivateIPAddressInUse", refused(400, "PrivateIPAddressInUse", &same(1)), 2),
+        once("PrivateIPAddressNotInSubnet", refused(400, "PrivateIPAddressNotInSubnet", &outside(2)), 2)
+            .tells(&format!("PrivateIPAddressNotInSubnet: Private static IP address {}", address(2))),
+        once("PrivateIPAddressInReservedRange", refused(400, "PrivateIPAddressInReservedRange", &kept(3)), 2)
+            .tells(&format!("PrivateIPAddressInReservedRange: Private static IP address {}", address(3))),
+        once("InvalidPrivateIPAddressFormat", refused(400, "InvalidPrivateIPAddressFormat", odd), 2)
+            .tells("InvalidPrivateIPAddressFormat"),
+    ];
+    play("addresses", rows).await;
+}
+
+/// What the lists can meet: told, asked again slowly, and nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn lists_that_fail() {
+    let stage = stage().await;
+    let _operator = stage.operator().await;
+    stage.cluster.create([namespace("first").in_pool("egress")]).await;
+    stage.serves(&["first"], 2).await;
+    stage.cluster.settled().await;
+    let before = (stage.cluster.outcome().await.to_string(), stage.arm.count("PUT", ""));
+    let refusals = [
+        (
+            "AuthorizationFailed",
+            refused(
+                403,
+                "AuthorizationFailed",
+                "The client 'a' does not have authorization to perform action 'Microsoft.Compute/virtualMachines/read' over scope '/subscriptions/s' or the scope is invalid.",
+            ),
+            "not allowed: Microsoft.Compute/virtualMachines/read on /subscriptions/s (AuthorizationFailed)",
+        ),
+        ("SubscriptionRequestsThrottled", throttled("SubscriptionRequestsThrottled", "", "", 30), "azure allows no"),
+        (
+            "InternalServerError",
+            refused(500, "InternalServerError", "An error occurred."),
+            "azure cannot be read: InternalServerError",
+        ),
+        ("GatewayTimeout", refused(504, "GatewayTimeout", "Late."), "azure cannot be read: GatewayTimeout"),
+        ("no answer", Wrong::DroppedBefore, "azure cannot be read: no answer from"),
+        (
+            "ResourceGroupNotFound",
+            refused(404, "ResourceGroupNotFound", "Resource group 'ocp1-rg' could not be found."),
+            "",
+        ),
+    ];
+    for (name, wrong, told) in &refusals {
+        stage.arm.clear_log();
+        let started = stage.arm.clock().now();
+        stage.arm.inject(Fault::once("GET", "virtualMachines", wrong.clone()).until(u64::MAX));
+        stage.tells(&[told]).await;
+        stage.passes(1800).await;
+        let (asked, passed) = (stage.arm.count("GET", "virtualMachines"), (stage.arm.clock().now() - started) / 1000);
+        let most = 8 + usize::try_from(passed / 60).expect("a small number");
+        assert!((1..=most).contains(&asked), "{name}: {asked} lists in {passed} s");
+        assert_eq!(stage.arm.count("PUT", ""), 0, "{name}: nothing is written");
+        stage.arm.clear_faults();
+        stage.tells(&["Ready=True"]).await;
+        assert_eq!(stage.cluster.outcome().await.to_string(), before.0, "{name}: nothing has changed");
+    }
+    let played = refusals.len();
+    writeln!(std::io::stdout().lock(), "azure catalogue, lists: {played} rows played").expect("stdout is open");
+}
