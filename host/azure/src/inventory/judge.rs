@@ -74,8 +74,12 @@ fn interface_of<'a>(
                 Some(machine) => machine,
                 // A file may have interfaces only.
                 None if listing.subscription.is_none() => return attached(listing, &id),
+                // A machine that is gone has let its interfaces go. As long as one of them names it, it is the list that
+                // is wrong: Azure may say for a while that a whole resource group is not there.
                 None => {
-                    return Err(format!("there is no virtual machine {} in resource group {}", id.name(), id.group()));
+                    return attached(listing, &id).map_err(|_| {
+                        format!("there is no virtual machine {} in resource group {}", id.name(), id.group())
+                    });
                 }
             }
         }
