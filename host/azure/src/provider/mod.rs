@@ -156,7 +156,7 @@ impl Azure {
         self.state().obstacle()
     }
 
-    /// Rings whenever the facts change.
+    /// Rings whenever the facts change, or the obstacle while there are none.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<CloudFacts>>> {
         self.shared.facts.subscribe()
     }
@@ -183,7 +183,9 @@ impl Azure {
     fn change<T>(&self, change: impl FnOnce(&mut State, Duration) -> T) -> T {
         let now = self.shared.arm.pace().now();
         let mut state = self.state();
+        let obstacle = state.obstacle();
         let result = change(&mut state, now);
+        let is_news = state.obstacle() != obstacle;
         let facts = state.facts(now, self.shared.arm.closed_for().is_some()).map(Arc::new);
         // Still under the lock, so that facts are told in the order in which they came to be.
         self.shared.facts.send_if_modified(|told| {
@@ -191,7 +193,8 @@ impl Azure {
             if differs {
                 *told = facts;
             }
-            differs
+            // As long as nothing is known of the cloud, why that is so is all there is to tell.
+            differs || (is_news && told.is_none())
         });
         drop(state);
         self.shared.work.notify_one();
