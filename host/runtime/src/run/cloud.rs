@@ -210,8 +210,8 @@ impl Cloud {
             return;
         };
         let tell = |data: Data| {
-            let read = data.and_then(|data| Credentials::from_secret(&data).map_err(|error| error.to_string()));
-            let read = read.map_err(|text| format!("Secret {namespace}/{}: {text}", names::CREDENTIALS_SECRET));
+            let wrong = |error| format!("Secret {namespace}/{}: {error}", names::CREDENTIALS_SECRET);
+            let read = data.and_then(|data| Credentials::from_secret(&data).map_err(wrong));
             if let Err(text) = &read {
                 warn!(reason = text, "no account in azure");
             }
