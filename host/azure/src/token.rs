@@ -15,6 +15,9 @@ use crate::pace::Pace;
 /// A token is renewed this long before it expires, or after four fifths of its life if that is sooner.
 const MARGIN: Duration = Duration::from_mins(5);
 
+/// Code of the error while nobody has said yet whether there are credentials.
+pub(crate) const NOT_TOLD: &str = "NotTold";
+
 const ASSERTION: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 #[derive(Clone, Debug)]
@@ -30,34 +33,39 @@ pub(crate) struct Tokens {
     environment: Environment,
     pace: Pace,
     meter: Arc<Meter>,
-    credentials: Mutex<Result<Arc<Credentials>, String>>,
+    /// None: nobody has told yet.
+    credentials: Mutex<Option<Result<Arc<Credentials>, String>>>,
     /// Held while a token is bought, so that many requests at once buy one.
     current: tokio::sync::Mutex<Option<(Arc<Credentials>, Token)>>,
 }
 
 impl Tokens {
     pub(crate) fn new(http: Client, environment: Environment, pace: Pace, meter: Arc<Meter>) -> Self {
-        let none = Mutex::new(Err("there are no credentials yet".to_owned()));
-        Self { http, environment, pace, meter, credentials: none, current: tokio::sync::Mutex::new(None) }
+        Self { http, environment, pace, meter, credentials: Mutex::new(None), current: tokio::sync::Mutex::new(None) }
     }
 
     /// From now on these hold. Whether they differ from before.
     pub(crate) fn set(&self, credentials: Result<Credentials, String>) -> bool {
         let mut held = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
         let same = match (&*held, &credentials) {
-            (Ok(held), Ok(new)) => **held == *new,
-            (Err(held), Err(new)) => held == new,
+            (Some(Ok(held)), Ok(new)) => **held == *new,
+            (Some(Err(held)), Err(new)) => held == new,
             _ => false,
         };
         if !same {
-            *held = credentials.map(Arc::new);
+            *held = Some(credentials.map(Arc::new));
         }
         !same
     }
 
     pub(crate) fn credentials(&self) -> Result<Arc<Credentials>, ArmError> {
         let held = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        held.clone().map_err(|text| ArmError::new(Kind::Unauthenticated, "NoCredentials", &text))
+        let none = |code: &str, text: &str| Err(ArmError::new(Kind::Unauthenticated, code, text));
+        match &*held {
+            Some(Ok(credentials)) => Ok(Arc::clone(credentials)),
+            Some(Err(text)) => none("NoCredentials", text),
+            None => none(NOT_TOLD, "there are no credentials yet"),
+        }
     }
 
     /// A token; never the one that was refused.

@@ -84,6 +84,11 @@ impl Observed {
         }
     }
 
+    /// Whether the cloud is about to be read: it has not been yet, and nothing is known to be in the way.
+    pub fn awaits_cloud(&self) -> bool {
+        matches!(self.platform, Platform::Cloud(_)) && self.cloud.is_none() && self.cloud_obstacle.is_none()
+    }
+
     /// Shows promises: those that still wait for their interface, and those that their owner does not hold yet.
     pub fn promise(&mut self, promises: &BTreeMap<IpAddr, Promise>) {
         let interfaces = self.written_interfaces().into_iter().flat_map(|cloud| cloud.interfaces.values());

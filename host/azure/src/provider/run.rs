@@ -12,6 +12,7 @@ use super::state::{Job, Report, Seen};
 use super::worker;
 use crate::arm::{ArmError, Kind};
 use crate::inventory;
+use crate::token::NOT_TOLD;
 
 /// Two inventories are at least this far apart, however curious anybody is.
 const GAP: Duration = Duration::from_secs(10);
@@ -51,6 +52,8 @@ impl Azure {
         let started = arm.pace().now();
         let credentials = match arm.tokens().credentials() {
             Ok(credentials) => credentials,
+            // Whoever has not told us yet will do so in a moment, and then we are woken.
+            Err(error) if &*error.code == NOT_TOLD => return false,
             Err(error) => return self.is_blind(&error),
         };
         let Some(mut groups) = self.state().groups(&credentials.subscription) else { return true };

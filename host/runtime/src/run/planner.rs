@@ -277,7 +277,8 @@ impl Planner {
 
     /// Hands the round over to the reporter.
     fn tell(&self, observed: &Observed, thought: Thought, may_tell: bool, settled: bool) {
-        let story = if may_tell {
+        // In the first seconds, a pool that says it is blocked would only be noise.
+        let story = if may_tell && !observed.awaits_cloud() {
             let mut reports = thought.outcome.reports;
             self.complete(&mut reports, observed, &thought.round);
             let policy = named(self.policy.info());
