@@ -65,7 +65,9 @@ pub struct Logged {
 
 /// What somebody wants to be told of each request.
 #[derive(Default)]
-pub(crate) struct Hook(Option<Box<dyn FnMut(&Logged) + Send>>);
+pub(crate) struct Hook(Option<Box<Told>>);
+
+type Told = dyn FnMut(&Logged) + Send;
 
 impl Hook {
     pub(crate) fn set(&mut self, hook: impl FnMut(&Logged) + Send + 'static) {
