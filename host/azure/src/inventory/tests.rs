@@ -80,3 +80,21 @@ fn strangers_of_the_same_network_are_seen_and_of_others_not() {
     );
     assert_eq!(single.len(), 4 + 16, "{single:?}");
 }
+
+#[test]
+fn a_machine_that_its_interface_names_is_there_whatever_the_list_says() {
+    let machine = format!("azure://{}/w1", NETWORK.replace("Network", "Compute/virtualMachines"));
+    let nodes: BTreeMap<NodeName, MachineRef> =
+        [("w1".into(), MachineRef { provider_id: Some(machine), ..MachineRef::default() })].into();
+    let addresses = [("own", "10.0.0.4"), ("EgressIP10.0.0.50", "10.0.0.50")];
+    let judged = |attached: Option<&str>| {
+        let mut listing = Listing { subscription: Some("s".to_owned()), ..Listing::default() };
+        listing.add_interface(&nic("w1-nic", "v", attached, &addresses));
+        let judged = judge(&listing, &nodes);
+        let carriers: Vec<String> = judged.carriers.keys().map(ToString::to_string).collect();
+        (carriers, judged.unusable.get(&NodeName::from("w1")).cloned())
+    };
+    assert_eq!(judged(Some("w1")), (vec!["w1".to_owned()], None));
+    let gone = "there is no virtual machine w1 in resource group g".to_owned();
+    assert_eq!(judged(None), (vec!["w1-nic".to_owned()], Some(gone)));
+}
