@@ -1,8 +1,8 @@
 //! The operator is killed at every single write, to the API server or to Azure, and has to finish after a restart.
 //!
 //! As in `kill_points`, but with interfaces: each phase runs once undisturbed, which tells how many writes of objects
-//! and how many PUTs it takes; then for each of them it is killed right after it, before it has its answer. Each run has
-//! a cloud of its own, put together from what was stored before the phase.
+//! and how many PUTs it takes; then for each of them it is killed right after it, before it has its answer. Each run
+//! has a cloud of its own, put together from what was stored before the phase.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::io::Write as _;

@@ -200,7 +200,7 @@ impl Stage {
             let objects = self.cluster.list(kind).await;
             places.extend(objects.iter().map(|object| (kind.to_owned(), json!(object).to_string())));
         }
-        assert!(places.iter().any(|(_, text)| text.contains("azure")), "the right places are searched");
+        assert!(places.iter().any(|(_, text)| text.contains("sluice")), "the right places are searched");
         // The simulator's tokens begin with this.
         for secret in secrets.iter().chain(&[CLIENT_SECRET, "simulated-"]) {
             let found: Vec<&String> =
