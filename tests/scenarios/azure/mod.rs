@@ -1,13 +1,13 @@
 //! Azure: the interfaces of the machines, in a simulated cloud.
 
+mod account;
+mod cncc;
+mod kills;
 mod leaving;
 mod ledger;
 mod life;
 mod misfits;
 mod moves;
-mod account;
-mod cncc;
-mod kills;
 mod refusals;
 mod stage;
 mod strangers;

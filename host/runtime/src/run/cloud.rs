@@ -20,7 +20,7 @@ use sluice_kube::index::SharedIndex;
 use sluice_kube::names;
 use sluice_kube::patch::ApiServer;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -28,9 +28,6 @@ use crate::unix_milliseconds;
 
 /// Wait after a failure to find the cloud, or to ask for an account in it.
 const PAUSE: Duration = Duration::from_secs(30);
-
-/// How long the first look at the cloud may take before people are told.
-const START: Duration = Duration::from_secs(10);
 
 /// Who writes the interfaces of Azure's machines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -68,19 +65,11 @@ pub(super) struct Cloud {
     /// Why there is no provider although there should be.
     obstacle: Mutex<Option<String>>,
     bell: watch::Sender<()>,
-    started: Instant,
 }
 
 impl Cloud {
     pub(super) fn new(args: AzureArgs) -> Self {
-        let (provider, obstacle, bell) = (OnceLock::new(), Mutex::new(None), watch::Sender::new(()));
-        Self { args, provider, obstacle, bell, started: Instant::now() }
-    }
-
-    /// Until when it is too early to complain that nothing is known of the interfaces; none: it is not.
-    pub(super) fn starts_until(&self, observed: &Observed) -> Option<Instant> {
-        let unknown = matches!(observed.platform, Platform::Cloud(_)) && observed.cloud.is_none();
-        Some(self.started + START).filter(|end| unknown && Instant::now() < *end)
+        Self { args, provider: OnceLock::new(), obstacle: Mutex::new(None), bell: watch::Sender::new(()) }
     }
 
     /// Rings whenever there is news.

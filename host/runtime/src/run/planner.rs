@@ -190,11 +190,8 @@ impl Planner {
         };
         let thought = self.think(&observed).await?;
         self.remark_failure(&thought);
-        let starts_until = self.writer.cloud.starts_until(&observed);
-        let may_tell = may_tell && starts_until.is_none();
-        let due = thought.outcome.again_at.into_iter().chain(lock_ends);
-        let due = due.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
-        self.memory.again_at = due.chain(starts_until).min();
+        let due = thought.outcome.again_at.into_iter().chain(lock_ends).min();
+        self.memory.again_at = due.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
         let obstacle =
             if leads { lock.or_else(|| observed.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
