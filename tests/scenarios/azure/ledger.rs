@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 
 use super::stage::{A_WHILE, Stage};
-use crate::harness::{Outcome, eventually};
+use crate::harness::{NamespaceState, Outcome, eventually};
 
 /// The prefix of our configurations' names.
 const OURS: &str = "EgressIP";
@@ -88,7 +88,7 @@ impl<'a> Ledger<'a> {
         }
         let twice = on.iter().filter(|(_, nics)| nics.len() > 1);
         faults.extend(twice.map(|(address, nics)| format!("{address} is on the interfaces of {nics:?}")));
-        let held: BTreeSet<&String> = outcome.namespaces.values().flat_map(|state| state.addresses()).collect();
+        let held: BTreeSet<&String> = outcome.namespaces.values().flat_map(NamespaceState::addresses).collect();
         for address in held {
             let nics = on.get(address).map(Vec::as_slice).unwrap_or_default();
             let nodes = outcome.nodes_of(address);
