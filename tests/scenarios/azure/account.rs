@@ -93,6 +93,11 @@ async fn tokens_expire_and_are_revoked_during_an_operation() {
     assert!(bought >= 2, "{bought} tokens: the first ended before the operations");
 
     stage.arm.configure(|settings| settings.token_life_s = 3599);
+    let bought = stage.arm.count("POST", "/oauth2/");
+    eventually("a token that lives long is bought", A_WHILE, || async {
+        if stage.arm.count("POST", "/oauth2/") > bought { Ok(()) } else { Err("no other token") }
+    })
+    .await;
     stage.cluster.create([namespace("till").in_pool("egress")]).await;
     eventually("interfaces are being written", A_WHILE, || async {
         if puts(&stage) > 3 { Ok(()) } else { Err(puts(&stage)) }
