@@ -28,6 +28,9 @@ pub struct CloudFacts {
     /// Addresses that the cloud does not give to another interface yet, although none of ours shows them any more.
     /// They are not to be put anywhere now.
     pub lingering: BTreeSet<IpAddr>,
+    /// Load balancer pools that addresses we put on did not join although the machine's own address is in them, and why,
+    /// for people.
+    pub passed_over: BTreeSet<String>,
     /// What keeps the provider from working as it should, for people: permissions, throttling.
     pub complaints: Vec<String>,
 }

@@ -31,6 +31,8 @@ pub struct PoolReport {
     pub errors: Vec<String>,
     /// What stops writing at all (platform without provider, missing CRDs); Ready is False with this text.
     pub blocked: Option<String>,
+    /// Load balancer pools that new addresses do not join, and why: told once.
+    pub passed_over: Vec<String>,
     /// Things worth knowing that stop nothing: overlaps, holds, inherited findings.
     pub warnings: Vec<String>,
 }
@@ -99,6 +101,7 @@ pub(crate) fn reports(
                 .chain(complaints(observed, survey, index))
                 .collect(),
             blocked: observed.refusal(),
+            passed_over: observed.cloud.iter().flat_map(|cloud| &cloud.passed_over).cloned().collect(),
             warnings: warnings(survey, plan, holds, pool),
         })
     };

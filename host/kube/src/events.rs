@@ -75,10 +75,13 @@ impl Event {
 /// says so as well as many.
 const REPEATED: SignedDuration = SignedDuration::from_mins(10);
 
+/// An object, and the reason where there may be several at a time.
+type Topic = (Kind, String, &'static str);
+
 /// What has been told already. Holds one entry for each object that something is wrong with now, or was repaired lately.
 #[derive(Debug, Default)]
 pub struct EventBook {
-    told: BTreeMap<(Kind, String), (String, String)>,
+    told: BTreeMap<Topic, (String, String)>,
     /// Repairs that are to be told, the last of each namespace.
     repaired: BTreeMap<String, String>,
     /// Repairs that were, and when.
@@ -98,13 +101,13 @@ impl EventBook {
         let mut due = self.due_repairs(now);
         let wrong = wrong_now(reports, holds);
         self.told.retain(|object, _| wrong.contains_key(object));
-        for (object, said) in wrong {
+        for (topic, said) in wrong {
             if due.len() >= MOST_PER_ROUND {
                 break;
             }
-            if self.told.get(&object) != Some(&said) {
-                self.told.insert(object.clone(), said.clone());
-                due.push(Event { kind: object.0, name: object.1, reason: said.0, message: said.1 });
+            if self.told.get(&topic) != Some(&said) {
+                self.told.insert(topic.clone(), said.clone());
+                due.push(Event { kind: topic.0, name: topic.1, reason: said.0, message: said.1 });
             }
         }
         due
@@ -127,11 +130,16 @@ impl EventBook {
 }
 
 /// Reason and message for each object that something is wrong with.
-fn wrong_now(reports: &[PoolReport], holds: &[NamedHold]) -> BTreeMap<(Kind, String), (String, String)> {
+fn wrong_now(reports: &[PoolReport], holds: &[NamedHold]) -> BTreeMap<Topic, (String, String)> {
     let mut wrong = BTreeMap::new();
+    for report in reports.iter().filter(|report| !report.passed_over.is_empty()) {
+        let reason = names::EVENT_POOL_NOT_JOINED;
+        let said = (reason.to_owned(), failure::bounded(&report.passed_over.join("; ")));
+        wrong.insert((Kind::Pool, report.pool.to_string(), reason), said);
+    }
     for report in reports.iter().filter(|report| !report.errors.is_empty()) {
         let said = (names::EVENT_PROCESSING_ERROR.to_owned(), failure::bounded(&report.errors.join("; ")));
-        wrong.insert((Kind::Pool, report.pool.to_string()), said);
+        wrong.insert((Kind::Pool, report.pool.to_string(), ""), said);
     }
     let mut owners: BTreeMap<String, (HoldCode, Vec<String>)> = BTreeMap::new();
     for hold in holds {
@@ -141,7 +149,7 @@ fn wrong_now(reports: &[PoolReport], holds: &[NamedHold]) -> BTreeMap<(Kind, Str
     }
     for (owner, (code, texts)) in owners {
         let said = (one_word(&code.to_string()), failure::bounded(&texts.join("; ")));
-        wrong.insert((Kind::Namespace, owner), said);
+        wrong.insert((Kind::Namespace, owner, ""), said);
     }
     wrong
 }

@@ -55,5 +55,7 @@ pub const DEGRADED: &str = "Degraded";
 /// Reason of a warning event on a namespace: an address was taken from it that is not its own, or no longer.
 pub const EVENT_ADDRESSES_CHANGED: &str = "AddressesChanged";
 
+/// Reason of a warning event on an EgressIPAM: its addresses stay out of a load balancer pool that the machines are in.
+pub const EVENT_POOL_NOT_JOINED: &str = "LoadBalancerPoolNotJoined";
 /// Reason of a warning event on an EgressIPAM. Name of the operator Sluice replaces.
 pub const EVENT_PROCESSING_ERROR: &str = "ProcessingError";

@@ -56,6 +56,7 @@ pub fn blocked_patch(text: &str, generation: i64, current: &Value, now: Timestam
         zones: Vec::new(),
         errors: vec![text.to_owned()],
         blocked: Some(text.to_owned()),
+        passed_over: Vec::new(),
         warnings: Vec::new(),
     };
     let wanted = json!(conditions(&report, current, now));

@@ -76,7 +76,13 @@ async fn addresses_join_the_pools_of_the_machine_but_none_with_an_outbound_rule(
         ipconfig1: internal outbound
         EgressIP10.20.1.2: internal"#]]
     .assert_eq(&stage.memberships("w1"));
+    // Told once, however many addresses follow.
+    stage.cluster.furnish([namespace("cafe").in_pool("egress")]).await;
+    stage.serves(&["shop", "cafe"], 1).await;
     ledger.closes().await;
+    let told = stage.cluster.warnings().await;
+    assert_eq!(told.matches("LoadBalancerPoolNotJoined").count(), 1, "{told}");
+    assert!(told.contains(&stage.balancer("outbound")), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -168,12 +168,6 @@ impl Azure {
         self.change(|state, now| state.submit(now, node, on, off))
     }
 
-    /// Nodes whose new addresses do not join all pools that their annotation asks for, and those pools: they have an
-    /// outbound rule, which Azure allows for primary addresses only, or they are not known.
-    pub fn unjoined(&self) -> BTreeMap<NodeName, Vec<String>> {
-        self.state().unjoined()
-    }
-
     /// What it has done so far.
     pub fn meter(&self) -> &Meter {
         &self.shared.meter

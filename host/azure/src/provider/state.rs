@@ -51,6 +51,8 @@ pub(crate) struct State {
     refused: Refused,
     /// Why the last reading of the cloud failed.
     blind: Option<String>,
+    /// Load balancer pools that new addresses did not join.
+    passed_over: BTreeSet<String>,
     orders: u64,
     /// Something was seen that the lists should tell more of.
     is_curious: bool,
@@ -206,6 +208,13 @@ impl State {
         if on.is_empty() && off.is_empty() {
             return if wanted.is_empty() { Ok(()) } else { Err(NotSubmitted::Refused(node.clone())) };
         }
+        if let (Pools::SameAsPrimary(joinable), false) = (&pools, on.is_empty()) {
+            let own = slot.view.own().into_iter().flat_map(|own| &own.pools);
+            let left = own.filter(|pool| !joinable.contains(*pool));
+            self.passed_over.extend(left.map(|pool| {
+                format!("egress addresses do not join {pool}: it has an outbound rule, which Azure allows for the machines' own addresses only, or cannot be read")
+            }));
+        }
         self.orders += 1;
         let task = Task::Change(Change { on, off, pools });
         slot.work = Some(Work { task, order: self.orders, runs: false });
@@ -357,6 +366,7 @@ impl State {
             occupied: self.judged.occupied.iter().copied().chain(self.refused.lost(now)).collect(),
             reserved: self.judged.reserved.clone(),
             lingering: self.refused.lingering(now),
+            passed_over: self.passed_over.clone(),
             complaints: self
                 .blind
                 .iter()
@@ -366,20 +376,6 @@ impl State {
                 .chain(self.refused.complaints(now))
                 .collect(),
         })
-    }
-
-    pub(crate) fn unjoined(&self) -> BTreeMap<NodeName, Vec<String>> {
-        let Some(listing) = &self.listing else { return BTreeMap::new() };
-        let joinable = listing.joinable();
-        let nodes = self.judged.carriers.keys().filter(|node| self.choice(node) == LoadBalancerChoice::SameAsPrimary);
-        nodes
-            .filter_map(|node| {
-                let pools = &self.slot_of(node)?.view.own()?.pools;
-                let left: Vec<String> =
-                    pools.iter().filter(|pool| !joinable.contains(pool)).map(ToString::to_string).collect();
-                (!left.is_empty()).then(|| (node.clone(), left))
-            })
-            .collect()
     }
 }
 

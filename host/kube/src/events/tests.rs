@@ -28,6 +28,7 @@ fn report(errors: &[&str]) -> PoolReport {
         zones: Vec::new(),
         errors: errors.iter().map(|text| (*text).to_owned()).collect(),
         blocked: None,
+        passed_over: Vec::new(),
         warnings: Vec::new(),
     }
 }

@@ -25,6 +25,7 @@ fn good() -> PoolReport {
         zones: vec![zone("a", "10.0.1.0/24", 12, 2), zone("b", "10.0.2.0/24", 11, 1)],
         errors: Vec::new(),
         blocked: None,
+        passed_over: Vec::new(),
         warnings: Vec::new(),
     }
 }
