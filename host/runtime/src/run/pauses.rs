@@ -59,7 +59,7 @@ impl Pauses {
     pub(super) fn failed(&mut self, target: Target, failure: &WriteFailure, now: Instant) {
         let times = self.failed.get(&target).map_or(0, |before| before.times);
         let (pause, complaint) = match failure {
-            WriteFailure::Throttled { retry_after: Some(pause) } => (*pause.min(&SLOW.1), None),
+            WriteFailure::Throttled { retry_after: Some(pause) } => ((*pause).clamp(QUICK.0, SLOW.1), None),
             WriteFailure::Denied(_) | WriteFailure::Invalid(_) => (doubled(SLOW, times), Some(failure.to_string())),
             _ => (doubled(QUICK, times), None),
         };
