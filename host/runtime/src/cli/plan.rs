@@ -86,9 +86,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         Some(path) => from_files(path)?,
         None => from_cluster(args.kubeconfig.clone())?,
     };
-    if !args.azure_dump.is_empty() {
-        show_dump(&mut input.observed, &args.azure_dump)?;
-    }
+    show_cloud(&mut input.observed, &args.azure_dump)?;
     let round = Round::prepare(&input.observed);
     let answer = policy.run(round.policy_input()).result.map_err(|error| error.to_string());
     let outcome = round.finish(&input.observed, answer, &std::collections::BTreeSet::new());
@@ -104,11 +102,19 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
     Ok(document.exit_code(&outcome))
 }
 
-/// Adds the interfaces that files tell of.
-fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
-    if !matches!(observed.platform, Platform::Cloud(_)) {
-        bail!("--azure-dump: Infrastructure/cluster does not say that this cluster is on Azure");
+/// Adds the interfaces that files tell of. Where somebody else writes them, planning can do without.
+fn show_cloud(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
+    match (&observed.platform, files) {
+        (Platform::Cloud(_), []) if observed.private_ips.is_some() => observed.cloud = Some(Arc::default()),
+        (Platform::Cloud(_), []) => observed.cloud_obstacle = Some("--azure-dump FILE would show them".to_owned()),
+        (Platform::Cloud(_), _) => return show_dump(observed, files),
+        (_, []) => {}
+        _ => bail!("--azure-dump: Infrastructure/cluster does not say that this cluster is on Azure"),
     }
+    Ok(())
+}
+
+fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
     let mut parts: Vec<Value> = Vec::new();
     for file in files {
         let flag = || format!("--azure-dump {}", file.display());
@@ -116,6 +122,11 @@ fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
         parts.push(serde_json::from_str(&text).with_context(flag)?);
     }
     let mut facts = facts_of_dump(&Value::from(parts).to_string(), &machines(observed)).context("--azure-dump")?;
+    if facts.interfaces.values().all(|interface| interface.subnet.is_empty()) {
+        bail!(
+            "--azure-dump: no subnet of the interfaces is in the files; add what `az network vnet list -o json` writes"
+        );
+    }
     facts.writes = observed.private_ips.is_none();
     observed.cloud = Some(Arc::new(facts));
     Ok(())
