@@ -147,6 +147,7 @@ async fn it_asks_for_nothing_else() {
     resources.sort();
     resources.dedup();
     expect_test::expect![[r#"
+        GET cloudprivateipconfigs
         GET configmaps
         GET customresourcedefinitions
         GET egressipams
