@@ -66,7 +66,11 @@ async fn without_the_definition_of_pools_it_waits_and_says_so() {
     cluster.is_gone("CustomResourceDefinition", "egressipams.redhatcop.redhat.io").await;
     let operator = Operator::launch(&cluster).spawn();
     waits_for(&operator, "egressipams").await;
-    assert!(operator.log().contains("egressipams"), "{}", operator.log());
+    eventually("the log says so", Duration::from_secs(20), || async {
+        let log = operator.log();
+        if log.contains("egressipams") { Ok(()) } else { Err(log) }
+    })
+    .await;
     operator.stop().await;
 }
 
