@@ -239,11 +239,15 @@ async fn a_restart_and_a_rest_write_nothing() {
     let kinds: BTreeSet<String> = log.iter().map(name).collect();
     let lists = ["GET networkInterfaces", "GET virtualMachines", "GET virtualNetworks"].map(str::to_owned);
     assert!(kinds.is_superset(&BTreeSet::from(lists.clone())), "{kinds:?}");
-    let others: Vec<&String> =
-        kinds.iter().filter(|kind| !lists.contains(kind) && **kind != "GET loadBalancers").collect();
+    let others: Vec<&String> = kinds
+        .iter()
+        .filter(|kind| !lists.contains(kind) && !["GET loadBalancers", "POST token"].contains(&kind.as_str()))
+        .collect();
     assert!(others.is_empty(), "no request for a single resource: {others:?}");
     // Two resource groups: machines of one, interfaces of both, networks of one, load balancers of none that is used.
-    assert!((6..=15).contains(&log.len()), "{} requests in two inventories: {kinds:?}", log.len());
+    // How many there were meanwhile depends on how busy the machine is.
+    let inventories = log.iter().filter(|one| name(one) == "GET virtualMachines").count();
+    assert!(log.len() <= 8 * (inventories + 1), "{} requests in {inventories} inventories: {kinds:?}", log.len());
 }
 
 /// Waits until everything was listed twice more.
