@@ -208,13 +208,6 @@ impl State {
         if on.is_empty() && off.is_empty() {
             return if wanted.is_empty() { Ok(()) } else { Err(NotSubmitted::Refused(node.clone())) };
         }
-        if let (Pools::SameAsPrimary(joinable), false) = (&pools, on.is_empty()) {
-            let own = slot.view.own().into_iter().flat_map(|own| &own.pools);
-            let left = own.filter(|pool| !joinable.contains(*pool));
-            self.passed_over.extend(left.map(|pool| {
-                format!("egress addresses do not join {pool}: it has an outbound rule, which Azure allows for the machines' own addresses only, or cannot be read")
-            }));
-        }
         self.orders += 1;
         let task = Task::Change(Change { on, off, pools });
         slot.work = Some(Work { task, order: self.orders, runs: false });
@@ -264,6 +257,14 @@ impl State {
             }
         }
         let Some(error) = report.failure else {
+            if let Task::Change(Change { on, pools: Pools::SameAsPrimary(joinable), .. }) = &job.task
+                && !on.is_empty()
+            {
+                let own = slot.view.own().into_iter().flat_map(|own| &own.pools);
+                self.passed_over.extend(own.filter(|pool| !joinable.contains(*pool)).map(|pool| {
+                    format!("egress addresses do not join {pool}: it has an outbound rule, which Azure allows for the machines' own addresses only, or cannot be read")
+                }));
+            }
             slot.failures = 0;
             slot.complaint = None;
             slot.suspect = None;
