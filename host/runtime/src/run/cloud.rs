@@ -16,15 +16,12 @@ use sluice_core::name::NodeName;
 use sluice_core::observed::{CloudPlatform, Observed, Platform};
 use sluice_core::schedule::{Change, Target, Write};
 use sluice_kube::credentials::{Data, Requested, request_azure, watch_secret};
-use sluice_kube::index::SharedIndex;
 use sluice_kube::names;
 use sluice_kube::patch::ApiServer;
-use tokio::sync::watch;
+use tokio::sync::{SetOnce, watch};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-
-use crate::unix_milliseconds;
 
 /// Wait after a failure to find the cloud, or to ask for an account in it.
 const PAUSE: Duration = Duration::from_secs(30);
@@ -64,12 +61,20 @@ pub(super) struct Cloud {
     provider: OnceLock<Azure>,
     /// Why there is no provider although there should be.
     obstacle: Mutex<Option<String>>,
+    /// Where the cluster is, once it has said that it is in a cloud.
+    platform: SetOnce<CloudPlatform>,
     bell: watch::Sender<()>,
 }
 
 impl Cloud {
     pub(super) fn new(args: AzureArgs) -> Self {
-        Self { args, provider: OnceLock::new(), obstacle: Mutex::new(None), bell: watch::Sender::new(()) }
+        Self {
+            args,
+            provider: OnceLock::new(),
+            obstacle: Mutex::new(None),
+            platform: SetOnce::new(),
+            bell: watch::Sender::new(()),
+        }
     }
 
     /// Rings whenever there is news.
@@ -82,13 +87,20 @@ impl Cloud {
         self.provider.get()
     }
 
-    /// Adds what is known of the interfaces.
+    /// Tells the provider what the cluster is like, and adds what it knows of the interfaces.
     pub(super) fn show(&self, observed: &mut Observed) {
-        if !matches!(observed.platform, Platform::Cloud(_)) {
-            return;
+        let Platform::Cloud(platform) = &observed.platform else { return };
+        let writes = self.writes(observed);
+        match self.provider() {
+            Some(azure) => {
+                azure.set_writes(writes);
+                azure.set_nodes(machines(observed));
+                observed.cloud = azure.facts();
+            }
+            // What it says first counts: a cluster does not move.
+            None => self.platform.set(platform.clone()).unwrap_or_default(),
         }
-        observed.cloud = self.provider().and_then(Azure::facts);
-        if observed.cloud.is_none() && !self.writes(observed) {
+        if observed.cloud.is_none() && !writes {
             // Who writes the interfaces needs no account of ours.
             observed.cloud = Some(Arc::new(CloudFacts::default()));
         }
@@ -122,16 +134,13 @@ impl Cloud {
     /// Finds the provider and keeps it supplied, until told to stop.
     pub(super) async fn run(self: Arc<Self>, needs: Needs, stop: CancellationToken) -> Result<()> {
         let work = async {
-            let platform = needs.platform().await;
-            let azure = self.connect(&platform).await;
+            let platform = self.platform.wait().await;
+            let azure = self.connect(platform).await;
             let azure = self.provider.get_or_init(|| azure);
             info!(cloud = platform.name, "the cloud's provider starts");
-            tokio::join!(
-                azure.clone().run(stop.clone()),
-                self.follow(azure, &needs.index),
-                self.ring(azure.watch()),
-                self.account(azure, &needs),
-            );
+            // The round that this starts tells it of the nodes.
+            self.set_obstacle(None);
+            tokio::join!(azure.clone().run(stop.clone()), self.ring(azure.watch()), self.account(azure, &needs),);
         };
         tokio::select! {
             () = stop.cancelled() => {}
@@ -161,28 +170,10 @@ impl Cloud {
                 Azure::new(config).map_err(|error| error.to_string())
             };
             match made.await {
-                Ok(azure) => {
-                    self.set_obstacle(None);
-                    return azure;
-                }
+                Ok(azure) => return azure,
                 Err(text) => self.set_obstacle(Some(text)),
             }
             sleep(PAUSE).await;
-        }
-    }
-
-    /// Tells the provider which nodes there are, and who writes interfaces.
-    async fn follow(&self, azure: &Azure, index: &SharedIndex) {
-        let mut bell = index.subscribe();
-        loop {
-            bell.mark_unchanged();
-            if let Some(observed) = index.read(|index| index.snapshot(unix_milliseconds())) {
-                azure.set_writes(self.writes(&observed));
-                azure.set_nodes(machines(&observed));
-            }
-            if bell.changed().await.is_err() {
-                return;
-            }
         }
     }
 
@@ -216,7 +207,6 @@ impl Cloud {
 
 /// What the provider needs of the cluster.
 pub(super) struct Needs {
-    pub(super) index: Arc<SharedIndex>,
     pub(super) client: Client,
     /// Our own namespace, where it is known.
     pub(super) namespace: Option<String>,
@@ -224,21 +214,6 @@ pub(super) struct Needs {
 }
 
 impl Needs {
-    /// Waits until the cluster says that it is in a cloud with a provider.
-    async fn platform(&self) -> CloudPlatform {
-        let mut bell = self.index.subscribe();
-        loop {
-            bell.mark_unchanged();
-            let observed = self.index.read(|index| index.snapshot(unix_milliseconds()));
-            if let Some(Platform::Cloud(platform)) = observed.map(|observed| observed.platform) {
-                return platform;
-            }
-            if bell.changed().await.is_err() {
-                std::future::pending::<()>().await;
-            }
-        }
-    }
-
     /// Has the cluster make an account, as far as it can and while this replica leads. Never ends.
     async fn request_account(&self, namespace: &str) {
         let mut leads = self.leads.clone();

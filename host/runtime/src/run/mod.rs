@@ -156,12 +156,7 @@ impl Operator {
             spawn(&mut work, "policy files", swap::watch(options.policy, host, offer, stop.clone()));
         }
         let server = ApiServer::new(client.clone(), Arc::clone(&index));
-        let needs = Needs {
-            index: Arc::clone(&index),
-            client: client.clone(),
-            namespace: own_namespace(),
-            leads: leads.clone(),
-        };
+        let needs = Needs { client: client.clone(), namespace: own_namespace(), leads: leads.clone() };
         spawn(&mut work, "cloud", Arc::clone(&cloud).run(needs, stop.clone()));
         let (stories, heard) = watch::channel(Arc::new(Story::default()));
         // A story replaces the one before; a repair is told once, and there are never more than writes.
