@@ -25,6 +25,9 @@ pub(super) struct Load {
     on_later: BTreeSet<IpAddr>,
 }
 
+/// Who names an address in a NetNamespace now.
+pub(super) type Holders<'a> = BTreeMap<IpAddr, Vec<&'a OwnerName>>;
+
 /// What the network may place on a node.
 pub(super) struct Placing {
     pool: PoolName,
@@ -76,9 +79,7 @@ impl Draft<'_> {
     }
 
     /// Last what a NetNamespace had to let go of first.
-    pub(super) fn carry_no_longer(&mut self, loads: &BTreeMap<NodeName, Load>, intents: &[Intent<'_>]) {
-        let leaving = loads.values().flat_map(|load| load.off_later.iter().copied()).collect();
-        let holders = holders(intents, &leaving);
+    pub(super) fn carry_no_longer(&mut self, loads: &BTreeMap<NodeName, Load>, holders: &Holders<'_>) {
         for (name, load) in loads {
             let mut off = BTreeSet::new();
             let mut after = Vec::new();
@@ -119,11 +120,9 @@ impl Draft<'_> {
     }
 
     /// Who gets and loses what.
-    pub(super) fn loads(&self, intents: &[Intent<'_>]) -> BTreeMap<NodeName, Load> {
-        let moving = self.unsettled();
-        let holders = holders(intents, &moving);
+    pub(super) fn loads(&self, unsettled: &BTreeSet<IpAddr>, holders: &Holders<'_>) -> BTreeMap<NodeName, Load> {
         let mut loads: BTreeMap<NodeIndex, Load> = BTreeMap::new();
-        for &address in moving.difference(&self.waiting) {
+        for &address in unsettled {
             let before = self.listed_on(address);
             let after = self.plan.end().carriers_of(address);
             // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
@@ -247,9 +246,9 @@ pub(crate) fn network_places(snapshot: &Snapshot, node: NodeIndex) -> bool {
     snapshot.zones.iter().any(|zone| placing(zone) && zone.nodes.binary_search(&node).is_ok())
 }
 
-/// Who names one of these addresses in a NetNamespace now.
-fn holders<'a>(intents: &'a [Intent<'_>], of: &BTreeSet<IpAddr>) -> BTreeMap<IpAddr, Vec<&'a OwnerName>> {
-    let mut holders: BTreeMap<IpAddr, Vec<&OwnerName>> = BTreeMap::new();
+/// Those of these addresses.
+pub(super) fn holders<'a>(intents: &'a [Intent<'_>], of: &BTreeSet<IpAddr>) -> Holders<'a> {
+    let mut holders = Holders::new();
     if of.is_empty() {
         return holders;
     }

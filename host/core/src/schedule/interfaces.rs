@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::intent::Intent;
+use super::carry::Holders;
 use super::{Change, Draft, Target};
 use crate::cloud::InterfaceAddress;
-use crate::name::{NodeIndex, OwnerName};
+use crate::name::NodeIndex;
 use crate::observed::{Listed, Observed};
 use crate::snapshot::{Phase, Snapshot};
 use crate::survey::{carriers, is_live};
@@ -59,8 +59,8 @@ impl Draft<'_> {
                 })
     }
 
-    /// Addresses whose place is, or will be, another one than what is seen: with a cloud also those that only one of
-    /// `HostSubnet` and interface has.
+    /// Addresses whose place is, or will be, another one than what is seen, and that do not wait: with a cloud also those
+    /// that only one of `HostSubnet` and interface has.
     pub(super) fn unsettled(&self) -> BTreeSet<IpAddr> {
         let mut unsettled = self.moving();
         if self.listed.is_some() {
@@ -71,6 +71,7 @@ impl Draft<'_> {
             };
             unsettled.extend(carried.filter(differs).map(|(address, _)| address));
         }
+        unsettled.retain(|address| !self.waiting.contains(address));
         unsettled
     }
 
@@ -92,11 +93,10 @@ impl Draft<'_> {
     }
 
     /// Writes each interface once: what has left its `HostSubnet` goes, what no other interface has comes.
-    pub(super) fn write_interfaces(&mut self, intents: &[Intent<'_>]) {
+    pub(super) fn write_interfaces(&mut self, unsettled: &BTreeSet<IpAddr>, holders: &Holders<'_>) {
         if self.listed.is_none() {
             return;
         }
-        let holders = holders(intents);
         let mut on_interfaces: BTreeMap<IpAddr, Vec<(NodeIndex, bool)>> = BTreeMap::new();
         for (name, interface) in self.observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces) {
             let Some(node) = self.snapshot.node_named(name) else { continue };
@@ -105,11 +105,9 @@ impl Draft<'_> {
             }
         }
         let mut loads: BTreeMap<NodeIndex, InterfaceLoad> = BTreeMap::new();
-        let mut addresses = self.unsettled();
-        addresses.retain(|address| !self.waiting.contains(address));
-        for address in addresses {
+        for &address in unsettled {
             let on = on_interfaces.get(&address).map(Vec::as_slice).unwrap_or_default();
-            self.leave_interfaces(address, on, &holders, &mut loads);
+            self.leave_interfaces(address, on, holders, &mut loads);
             self.enter_interface(address, on, &mut loads);
         }
         for (node, load) in loads {
@@ -125,7 +123,7 @@ impl Draft<'_> {
         &mut self,
         address: IpAddr,
         on: &[(NodeIndex, bool)],
-        holders: &BTreeMap<IpAddr, Vec<&OwnerName>>,
+        holders: &Holders<'_>,
         loads: &mut BTreeMap<NodeIndex, InterfaceLoad>,
     ) {
         let stay = self.plan.end().carriers_of(address);
@@ -187,15 +185,4 @@ impl Draft<'_> {
         let carried = |address| carriers(self.snapshot, address).next().is_some();
         ours.any(|(&address, _)| is_such(address) && carried(address) && self.owner_after(address).is_none())
     }
-}
-
-/// Who names an address in a NetNamespace now.
-fn holders<'a>(intents: &'a [Intent<'_>]) -> BTreeMap<IpAddr, Vec<&'a OwnerName>> {
-    let mut holders: BTreeMap<IpAddr, Vec<&OwnerName>> = BTreeMap::new();
-    for intent in intents {
-        for &address in &intent.held {
-            holders.entry(address).or_default().push(&intent.owner);
-        }
-    }
-    holders
 }

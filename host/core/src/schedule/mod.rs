@@ -66,12 +66,14 @@ pub fn schedule(
     draft.add_finalizers();
     let intents = draft.intents();
     draft.find_waiting(&intents);
-    let loads = draft.loads(&intents);
+    let unsettled = draft.unsettled();
+    let holders = carry::holders(&intents, &unsettled);
+    let loads = draft.loads(&unsettled, &holders);
     draft.carry_now(&loads);
     draft.carry_moved(&loads);
     draft.hold(&intents);
-    draft.carry_no_longer(&loads, &intents);
-    draft.write_interfaces(&intents);
+    draft.carry_no_longer(&loads, &holders);
+    draft.write_interfaces(&unsettled, &holders);
     draft.state_results(&intents, holds);
     draft.remove_finalizers(&intents);
     draft.writes
