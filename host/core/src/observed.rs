@@ -47,9 +47,7 @@ pub struct Observed {
 /// One `CloudPrivateIPConfig`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PrivateIpFacts {
-    /// The node that shall have the address, or has it.
-    pub node: Option<NodeName>,
-    /// Why the cloud does not give it, in the controller's words.
+    /// Why the cloud does not give the address, in the controller's words.
     pub failure: Option<String>,
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use sluice_core::name::{NodeName, PoolName};
+use sluice_core::name::PoolName;
 use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts, PrivateIpFacts};
 
 use super::Unreadable;
@@ -64,8 +64,6 @@ pub fn private_ip(name: &str) -> Option<IpAddr> {
 /// What the cloud network config controller says of an address. Its condition `Assigned` is `False` when the cloud
 /// refused, `Unknown` while it works.
 pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
-    let mut node = |pointer, field| text(object.at(pointer), field, notes).filter(|name| !name.is_empty());
-    let node = node("/spec/node", "spec.node").or_else(|| node("/status/node", "status.node")).map(NodeName::from);
     let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
     let failed = |condition: &&Value| {
         condition.get("type").is_some_and(|name| name == "Assigned")
@@ -75,5 +73,5 @@ pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
         let message = condition.get("message").and_then(Value::as_str).unwrap_or("the cloud refused it");
         failure::bounded(message)
     };
-    PrivateIpFacts { node, failure: conditions.iter().find(failed).map(message) }
+    PrivateIpFacts { failure: conditions.iter().find(failed).map(message) }
 }
