@@ -17,4 +17,5 @@ pub mod settle;
 pub mod snapshot;
 pub mod status;
 pub mod survey;
+pub mod text;
 pub mod verify;

@@ -203,11 +203,7 @@ fn permission_in(code: &str, message: &str) -> (Option<String>, Option<String>) 
 
 /// A text on one line, cut where it gets too long.
 pub(crate) fn bounded(text: &str) -> String {
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    match line.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{}...", line.get(..end).unwrap_or_default()),
-        None => line,
-    }
+    sluice_core::text::bounded(text, LONGEST)
 }
 
 #[cfg(test)]
