@@ -36,8 +36,10 @@ pub(super) fn three_zones(stage: &mut Stage<'_>) -> Result<bool> {
             add_node(stage, value, zone, nth)?;
         }
     }
-    stage.happen(Event::Pool(STRICT_POOL.into(), spec(20, 24, false)?))?;
-    stage.happen(Event::Pool(LOOSE_POOL.into(), spec(30, 27, true)?))?;
+    let strict = (0u8..).zip(ZONES).map(|(nth, zone)| (format!("10.20.{nth}.0/24"), zone));
+    stage.happen(Event::Pool(STRICT_POOL.into(), spec(strict, false)?))?;
+    let loose = (0u8..).zip(ZONES).map(|(nth, zone)| (format!("10.30.{nth}.0/27"), zone));
+    stage.happen(Event::Pool(LOOSE_POOL.into(), spec(loose, true)?))?;
     let mut names = unused_names(&stage.sandbox.observe());
     stage.dice.shuffle(&mut names);
     let strict = usize::try_from(stage.dice.between(4, 6))?;
@@ -64,15 +66,15 @@ fn add_node(stage: &mut Stage<'_>, zone: &str, octet: u8, nth: u8) -> Result<()>
     stage.line("node-added", |line| line.to(name.as_str()).reason(zone))
 }
 
-fn spec(octet: u8, prefix: u8, zone_failover: bool) -> Result<PoolSpec> {
-    let entry = |(nth, zone): (u8, &str)| {
-        let cidr = format!("10.{octet}.{nth}.0/{prefix}").parse()?;
-        Ok(PoolEntry { cidr, label_value: zone.to_owned(), reserved: BTreeSet::new() })
+/// A pool's spec, from the range of each zone.
+pub(super) fn spec<'z>(ranges: impl IntoIterator<Item = (String, &'z str)>, zone_failover: bool) -> Result<PoolSpec> {
+    let entry = |(range, zone): (String, &str)| {
+        Ok(PoolEntry { cidr: range.parse()?, label_value: zone.to_owned(), reserved: BTreeSet::new() })
     };
     Ok(PoolSpec {
         topology_label: ZONE_LABEL.to_owned(),
         node_selector: NodeSelector::default(),
-        entries: (0u8..).zip(ZONES).map(entry).collect::<Result<_>>()?,
+        entries: ranges.into_iter().map(entry).collect::<Result<_>>()?,
         cidr: None,
         reserved: BTreeSet::new(),
         zone_failover,

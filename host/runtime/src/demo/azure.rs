@@ -8,16 +8,17 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use sluice_azure::{Azure, Config, Credentials, Environment, EnvironmentOptions, MachineRef, Pace, plain_client};
 use sluice_core::backend::{Backend, WriteFailure, Written};
 use sluice_core::name::NodeName;
-use sluice_core::observed::{CloudPlatform, Listed, NodeSelector, Observed, Platform, PoolEntry, PoolSpec, Promise};
+use sluice_core::observed::{CloudPlatform, Listed, Observed, Platform, Promise};
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_policy::{Policy, PolicyHost};
-use sluice_sandbox::{Dice, Event, Expectation, Sandbox, audit};
+use sluice_sandbox::{Dice, Event, Sandbox};
 use sluice_sandbox_azure::{Arm, Client, Place, Settings};
 use tokio_util::sync::CancellationToken;
 
-use super::acts::{ZONE_LABEL, unused_names};
+use super::acts::{ZONE_LABEL, spec, unused_names};
 use super::lines::Line;
+use super::narrator::Narrator;
 use super::tell::Teller;
 use crate::apply::apply;
 
@@ -41,7 +42,7 @@ pub(super) fn play(seed: u64, host: &PolicyHost, teller: &mut dyn Teller) -> Res
         let mut verified = stage.allocation().await?;
         verified &= stage.machine_failure().await?;
         verified &= stage.zone_failure().await?;
-        stage.teller.end(stage.now(), verified)?;
+        stage.narrator.teller.end(stage.now(), verified)?;
         Ok(verified)
     })
 }
@@ -50,14 +51,12 @@ struct Stage<'a> {
     sandbox: Sandbox,
     dice: Dice,
     policy: Policy,
-    teller: &'a mut dyn Teller,
+    narrator: Narrator<'a>,
     arm: Arm,
     azure: Azure,
     place: Place,
     stop: CancellationToken,
     promises: BTreeMap<IpAddr, Promise>,
-    acts: u32,
-    findings: usize,
 }
 
 impl Drop for Stage<'_> {
@@ -108,14 +107,12 @@ impl<'a> Stage<'a> {
             sandbox: Sandbox::new(seed),
             dice: Dice::new(!seed),
             policy,
-            teller,
+            narrator: Narrator::new(teller),
             arm,
             azure,
             place,
             stop,
             promises: BTreeMap::new(),
-            acts: 0,
-            findings: 0,
         })
     }
 
@@ -125,23 +122,12 @@ impl<'a> Stage<'a> {
     }
 
     fn act(&mut self, title: &str, what: &str) -> Result<()> {
-        self.acts += 1;
-        self.findings = 0;
         self.arm.clear_log();
-        self.teller.act(self.now(), self.acts, title, what)
+        self.narrator.act(self.now(), title, what)
     }
 
     fn line(&mut self, event: &str, about: impl FnOnce(Line) -> Line) -> Result<()> {
-        let line = about(Line::new(self.now(), event));
-        self.teller.line(&line)
-    }
-
-    fn claim(&mut self, holds: bool, text: &str) -> Result<()> {
-        if holds {
-            return Ok(());
-        }
-        self.findings += 1;
-        self.line("finding", |line| line.reason(text))
+        self.narrator.line(self.now(), event, about)
     }
 
     /// Act 1: machines in three zones of one subnet, and an address in each zone for everyone.
@@ -165,7 +151,8 @@ impl<'a> Stage<'a> {
             }
         }
         self.azure.set_nodes(machines);
-        self.sandbox.happen(Event::Pool(POOL.into(), spec()?));
+        let ranges = (1_u8..).zip(ZONES).map(|(zone, value)| (format!("10.20.{zone}.0/24"), value));
+        self.sandbox.happen(Event::Pool(POOL.into(), spec(ranges, true)?));
         let mut names = unused_names(&self.sandbox.observe());
         self.dice.shuffle(&mut names);
         for name in names.into_iter().take(usize::try_from(self.dice.between(6, 9))?) {
@@ -214,7 +201,7 @@ impl<'a> Stage<'a> {
                 Line { from, ..Line::new(self.now(), event).address(&address.to_string()).to(node.as_str()) }
             })
             .collect();
-        self.teller.changes(&lines)?;
+        self.narrator.teller.changes(&lines)?;
         let counts = self.arm.counts();
         let count = |verb: &str| counts.get(verb).copied().unwrap_or(0);
         let (puts, gets, seconds) = (count("PUT"), count("GET"), (self.now() - began) / 1000);
@@ -280,12 +267,7 @@ impl<'a> Stage<'a> {
     fn verify(&mut self) -> Result<bool> {
         let observed = self.observe();
         let outcome = self.plan(&observed)?.1;
-        let open = (outcome.plan.patches().len(), outcome.writes.len());
-        self.claim(open == (0, 0), &format!("a new round still has {} patches and {} writes", open.0, open.1))?;
-        let audit = audit(&observed, &outcome.holds, Expectation::EachZone);
-        for complaint in &audit.complaints {
-            self.claim(false, complaint)?;
-        }
+        let audit = self.narrator.audit(self.now(), &observed, &outcome)?;
         let mut on_interfaces: BTreeMap<IpAddr, Vec<NodeName>> = BTreeMap::new();
         for name in observed.nodes.keys() {
             let nic = self.place.id("Microsoft.Network/networkInterfaces", &format!("{name}-nic"));
@@ -296,13 +278,10 @@ impl<'a> Stage<'a> {
         }
         let listed: BTreeMap<IpAddr, Vec<NodeName>> =
             carriers(&observed).into_iter().map(|(address, node)| (address, vec![node])).collect();
-        self.claim(on_interfaces == listed, "interfaces and HostSubnets do not say the same")?;
-        let verified = self.findings == 0;
-        let (event, findings) = if verified { ("verified", "nothing") } else { ("not-verified", "something") };
-        let text =
-            format!("{} addresses held, {} on interfaces; {findings} wrong", audit.addresses, on_interfaces.len());
-        self.line(event, |line| line.reason(&text))?;
-        Ok(verified)
+        let same = on_interfaces == listed;
+        self.narrator.claim(self.now(), same, "interfaces and HostSubnets do not say the same")?;
+        let counted = format!("{} addresses held, {} on interfaces", audit.addresses, on_interfaces.len());
+        self.narrator.verdict(self.now(), &counted)
     }
 }
 
@@ -314,19 +293,4 @@ fn carriers(observed: &Observed) -> BTreeMap<IpAddr, NodeName> {
         addresses.into_iter().map(move |address| (address, name.clone()))
     };
     observed.host_subnets.iter().flat_map(listed).collect()
-}
-
-fn spec() -> Result<PoolSpec> {
-    let entry = |(zone, value): (u8, &str)| {
-        let cidr = format!("10.20.{zone}.0/24").parse()?;
-        Ok(PoolEntry { cidr, label_value: value.to_owned(), reserved: BTreeSet::new() })
-    };
-    Ok(PoolSpec {
-        topology_label: ZONE_LABEL.to_owned(),
-        node_selector: NodeSelector::default(),
-        entries: (1_u8..).zip(ZONES).map(entry).collect::<Result<_>>()?,
-        cidr: None,
-        reserved: BTreeSet::new(),
-        zone_failover: true,
-    })
 }

@@ -6,6 +6,7 @@ mod azure;
 mod forgery;
 mod intruders;
 mod lines;
+mod narrator;
 mod stage;
 mod swap;
 mod tables;

@@ -13,9 +13,10 @@ use sluice_core::schedule::{Change, Target, versions};
 use sluice_core::snapshot::Snapshot;
 use sluice_core::survey::NamedHold;
 use sluice_policy::Policy;
-use sluice_sandbox::{Dice, Event, Expectation, Landed, Sandbox, audit};
+use sluice_sandbox::{Audit, Dice, Event, Landed, Sandbox};
 
 use super::lines::Line;
+use super::narrator::Narrator;
 use super::tell::Teller;
 use crate::apply::apply;
 
@@ -34,12 +35,9 @@ pub(super) struct Stage<'a> {
     pub(super) sandbox: Sandbox,
     pub(super) dice: Dice,
     pub(super) policy: Policy,
-    teller: &'a mut dyn Teller,
+    narrator: Narrator<'a>,
     /// Holds as told last.
     holds: BTreeSet<NamedHold>,
-    /// What was wrong in this act.
-    findings: usize,
-    acts: u32,
     /// Kill the engine after so many happenings of the next schedule.
     kill: Option<usize>,
 }
@@ -60,39 +58,34 @@ impl<'a> Stage<'a> {
             // Not the sandbox's own stream: what the acts choose must not depend on latencies.
             dice: Dice::new(!seed),
             policy,
-            teller,
+            narrator: Narrator::new(teller),
             holds: BTreeSet::new(),
-            findings: 0,
-            acts: 0,
             kill: None,
         }
     }
 
     pub(super) fn act(&mut self, title: &str, what: &str) -> Result<()> {
-        self.acts += 1;
-        self.findings = 0;
-        self.teller.act(self.sandbox.now(), self.acts, title, what)
+        self.narrator.act(self.sandbox.now(), title, what)
     }
 
     pub(super) fn line(&mut self, event: &str, about: impl FnOnce(Line) -> Line) -> Result<()> {
-        let line = about(Line::new(self.sandbox.now(), event));
-        self.teller.line(&line)
+        self.narrator.line(self.sandbox.now(), event, about)
     }
 
     pub(super) fn remark(&mut self, text: &str) -> Result<()> {
-        self.teller.remark(text)
+        self.narrator.teller.remark(text)
     }
 
     pub(super) fn table(&mut self, head: &[&str], rows: &[Vec<String>]) -> Result<()> {
-        self.teller.table(head, rows)
+        self.narrator.teller.table(head, rows)
     }
 
     pub(super) fn show_cluster(&mut self) -> Result<()> {
-        self.teller.cluster(&self.sandbox.observe())
+        self.narrator.teller.cluster(&self.sandbox.observe())
     }
 
     pub(super) fn end(&mut self, verified: bool) -> Result<()> {
-        self.teller.end(self.sandbox.now(), verified)
+        self.narrator.teller.end(self.sandbox.now(), verified)
     }
 
     /// Time passes, as long as the seed says.
@@ -105,7 +98,7 @@ impl<'a> Stage<'a> {
     pub(super) fn happen(&mut self, event: Event) -> Result<()> {
         let line = line_of(self.sandbox.now(), &event);
         self.sandbox.happen(event);
-        self.teller.line(&line)
+        self.narrator.teller.line(&line)
     }
 
     /// The engine is killed in the middle of its next schedule.
@@ -115,11 +108,7 @@ impl<'a> Stage<'a> {
 
     /// Something that has to be true; if not, the act is not verified.
     pub(super) fn claim(&mut self, holds: bool, text: &str) -> Result<()> {
-        if holds {
-            return Ok(());
-        }
-        self.findings += 1;
-        self.line("finding", |line| line.reason(text))
+        self.narrator.claim(self.sandbox.now(), holds, text)
     }
 
     /// The policy's answer, as a round takes it.
@@ -176,7 +165,7 @@ impl<'a> Stage<'a> {
         done.sort_by_key(|done| done.at);
         let mut lines: Vec<Line> = done.iter().map(line_of_change).chain(killed).collect();
         lines.sort_by_key(|line| line.at_ms);
-        self.teller.changes(&lines)?;
+        self.narrator.teller.changes(&lines)?;
         Ok(done)
     }
 
@@ -220,34 +209,16 @@ impl<'a> Stage<'a> {
         Ok(())
     }
 
-    /// Looks at the cluster afresh: a new round must find nothing to do and nothing wrong, and what each namespace has
-    /// must be what the cluster carries.
+    /// Looks at the cluster afresh.
     pub(super) fn verify(&mut self) -> Result<bool> {
         self.sandbox.settle();
         let observed = self.sandbox.observe();
         let round = Round::prepare(&observed);
         let outcome = round.finish(&observed, Self::ask(&self.policy, round.policy_input()), &BTreeSet::new());
-        if let Some(failure) = &outcome.failure {
-            self.claim(false, &failure.to_string())?;
-        }
-        let open = (outcome.plan.patches().len(), outcome.writes.len());
-        self.claim(open == (0, 0), &format!("a new round still has {} patches and {} writes", open.0, open.1))?;
-        for finding in &outcome.findings {
-            self.claim(false, &finding.to_string())?;
-        }
-        let audit = audit(&observed, &outcome.holds, Expectation::EachZone);
-        for complaint in &audit.complaints {
-            self.claim(false, complaint)?;
-        }
-        let verified = self.findings == 0;
-        let (event, findings) = if verified { ("verified", "nothing") } else { ("not-verified", "something") };
-        self.line(event, |line| {
-            line.reason(&format!(
-                "{} namespaces, {} held; {} addresses, {} carried; {findings} wrong",
-                audit.namespaces, audit.held, audit.addresses, audit.carried
-            ))
-        })?;
-        Ok(verified)
+        let audit = self.narrator.audit(self.sandbox.now(), &observed, &outcome)?;
+        let Audit { namespaces, held, addresses, carried, .. } = audit;
+        let counted = format!("{namespaces} namespaces, {held} held; {addresses} addresses, {carried} carried");
+        self.narrator.verdict(self.sandbox.now(), &counted)
     }
 }
 
