@@ -51,6 +51,8 @@ pub struct InterfaceFacts {
     pub own: u32,
     /// It is not to be written now: a write is under way, or an earlier one failed and its pause is not over.
     pub busy: bool,
+    /// It has been under an update since before we first saw it: it may be giving back addresses that it shows no more.
+    pub obscure: bool,
     /// Why the last write failed, for people; none: it did not, or it is nothing to worry about.
     pub complaint: Option<String>,
 }

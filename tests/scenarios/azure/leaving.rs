@@ -18,12 +18,17 @@ async fn serving(namespaces: &[&str]) -> (Stage, Operator) {
     let egress = pool("egress").range("eastus-1", "10.20.1.0/24").range("eastus-2", "10.20.2.0/24");
     let namespaces_of = namespaces.iter().map(|name| namespace(name).in_pool("egress"));
     stage.cluster.furnish([egress].into_iter().chain(namespaces_of)).await;
-    let operator = stage.operator().await;
+    let operator = incarnation(&stage).await;
     stage.serves(namespaces, 2).await;
     stage.cluster.settled().await;
     stage.arm.configure(|settings| settings.duration = Span::Fixed(2_000_000));
     stage.arm.clear_log();
     (stage, operator)
+}
+
+/// An operator: the same container of the same pod each time, so that the lease is its own at once.
+async fn incarnation(stage: &Stage) -> Operator {
+    stage.launch().env("POD_NAME", "sluice-0").start().await
 }
 
 impl Stage {
@@ -32,6 +37,12 @@ impl Stage {
         let carried = self.carried(&MACHINES).into_values().flatten().collect();
         let busy = MACHINES.into_iter().filter(|machine| self.arm.is_busy(&self.nic(machine)));
         (carried, busy.collect())
+    }
+
+    /// The finalizers of the pool, unless it is gone.
+    async fn finalizers(&self) -> Option<String> {
+        let pool = self.cluster.get("EgressIPAM", "egress").await?;
+        Some(pool.metadata.finalizers.unwrap_or_default().join(","))
     }
 
     /// Waits until all interfaces are being updated.
@@ -81,10 +92,7 @@ async fn a_deleted_pool_goes_when_the_interfaces_are_free() {
     let ledger = Ledger::open(&stage, &MACHINES);
     stage.cluster.delete("EgressIPAM", "egress").await;
     stage.all_are_busy().await;
-    let finalizers = || async {
-        let pool = stage.cluster.get("EgressIPAM", "egress").await?;
-        Some(pool.metadata.finalizers.unwrap_or_default().join(","))
-    };
+    let finalizers = || stage.finalizers();
     assert_eq!(finalizers().await.as_deref(), Some(FINALIZER), "it stays while they are being freed");
     stage.is_told_last(0, finalizers).await;
     ledger.closes().await;
@@ -92,6 +100,32 @@ async fn a_deleted_pool_goes_when_the_interfaces_are_free() {
     puts.sort();
     assert_eq!(puts, ["w1-nic 200: 0 of ours", "w2-nic 200: 0 of ours"]);
     stage.cluster.becomes(expect!["crm: egress\nshop: egress"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_while_interfaces_are_freed_tells_nobody_too_early() {
+    let (stage, operator) = serving(&["crm", "shop", "till"]).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
+    stage.arm.configure(|settings| settings.duration = Span::Fixed(6_000_000));
+    stage.cluster.opt_in("shop", None).await;
+    stage.all_are_busy().await;
+    operator.kill();
+    // Azure shows what is being freed no more, and the one who knew of it is dead.
+    assert_eq!(stage.left().0.len(), 4);
+    let operator = incarnation(&stage).await;
+    let annotated = || stage.cluster.annotation_of("Namespace", "shop", ADDRESSES_ANNOTATION);
+    stage.is_told_last(4, annotated).await;
+    ledger.closes().await;
+
+    let puts = ledger.puts().len();
+    stage.cluster.delete("EgressIPAM", "egress").await;
+    stage.all_are_busy().await;
+    operator.kill();
+    let _operator = incarnation(&stage).await;
+    let finalizers = || stage.finalizers();
+    stage.is_told_last(0, finalizers).await;
+    ledger.closes().await;
+    assert_eq!(ledger.puts().len(), puts + 2, "each interface is freed once");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -58,11 +58,14 @@ pub(crate) struct Slot {
     pub(crate) unsure: BTreeSet<IpAddr>,
     /// Addresses of ours that Azure is still taking off, although it shows them no more.
     pub(crate) leaving: BTreeSet<IpAddr>,
+    /// It was being updated when it was first seen, and still is: nobody knows what it gives back.
+    is_obscure: bool,
 }
 
 impl Slot {
     pub(crate) fn new(view: Interface, read_at: Duration) -> Self {
         Self {
+            is_obscure: view.state == State::Updating,
             view,
             read_at,
             unread: false,
@@ -85,6 +88,7 @@ impl Slot {
             self.leaving.retain(|address| !view.has(*address));
         } else {
             self.leaving.clear();
+            self.is_obscure = false;
         }
         self.view = view;
     }
@@ -151,6 +155,7 @@ impl Slot {
             limit: LIMIT,
             own: u32::try_from(own).unwrap_or(LIMIT),
             busy: writes && self.is_busy(now),
+            obscure: writes && self.is_obscure,
             complaint: self.complaint.clone(),
         }
     }

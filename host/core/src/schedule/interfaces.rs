@@ -3,6 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use ipnet::IpNet;
+
 use super::carry::Holders;
 use super::{Change, Draft, Target};
 use crate::cloud::InterfaceAddress;
@@ -174,7 +176,15 @@ impl Draft<'_> {
     pub(super) fn lingers(&self, stated: Option<&str>) -> bool {
         let addresses = stated.into_iter().flat_map(|text| text.split(',')).filter_map(|part| part.trim().parse().ok());
         let mut addresses = addresses.filter(|&address| self.listed.is_some() && self.owner_after(address).is_none());
-        addresses.any(|address| self.is_on_an_interface(|other| other == address))
+        addresses.any(|address| {
+            self.is_on_an_interface(|other| other == address) || self.may_be_given_back(&IpNet::from(address))
+        })
+    }
+
+    /// Whether an interface may still be giving back addresses of a range, without showing them.
+    pub(super) fn may_be_given_back(&self, range: &IpNet) -> bool {
+        let mut interfaces = self.observed.written_interfaces().into_iter().flat_map(|cloud| cloud.interfaces.values());
+        interfaces.any(|interface| interface.obscure && interface.contains(range))
     }
 
     /// Whether an interface of ours still has such an address for nobody.

@@ -37,7 +37,9 @@ impl Draft<'_> {
             });
             let owners: BTreeSet<&OwnerName> = leaving.map(|intent| &intent.owner).collect();
             let unfinished = self.unfinished.iter().any(|target| concerns(target, &owners));
-            if unfinished || self.is_used(inside) || self.is_on_an_interface(inside) {
+            let lingers =
+                self.is_on_an_interface(inside) || spec_ranges(&facts.spec).any(|range| self.may_be_given_back(&range));
+            if unfinished || self.is_used(inside) || lingers {
                 continue;
             }
             let after =

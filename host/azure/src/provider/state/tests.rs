@@ -206,6 +206,7 @@ fn an_interface_that_is_updating_or_failed_is_looked_after() {
     let mut state = state(&[nic("a", "Updating", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
     let told = facts(&state, s(0));
     assert!(told.interfaces["a"].busy && told.interfaces["bb"].busy);
+    assert!(told.interfaces["a"].obscure && !told.interfaces["bb"].obscure, "what a gives back is not known");
     assert_eq!(told.interfaces["a"].addresses[&ip("10.0.0.50")].phase, sluice_core::snapshot::Phase::Arriving);
     let (one, other) = (state.next_job(s(0)).unwrap(), state.next_job(s(0)).unwrap());
     assert_eq!((one.task.clone(), other.task.clone()), (Task::Watch, Task::Repair));
@@ -215,7 +216,11 @@ fn an_interface_that_is_updating_or_failed_is_looked_after() {
     assert_eq!(state.next_job(s(2)), None, "it rests");
     assert_eq!(state.next_job(s(6)).unwrap().task, Task::Repair);
     state.finish(&one, Report { seen: Seen::Nothing, failure: None }, s(7));
-    assert_eq!(state.next_job(s(7)).unwrap().task, Task::Watch, "until it could be read");
+    let one = state.next_job(s(7)).unwrap();
+    assert_eq!(one.task, Task::Watch, "until it could be read");
+    assert!(facts(&state, s(7)).interfaces["a"].obscure);
+    state.finish(&one, report(view("a", "Succeeded", &["10.0.0.50"]), None), s(8));
+    assert!(!facts(&state, s(8)).interfaces["a"].obscure, "it has ended");
 }
 
 #[test]
