@@ -24,35 +24,12 @@ const LEAST_OF_ONE_BY_ONE: usize = 10;
 const DEADLINE: Duration = Duration::from_mins(1);
 const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 
+/// Each of them for every number of addresses, but the last.
 pub const NAMES: &[&str] = &[
     "azure-onto-3-puts",
     "azure-onto-3-gets",
     "azure-onto-3-seconds",
     "azure-onto-3-one-by-one",
-    "azure-onto-3-puts",
-    "azure-onto-3-gets",
-    "azure-onto-3-seconds",
-    "azure-onto-3-one-by-one",
-    "azure-onto-3-puts",
-    "azure-onto-3-gets",
-    "azure-onto-3-seconds",
-    "azure-onto-3-one-by-one",
-    "azure-onto-3-puts",
-    "azure-onto-3-gets",
-    "azure-onto-3-seconds",
-    "azure-onto-3-one-by-one",
-    "azure-onto-20-puts",
-    "azure-onto-20-gets",
-    "azure-onto-20-seconds",
-    "azure-onto-20-one-by-one",
-    "azure-onto-20-puts",
-    "azure-onto-20-gets",
-    "azure-onto-20-seconds",
-    "azure-onto-20-one-by-one",
-    "azure-onto-20-puts",
-    "azure-onto-20-gets",
-    "azure-onto-20-seconds",
-    "azure-onto-20-one-by-one",
     "azure-onto-20-puts",
     "azure-onto-20-gets",
     "azure-onto-20-seconds",
@@ -149,7 +126,9 @@ impl Fleet {
     async fn start(machines: usize) -> Self {
         let settings = Settings { scale: SCALE, duration: Span::Fixed(UPDATE_MS), ..Settings::default() };
         let arm = Arm::start(settings).await.unwrap();
-        arm.put_client(Client { tenant: "t".into(), id: "c".into(), secret: Some("s".into()), assertions: Vec::new() });
+        let client = Client::with_secret("t", "c", "s");
+        let account = client.account(SUBSCRIPTION).into_iter().map(|(key, text)| (key, text.into_bytes())).collect();
+        arm.put_client(client);
         let place = Place::new(SUBSCRIPTION, "rg", "eastus");
         let network = arm.add_network(&place, "vnet", &[("workers", &["10.20.0.0/16".parse().unwrap()])]);
         let mut nodes: BTreeMap<NodeName, MachineRef> = BTreeMap::new();
@@ -168,14 +147,7 @@ impl Fleet {
         let options = EnvironmentOptions { manager: base.clone(), authority: base, ..EnvironmentOptions::default() };
         let environment = Environment::find(&options, &plain_client().unwrap()).await.unwrap();
         let azure = Azure::new(Config { pace: Pace::new(SCALE), ..Config::new(environment) }).unwrap();
-        let account = [
-            ("azure_client_id", "c"),
-            ("azure_tenant_id", "t"),
-            ("azure_client_secret", "s"),
-            ("azure_subscription_id", SUBSCRIPTION),
-        ];
-        let account = account.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
-        azure.set_credentials(Ok(Credentials::from_secret(&account.into_iter().collect()).unwrap()));
+        azure.set_credentials(Ok(Credentials::from_secret(&account).unwrap()));
         azure.set_nodes(nodes);
         let stop = CancellationToken::new();
         tokio::spawn(azure.clone().run(stop.clone()));

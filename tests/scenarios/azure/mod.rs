@@ -9,5 +9,5 @@ mod life;
 mod misfits;
 mod moves;
 mod refusals;
-mod stage;
+pub(super) mod stage;
 mod strangers;

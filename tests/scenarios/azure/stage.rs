@@ -53,13 +53,8 @@ impl Stage {
         let pools =
             [Pool { name: "internal".into(), outbound: false }, Pool { name: "outbound".into(), outbound: true }];
         arm.add_load_balancer(&place, "ocp1-lb", &pools);
-        arm.put_client(Client {
-            tenant: TENANT.into(),
-            id: CLIENT.into(),
-            secret: Some(CLIENT_SECRET.into()),
-            assertions: Vec::new(),
-        });
-        cluster.create([azure(), secret(CLIENT_SECRET)]).await;
+        arm.put_client(client(CLIENT_SECRET));
+        cluster.create([azure(), Self::secret(CLIENT_SECRET)]).await;
         Self { cluster, arm, place, network }
     }
 
@@ -99,15 +94,7 @@ impl Stage {
 
     /// How to start it.
     pub(super) fn launch(&self) -> Launch {
-        let base = self.arm.base_url();
-        Operator::launch(&self.cluster).args(&[
-            "--azure-arm-endpoint",
-            base,
-            "--azure-authority-host",
-            base,
-            "--azure-time-scale",
-            &self.arm.clock().scale().to_string(),
-        ])
+        Operator::launch(&self.cluster).on_azure(&self.arm)
     }
 
     /// The id of a machine's interface.
@@ -211,13 +198,26 @@ impl Stage {
 
     /// Gives the application another client secret; the one before is refused from now on.
     pub(super) fn rotate(&self, client_secret: &str) {
-        self.arm.put_client(Client {
-            tenant: TENANT.into(),
-            id: CLIENT.into(),
-            secret: Some(client_secret.into()),
-            assertions: Vec::new(),
-        });
+        self.arm.put_client(client(client_secret));
     }
+
+    /// The Secret with the account.
+    pub(super) fn secret(client_secret: &str) -> Object {
+        secret(client(client_secret).account(SUBSCRIPTION))
+    }
+}
+
+impl Launch {
+    /// Against a simulated cloud, at its time.
+    pub(in crate::scenarios) fn on_azure(self, arm: &Arm) -> Self {
+        let base = arm.base_url();
+        let scale = arm.clock().scale().to_string();
+        self.args(&["--azure-arm-endpoint", base, "--azure-authority-host", base, "--azure-time-scale", &scale])
+    }
+}
+
+fn client(secret: &str) -> Client {
+    Client::with_secret(TENANT, CLIENT, secret)
 }
 
 /// Versions and states change with every write, and the cloud adds a suffix to the first.
@@ -245,20 +245,15 @@ fn azure() -> Object {
     )
 }
 
-/// The Secret as the cloud credential operator writes it.
-pub(super) fn secret(client_secret: &str) -> Object {
-    let text = |text: &str| Value::from(text);
+/// The Secret as the cloud credential operator writes it, for an account.
+pub(in crate::scenarios) fn secret(account: BTreeMap<String, String>) -> Object {
+    let place = [("azure_resourcegroup", "ocp1-rg"), ("azure_region", "eastus")];
+    let place = place.map(|(key, text)| (key.to_owned(), text.to_owned()));
+    let texts: BTreeMap<String, String> = account.into_iter().chain(place).collect();
     Object::from_json(json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "metadata": {"name": SECRET, "namespace": OPERATOR_NAMESPACE},
-        "stringData": {
-            "azure_client_id": text(CLIENT),
-            "azure_client_secret": text(client_secret),
-            "azure_tenant_id": text(TENANT),
-            "azure_subscription_id": text(SUBSCRIPTION),
-            "azure_resourcegroup": text("ocp1-rg"),
-            "azure_region": text("eastus"),
-        },
+        "stringData": texts,
     }))
 }

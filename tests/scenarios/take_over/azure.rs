@@ -4,8 +4,8 @@ use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings};
 
 use super::{folder, plan, taken_over};
-use crate::harness::bootstrap::OPERATOR_NAMESPACE;
-use crate::harness::{Cluster, History, Object, Operator, SOON, eventually, namespace};
+use crate::harness::{Cluster, History, Operator, SOON, eventually, namespace};
+use crate::scenarios::azure::stage::secret;
 
 const FILES: [&str; 3] = ["nics.json", "vms.json", "vnet.json"];
 
@@ -26,24 +26,12 @@ async fn cloud() -> (Arm, String) {
     // The dump has no load balancers.
     let place = Place::new(&subscription, "ocp1-x7k2p-rg", "westeurope");
     arm.add_load_balancer(&place, "ocp1-x7k2p", &[Pool { name: "ocp1-x7k2p".into(), outbound: false }]);
-    let client = Client { tenant: "t".into(), id: "c".into(), secret: Some("s".into()), assertions: Vec::new() };
-    arm.put_client(client);
+    arm.put_client(client());
     (arm, subscription)
 }
 
-fn secret(subscription: &str) -> Object {
-    let name = "egress-ipam-operator-cloud-credentials";
-    Object::from_json(json!({
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "metadata": {"name": name, "namespace": OPERATOR_NAMESPACE},
-        "stringData": {
-            "azure_client_id": "c",
-            "azure_client_secret": "s",
-            "azure_tenant_id": "t",
-            "azure_subscription_id": subscription,
-        },
-    }))
+fn client() -> Client {
+    Client::with_secret("t", "c", "s")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,13 +39,11 @@ async fn nothing_is_written_and_then_it_goes_on() {
     let (arm, subscription) = cloud().await;
     let cluster = Cluster::start().await;
     cluster.load_dump("azure").await;
-    cluster.create([secret(&subscription)]).await;
+    cluster.create([secret(client().account(&subscription))]).await;
     let before = cluster.outcome().await;
     let history = History::start(&cluster).await;
     let mark = cluster.audit().mark().await;
-    let base = arm.base_url();
-    let ends = ["--azure-arm-endpoint", base, "--azure-authority-host", base, "--azure-time-scale", "1000"];
-    let _operator = Operator::launch(&cluster).args(&ends).start().await;
+    let _operator = Operator::launch(&cluster).on_azure(&arm).start().await;
     taken_over(&cluster).await;
     cluster.settled().await;
     let written = cluster.written_since(mark).await;

@@ -54,23 +54,12 @@ pub(crate) fn node(name: &str) -> NodeName {
 }
 
 pub(crate) fn secret(secret: &str) -> Credentials {
-    let pairs = [
-        ("azure_client_id", "app"),
-        ("azure_tenant_id", "tenant"),
-        ("azure_subscription_id", SUBSCRIPTION),
-        ("azure_client_secret", secret),
-    ];
-    let data = pairs.into_iter().map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec())).collect();
-    Credentials::from_secret(&data).unwrap()
+    let account = client(secret).account(SUBSCRIPTION);
+    Credentials::from_secret(&account.into_iter().map(|(key, text)| (key, text.into_bytes())).collect()).unwrap()
 }
 
 pub(crate) fn client(secret: &str) -> Client {
-    Client {
-        tenant: "tenant".to_owned(),
-        id: "app".to_owned(),
-        secret: Some(secret.to_owned()),
-        assertions: vec!["jwt".to_owned()],
-    }
+    Client { assertions: vec!["jwt".to_owned()], ..Client::with_secret("tenant", "app", secret) }
 }
 
 /// A cloud with three workers, w1 to w3, whose network is in another resource group.

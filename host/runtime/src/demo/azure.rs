@@ -85,22 +85,16 @@ impl<'a> Stage<'a> {
     /// An empty cluster and cloud: a subnet for all zones, and the provider at work.
     async fn start(seed: u64, policy: Policy, teller: &'a mut dyn Teller) -> Result<Self> {
         let arm = Arm::start(Settings { seed, scale: SCALE, ..Settings::default() }).await?;
-        let secret = Some("secret".to_owned());
-        arm.put_client(Client { tenant: "tenant".into(), id: "sluice".into(), secret, assertions: Vec::new() });
+        let client = Client::with_secret("tenant", "sluice", "secret");
+        let account = client.account(SUBSCRIPTION).into_iter().map(|(key, text)| (key, text.into_bytes())).collect();
+        arm.put_client(client);
         let place = Place::new(SUBSCRIPTION, "cluster", "eastus");
         let base = Some(arm.base_url().to_owned());
         let options = EnvironmentOptions { manager: base.clone(), authority: base, ..EnvironmentOptions::default() };
         let http = plain_client().map_err(|text| anyhow!(text))?;
         let environment = Environment::find(&options, &http).await?;
         let azure = Azure::new(Config { pace: Pace::new(SCALE), ..Config::new(environment) })?;
-        let account = [
-            ("azure_client_id", "sluice"),
-            ("azure_tenant_id", "tenant"),
-            ("azure_client_secret", "secret"),
-            ("azure_subscription_id", SUBSCRIPTION),
-        ];
-        let account = account.map(|(key, value)| (key.to_owned(), value.as_bytes().to_vec()));
-        azure.set_credentials(Ok(Credentials::from_secret(&account.into_iter().collect())?));
+        azure.set_credentials(Ok(Credentials::from_secret(&account)?));
         let stop = CancellationToken::new();
         tokio::spawn(azure.clone().run(stop.clone()));
         Ok(Self {

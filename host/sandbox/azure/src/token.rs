@@ -21,6 +21,25 @@ pub struct Client {
     pub assertions: Vec<String>,
 }
 
+impl Client {
+    /// An application that has a secret only.
+    pub fn with_secret(tenant: &str, id: &str, secret: &str) -> Self {
+        Self { tenant: tenant.into(), id: id.into(), secret: Some(secret.into()), assertions: Vec::new() }
+    }
+
+    /// Its account in a subscription, with the keys and texts of the Secret that OpenShift's cloud credential operator
+    /// writes.
+    pub fn account(&self, subscription: &str) -> BTreeMap<String, String> {
+        let pairs = [
+            ("azure_tenant_id", self.tenant.as_str()),
+            ("azure_client_id", &self.id),
+            ("azure_subscription_id", subscription),
+        ];
+        let secret = self.secret.as_deref().map(|secret| ("azure_client_secret", secret));
+        pairs.into_iter().chain(secret).map(|(key, text)| (key.to_owned(), text.to_owned())).collect()
+    }
+}
+
 /// Who may have tokens, and who has them.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens {
