@@ -9,15 +9,16 @@
 //! Leases, events and status are not counted: nothing follows from them.
 
 use std::collections::VecDeque;
-use std::io::Write as _;
 use std::sync::{Mutex, PoisonError};
 
 use self::fleet::Phase;
 use self::judge::{losses, problems};
+use self::verdict::{Verdict, conclude};
 use crate::harness::{Cluster, History, Launch, Matcher, Object, Operator, Proxy, SOON, until};
 
 pub(super) mod fleet;
 mod judge;
+pub(super) mod verdict;
 
 /// Of every third write that does not arrive the run is killed again after the restart.
 const TWICE: usize = 3;
@@ -50,14 +51,6 @@ struct Run {
     kills: Vec<Kill>,
 }
 
-/// What came of a run; empty is good.
-#[derive(Debug, Default)]
-struct Verdict {
-    unfinished: Option<String>,
-    duplicates: Vec<String>,
-    lost: Vec<String>,
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_write_it_converges() {
     let cluster = Cluster::start().await;
@@ -73,14 +66,7 @@ async fn killed_at_every_write_it_converges() {
     let other = Cluster::start().await;
     let (mut verdicts, more) = tokio::join!(lane(&cluster, &scenes, &runs), lane(&other, &scenes, &runs));
     verdicts.extend(more);
-
-    let converged = verdicts.iter().filter(|verdict| verdict.unfinished.is_none()).count();
-    let duplicates: usize = verdicts.iter().map(|verdict| verdict.duplicates.len()).sum();
-    let lost: usize = verdicts.iter().map(|verdict| verdict.lost.len()).sum();
-    let line = format!("kill points: {converged}/{total} converged, {duplicates} duplicates, {lost} lost");
-    // Not by `println!`: the test runner would show it only if the test fails.
-    writeln!(std::io::stdout().lock(), "{line}").expect("stdout is open");
-    assert!(converged == total && duplicates == 0 && lost == 0, "{line}");
+    conclude("kill points", total, &verdicts);
 }
 
 /// Every way to kill a phase of so many writes.

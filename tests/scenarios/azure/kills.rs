@@ -5,7 +5,6 @@
 //! has a cloud of its own, put together from what was stored before the phase.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::io::Write as _;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use serde_json::Value;
@@ -15,6 +14,7 @@ use super::stage::{A_WHILE, Stage};
 use crate::harness::process::Process;
 use crate::harness::{Cluster, History, Launch, Matcher, Object, Outcome, Proxy, namespace, until};
 use crate::scenarios::kill_points::fleet::snapshot;
+use crate::scenarios::kill_points::verdict::{Verdict, conclude};
 
 /// Name, zone, and the end of the address of each machine.
 const MACHINES: [(&str, u8, u8); 6] =
@@ -64,13 +64,6 @@ struct Scene {
     held: BTreeMap<String, BTreeSet<String>>,
 }
 
-#[derive(Debug, Default)]
-struct Verdict {
-    unfinished: Option<String>,
-    duplicates: Vec<String>,
-    lost: Vec<String>,
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn killed_at_every_write_it_converges() {
     let cluster = Cluster::start().await;
@@ -87,12 +80,7 @@ async fn killed_at_every_write_it_converges() {
     let other = Cluster::start().await;
     let (mut verdicts, more) = tokio::join!(lane(&cluster, &runs), lane(&other, &runs));
     verdicts.extend(more);
-    let converged = verdicts.iter().filter(|verdict| verdict.unfinished.is_none()).count();
-    let duplicates: usize = verdicts.iter().map(|verdict| verdict.duplicates.len()).sum();
-    let lost: usize = verdicts.iter().map(|verdict| verdict.lost.len()).sum();
-    let line = format!("azure kill points: {converged}/{total} converged, {duplicates} duplicates, {lost} lost");
-    writeln!(std::io::stdout().lock(), "{line}").expect("stdout is open");
-    assert!(converged == total && duplicates == 0 && lost == 0, "{line}");
+    conclude("azure kill points", total, &verdicts);
 }
 
 fn settings() -> Settings {
