@@ -6,17 +6,18 @@ use kube::api::{DeleteParams, PostParams};
 use serde_json::{Value, json};
 use sluice_sandbox_azure::{ExpiresIn, Fault, Logged, Settings, Span, Wrong};
 
-use super::stage::{A_WHILE, SECRET, Stage, secret};
+use super::ledger::Ledger;
+use super::stage::{A_WHILE, CLIENT_SECRET, SECRET, Stage};
 use crate::harness::bootstrap::{CREDENTIALS_NAMESPACE, OPERATOR_NAMESPACE, documents, fixtures, is_served};
 use crate::harness::{Cluster, Object, eventually, kinds, namespace};
 
-const MACHINES: [(&str, u8); 3] = [("w1", 1), ("w2", 2), ("w3", 3)];
+const MACHINES: [&str; 3] = ["w1", "w2", "w3"];
 const REQUEST: &str = "egress-ipam-operator";
 
 /// Three machines in three zones, and a pool.
 async fn stage(settings: Settings) -> Stage {
     let stage = Stage::with(settings).await;
-    stage.machines(&MACHINES).await;
+    stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3)]).await;
     stage.cluster.create([Stage::three_zones()]).await;
     stage
 }
@@ -43,6 +44,7 @@ fn too_early(log: &[Logged], retry_after: u64, counts: impl Fn(&Logged) -> bool)
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_minutes_of_429_for_writes() {
     let stage = stage(slower()).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     let operator = stage.operator().await;
     let end = stage.arm.clock().now() + 20 * 60_000;
     let what = Wrong::Throttled { code: "SubscriptionRequestsThrottled".into(), details: vec![], retry_after: 120 };
@@ -56,12 +58,14 @@ async fn twenty_minutes_of_429_for_writes() {
     assert_eq!(too_early(&log, 120, |one| one.method == "PUT"), [""; 0]);
     let refused = log.iter().filter(|one| one.status == Some(429)).count();
     assert!((2..=33).contains(&refused), "{refused} refused: at most three in each of eleven spans");
+    ledger.closes().await;
     stage.keeps_secrets(&[&operator], &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_minutes_of_429_for_everything() {
     let stage = stage(slower()).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     let _operator = stage.operator().await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     stage.serves(&["shop"], 3).await;
@@ -79,12 +83,14 @@ async fn twenty_minutes_of_429_for_everything() {
     assert_eq!(too_early(&log, 60, |one| one.path.starts_with("/subscriptions/")), [""; 0]);
     let refused = log.iter().filter(|one| one.status == Some(429)).count();
     assert!((2..=84).contains(&refused), "{refused} refused: at most four in each of 21 spans");
+    ledger.closes().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_expire_and_are_revoked_during_an_operation() {
     let settings = Settings { token_life_s: 40, expires_in: ExpiresIn::Text, ..slower() };
     let stage = stage(settings).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     let operator = stage.operator().await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     stage.serves(&["shop"], 3).await;
@@ -109,12 +115,14 @@ async fn tokens_expire_and_are_revoked_during_an_operation() {
     assert_eq!(done, 6, "each interface is written once more");
     assert!(stage.arm.log().iter().any(|one| one.status == Some(401)), "a revoked token was refused");
     stage.tells(&["Ready=True"]).await;
+    ledger.closes().await;
     stage.keeps_secrets(&[&operator], &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_secret_is_rotated() {
     let stage = stage(slower()).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     let operator = stage.operator().await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     stage.serves(&["shop"], 3).await;
@@ -122,18 +130,20 @@ async fn the_client_secret_is_rotated() {
     stage.arm.revoke_tokens();
     stage.tells(&["azure cannot be read: no token: HTTP 401 invalid_client: AADSTS7000215"]).await;
     stage.serves(&["shop"], 3).await;
-    stage.cluster.create([secret("an0ther-s3cret")]).await;
+    stage.cluster.create([Stage::secret("an0ther-s3cret")]).await;
     stage.tells(&["Ready=True"]).await;
     stage.cluster.create([namespace("till").in_pool("egress")]).await;
     stage.serves(&["shop", "till"], 3).await;
     assert!(operator.is_running(), "without a restart");
     assert_eq!(puts(&stage), 6);
+    ledger.closes().await;
     stage.keeps_secrets(&[&operator], &["an0ther-s3cret"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_secret_comes_late_and_lacks_a_key() {
     let stage = stage(slower()).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
     secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
     let operator = stage.operator().await;
@@ -142,7 +152,7 @@ async fn the_secret_comes_late_and_lacks_a_key() {
     assert_eq!(stage.arm.log().len(), 0, "nothing is asked without an account");
 
     for key in ["azure_tenant_id", "azure_client_id", "azure_subscription_id", "azure_client_secret"] {
-        let whole = secret(super::stage::CLIENT_SECRET);
+        let whole = Stage::secret(CLIENT_SECRET);
         let mut lacking = whole.json().clone();
         lacking["stringData"].as_object_mut().expect("texts").remove(key);
         let _ = secrets.delete(SECRET, &DeleteParams::default()).await;
@@ -152,7 +162,7 @@ async fn the_secret_comes_late_and_lacks_a_key() {
     }
     assert_eq!(stage.arm.log().len(), 0, "nothing is asked with half an account");
     assert!(stage.cluster.outcome().await.addresses_of("shop").is_empty(), "nothing is written");
-    stage.cluster.create([secret(super::stage::CLIENT_SECRET)]).await;
+    stage.cluster.create([Stage::secret(CLIENT_SECRET)]).await;
     stage.serves(&["shop"], 3).await;
     stage.tells(&["Ready=True"]).await;
 
@@ -162,9 +172,10 @@ async fn the_secret_comes_late_and_lacks_a_key() {
     secrets.patch(SECRET, &kube::api::PatchParams::default(), &patch).await.expect("a Secret");
     stage.tells(&["azure cannot be read: ", "key azure_tenant_id is missing or empty"]).await;
     stage.serves(&["shop"], 3).await;
-    stage.cluster.create([secret(super::stage::CLIENT_SECRET)]).await;
+    stage.cluster.create([Stage::secret(CLIENT_SECRET)]).await;
     stage.tells(&["Ready=True"]).await;
     assert_eq!(puts(&stage), 3);
+    ledger.closes().await;
     stage.keeps_secrets(&[&operator], &[]).await;
 }
 
@@ -178,6 +189,7 @@ async fn serve_requests(cluster: &Cluster) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_asked_for_once() {
     let stage = stage(slower()).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     serve_requests(&stage.cluster).await;
     let requests = stage.cluster.api("CredentialsRequest", Some(CREDENTIALS_NAMESPACE));
     let operator = stage.operator().await;
@@ -207,14 +219,14 @@ async fn an_account_is_asked_for_once() {
     assert_eq!(writes.count(), 0, "{writes}");
     let now = requests.get(REQUEST).await.expect("still there");
     assert_eq!(json!(now), json!(changed), "one that exists is left as it is");
+    ledger.closes().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_and_a_rest_write_nothing() {
-    let stage = Stage::start().await;
-    stage.machines(&MACHINES).await;
-    stage.cluster.create([Stage::three_zones(), namespace("shop").in_pool("egress")]).await;
-    stage.cluster.create([namespace("till").in_pool("egress")]).await;
+    let stage = stage(Settings { duration: Span::Fixed(71_000), ..Settings::default() }).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
+    stage.cluster.create([namespace("shop").in_pool("egress"), namespace("till").in_pool("egress")]).await;
     let operator = stage.operator().await;
     stage.serves(&["shop", "till"], 3).await;
     stage.tells(&["Ready=True"]).await;
@@ -228,6 +240,7 @@ async fn a_restart_and_a_rest_write_nothing() {
     stage.cluster.settled().await;
     let written = stage.cluster.written_since(mark).await;
     assert_eq!((puts(&stage), written.to_string().as_str()), (0, ""));
+    ledger.closes().await;
 
     stage.arm.clear_log();
     two_inventories(&stage).await;

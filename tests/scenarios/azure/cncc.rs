@@ -2,11 +2,13 @@
 
 use serde_json::json;
 
+use super::ledger::Ledger;
 use super::stage::{A_WHILE, Stage};
 use crate::harness::bootstrap::{documents, fixtures, is_served};
 use crate::harness::{Cluster, Object, eventually, namespace};
 
 const CAPACITY: &str = "cloud.network.openshift.io/egress-ipconfig";
+const MACHINES: [&str; 4] = ["w1", "w2", "w3", "w4"];
 const OWNERS: [&str; 4] = ["a", "b", "c", "d"];
 
 /// Two machines in the first zone, one in each other, and a pool.
@@ -59,6 +61,7 @@ fn reported(address: &str, node: &str, assigned: bool, message: &str) -> Object 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_controller_is_interfaces_are_only_read() {
     let stage = stage().await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     has_controller(&stage.cluster).await;
     for (node, limit) in [("w1", 1), ("w2", 3)] {
         let interface = json!({"interface": "nic", "ifaddr": {"ipv4": "10.20.0.0/16"}, "capacity": {"ip": limit}});
@@ -92,31 +95,37 @@ async fn where_the_controller_is_interfaces_are_only_read() {
     })
     .await;
     assert_eq!(stage.arm.count("PUT", ""), 0, "interfaces are only read");
+    ledger.is_untouched();
     stage.keeps_secrets(&[&operator], &[]).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn always_writes_beside_the_controller() {
     let stage = stage().await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     has_controller(&stage.cluster).await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     let _operator = stage.launch().args(&["--azure-nic-writes", "always"]).start().await;
     stage.serves(&["shop"], 3).await;
     assert_eq!(stage.arm.count("PUT", "networkInterfaces"), 3);
+    ledger.closes().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn never_writes_without_the_controller() {
     let stage = stage().await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     let _operator = stage.launch().args(&["--azure-nic-writes", "never"]).start().await;
     are_placed(&stage, &["shop"]).await;
     assert_eq!(stage.arm.count("PUT", ""), 0);
+    ledger.is_untouched();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controller_comes_while_we_write() {
     let stage = stage().await;
+    let ledger = Ledger::open(&stage, &MACHINES);
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     let _operator = stage.operator().await;
     stage.serves(&["shop"], 3).await;
@@ -128,4 +137,5 @@ async fn the_controller_comes_while_we_write() {
     stage.cluster.create([namespace("till").in_pool("egress")]).await;
     are_placed(&stage, &["shop", "till"]).await;
     assert_eq!(stage.arm.count("PUT", ""), before, "from now on interfaces are only read");
+    ledger.is_untouched();
 }

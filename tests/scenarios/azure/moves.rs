@@ -5,7 +5,7 @@ use sluice_sandbox_azure::Nics;
 
 use super::ledger::Ledger;
 use super::stage::{A_WHILE, Stage};
-use crate::harness::{Object, eventually, namespace, pool, reads};
+use crate::harness::{Object, Operator, eventually, namespace, pool, reads};
 
 /// A pool in one zone.
 fn one_zone() -> Object {
@@ -114,22 +114,25 @@ async fn a_machine_may_be_deleted_with_its_interface_or_without() {
     ledger.closes().await;
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_zone_that_is_down_keeps_its_addresses() {
+/// Three zones with a machine each, namespace `shop` on all of them, and a machine in zone 1 that has nothing.
+async fn spare_in_the_first_zone(failover: &str) -> (Stage, Operator) {
     let stage = Stage::start().await;
-    let machines = ["w1", "w2", "w3", "spare"];
     stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3), ("spare", 1)]).await;
-    let ledger = Ledger::open(&stage, &machines);
     stage.cluster.set_cordoned("spare", true).await;
-    stage
-        .cluster
-        .furnish([Stage::three_zones().set("spec.zoneFailover", "Same"), namespace("shop").in_pool("egress")])
-        .await;
-    let _operator = stage.operator().await;
+    let egress = Stage::three_zones().set("spec.zoneFailover", failover);
+    stage.cluster.furnish([egress, namespace("shop").in_pool("egress")]).await;
+    let operator = stage.operator().await;
     stage.serves(&["shop"], 3).await;
     stage.cluster.set_cordoned("spare", false).await;
     stage.cluster.settled().await;
     stage.arm.clear_log();
+    (stage, operator)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_zone_that_is_down_keeps_its_addresses() {
+    let (stage, _operator) = spare_in_the_first_zone("Same").await;
+    let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]);
     stage.cluster.set_ready("w3", false).await;
     reads(expect!["shop: no-node: no healthy node (zone eastus-3)"], || stage.cluster.holds()).await;
     reads(expect!["Namespace shop: NoNode: zone eastus-3: no healthy node"], || stage.cluster.warnings()).await;
@@ -145,20 +148,8 @@ async fn a_zone_that_is_down_keeps_its_addresses() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_leave_their_zone_where_the_pool_allows_it() {
-    let stage = Stage::start().await;
-    let machines = ["w1", "w2", "w3", "spare"];
-    stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3), ("spare", 1)]).await;
-    let ledger = Ledger::open(&stage, &machines);
-    stage.cluster.set_cordoned("spare", true).await;
-    stage
-        .cluster
-        .furnish([Stage::three_zones().set("spec.zoneFailover", "Any"), namespace("shop").in_pool("egress")])
-        .await;
-    let _operator = stage.operator().await;
-    stage.serves(&["shop"], 3).await;
-    stage.cluster.set_cordoned("spare", false).await;
-    stage.cluster.settled().await;
-    stage.arm.clear_log();
+    let (stage, _operator) = spare_in_the_first_zone("Any").await;
+    let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]);
     stage.cluster.set_ready("w3", false).await;
     stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1, 10.20.2.2 on w2, 10.20.3.2 on spare"]).await;
     reads(expect![""], || stage.cluster.holds()).await;
