@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
+use sluice_sandbox_azure::{Arm, Logged};
 
 use super::stage::{A_WHILE, Stage};
 use crate::harness::{NamespaceState, Outcome, eventually};
@@ -103,21 +104,25 @@ impl<'a> Ledger<'a> {
         faults
     }
 
-    /// Writes of interfaces since the log was cleared, in order: interface, status, how many addresses of ours it asks for.
+    /// Writes of interfaces since the log was cleared: see [`puts`].
     pub(super) fn puts(&self) -> Vec<String> {
-        let log = self.stage.arm.log().into_iter().filter(|logged| logged.method == "PUT");
-        let line = |logged: sluice_sandbox_azure::Logged| {
-            let path = logged.path.split('?').next().unwrap_or_default();
-            let nic = path.rsplit('/').next().unwrap_or_default();
-            let configs =
-                logged.body.as_ref().and_then(|body| body["properties"]["ipConfigurations"].as_array().cloned());
-            let is_ours = |config: &&Value| config["name"].as_str().is_some_and(|name| name.starts_with(OURS));
-            let ours = configs.iter().flatten().filter(is_ours).count();
-            let status = logged.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
-            format!("{nic} {status}: {ours} of ours")
-        };
-        log.map(line).collect()
+        puts(&self.stage.arm)
     }
+}
+
+/// Writes of interfaces since the log was cleared, in order: interface, status, how many addresses of ours it asks for.
+pub(in crate::scenarios) fn puts(arm: &Arm) -> Vec<String> {
+    let log = arm.log().into_iter().filter(|logged| logged.method == "PUT");
+    let line = |logged: Logged| {
+        let path = logged.path.split('?').next().unwrap_or_default();
+        let nic = path.rsplit('/').next().unwrap_or_default();
+        let configs = logged.body.as_ref().and_then(|body| body["properties"]["ipConfigurations"].as_array().cloned());
+        let is_ours = |config: &&Value| config["name"].as_str().is_some_and(|name| name.starts_with(OURS));
+        let ours = configs.iter().flatten().filter(is_ours).count();
+        let status = logged.status.map_or_else(|| "-".to_owned(), |status| status.to_string());
+        format!("{nic} {status}: {ours} of ours")
+    };
+    log.map(line).collect()
 }
 
 /// Fields of a later time, and forms that a careless client would change.

@@ -4,7 +4,7 @@ mod account;
 mod cncc;
 mod kills;
 mod leaving;
-mod ledger;
+pub(super) mod ledger;
 mod life;
 mod misfits;
 mod moves;

@@ -150,14 +150,9 @@ impl Stage {
         self.arm.resource(&self.nic(machine)).expect("the interface is there")
     }
 
-    /// Its configurations but those of ours, byte for byte, and everything else that only others write.
+    /// What others have on it: see [`foreign`].
     pub(super) fn foreign(&self, machine: &str) -> String {
-        let mut nic = self.stored(machine);
-        let configs = nic["properties"]["ipConfigurations"].as_array_mut().expect("a list");
-        configs.retain(|config| !config["name"].as_str().unwrap_or_default().starts_with("EgressIP"));
-        configs.iter_mut().for_each(without_versions);
-        without_versions(&mut nic);
-        nic.to_string()
+        foreign(&self.arm, &self.nic(machine))
     }
 
     /// Waits until the status of pool `egress` contains all of these texts, and returns it.
@@ -218,6 +213,16 @@ impl Launch {
 
 fn client(secret: &str) -> Client {
     Client::with_secret(TENANT, CLIENT, secret)
+}
+
+/// An interface's configurations but those of ours, byte for byte, and everything else that only others write.
+pub(in crate::scenarios) fn foreign(arm: &Arm, nic: &str) -> String {
+    let mut nic = arm.resource(nic).expect("the interface is there");
+    let configs = nic["properties"]["ipConfigurations"].as_array_mut().expect("a list");
+    configs.retain(|config| !config["name"].as_str().unwrap_or_default().starts_with("EgressIP"));
+    configs.iter_mut().for_each(without_versions);
+    without_versions(&mut nic);
+    nic.to_string()
 }
 
 /// Versions and states change with every write, and the cloud adds a suffix to the first.

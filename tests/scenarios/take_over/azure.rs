@@ -1,20 +1,24 @@
-//! A cluster on Azure that is well: no write to Azure, and none to the cluster but the pool's status.
+//! Clusters on Azure. One that is well: no write to Azure, and none to the cluster but the pool's status. One with damage:
+//! the repairs that its EXPECT.md asks for, and no others.
 
+use expect_test::expect;
 use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings};
 
-use super::{folder, plan, taken_over};
-use crate::harness::{Cluster, History, Operator, SOON, eventually, namespace};
-use crate::scenarios::azure::stage::secret;
+use super::{folder, patches, plan, sorted, taken_over, writes, written_targets};
+use crate::harness::program::Ran;
+use crate::harness::{Cluster, History, Operator, SOON, eventually, namespace, reads};
+use crate::scenarios::azure::ledger::puts;
+use crate::scenarios::azure::stage::{foreign, secret};
 
 const FILES: [&str; 3] = ["nics.json", "vms.json", "vnet.json"];
 
 /// The cloud as the old operator left it.
-async fn cloud() -> (Arm, String) {
+async fn cloud(dump: &str) -> (Arm, String) {
     let arm = Arm::start(Settings::default()).await.expect("the simulator starts");
     let mut subscription = String::new();
     for file in FILES {
-        let text = std::fs::read_to_string(folder("azure").join(file)).expect("the dump is there");
+        let text = std::fs::read_to_string(folder(dump).join(file)).expect("the dump is there");
         let answer: Value = serde_json::from_str(&text).expect("JSON");
         let resources = answer["value"].as_array().cloned().unwrap_or_else(|| vec![answer.clone()]);
         for resource in resources {
@@ -36,7 +40,7 @@ fn client() -> Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_written_and_then_it_goes_on() {
-    let (arm, subscription) = cloud().await;
+    let (arm, subscription) = cloud("azure").await;
     let cluster = Cluster::start().await;
     cluster.load_dump("azure").await;
     cluster.create([secret(client().account(&subscription))]).await;
@@ -67,11 +71,108 @@ async fn nothing_is_written_and_then_it_goes_on() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plan_from_dumps_says_so_beforehand() {
-    let folder = folder("azure");
-    let paths = FILES.map(|file| folder.join(file).to_str().expect("a path in UTF-8").to_owned());
-    let flags: Vec<&str> = paths.iter().flat_map(|path| ["--azure-dump", path]).chain(["--adopt"]).collect();
-    let plan = plan(&flags, &folder).await.ended_with(0).json();
+    let plan = planned("azure").await.ended_with(0).json();
     for list in ["writes", "patches", "holds", "findings", "inputErrors"] {
         assert_eq!(plan[list], json!([]), "{list}");
     }
+}
+
+/// `sluice plan --adopt` with the interfaces.
+async fn planned(dump: &str) -> Ran {
+    let folder = folder(dump);
+    let paths = FILES.map(|file| folder.join(file).to_str().expect("a path in UTF-8").to_owned());
+    let flags: Vec<&str> = paths.iter().flat_map(|path| ["--azure-dump", path]).chain(["--adopt"]).collect();
+    plan(&flags, &folder).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_repaired_as_planned() {
+    let dry = planned("messy-azure").await.ended_with(10).json();
+    expect![[r#"
+        unassign 10.0.40.20 of -, ocp1-x7k2p-worker-westeurope1-c5hrw -> -, stale
+        unassign 10.0.40.30 of -, ocp1-x7k2p-worker-westeurope3-qt6vn -> -, stale
+        unassign 10.0.40.6 of reports, ocp1-x7k2p-worker-westeurope3-qt6vn -> -, duplicate: ocp1-x7k2p-worker-westeurope1-8fz4k carries it too
+        allocate 10.0.40.3 of zcopy, - -> -, wanted
+        assign 10.0.40.3 of zcopy, - -> ocp1-x7k2p-worker-westeurope3-qt6vn, wanted
+        release 10.0.40.5 of zcopy, - -> -, duplicate: billing holds it too and is the older namespace
+    "#]].assert_eq(&patches(&dry));
+    expect![[r#"
+        1. HostSubnet ocp1-x7k2p-worker-westeurope3-qt6vn {"egressIPs":[]}
+        2. HostSubnet ocp1-x7k2p-worker-westeurope1-8fz4k {"egressIPs":["10.0.40.77","10.0.40.6"]}
+        3. NetworkInterface ocp1-x7k2p-worker-westeurope1-c5hrw {"add":[],"remove":["10.0.40.20"]}
+        4. NetworkInterface ocp1-x7k2p-worker-westeurope2-p9d2m {"add":["10.0.40.4"],"remove":[]}
+        5. NetworkInterface ocp1-x7k2p-worker-westeurope3-qt6vn {"add":["10.0.40.3"],"remove":[]}
+    "#]]
+    .assert_eq(&writes(&dry));
+
+    let (arm, subscription) = cloud("messy-azure").await;
+    let nics = interfaces("messy-azure");
+    let others = || nics.iter().map(|nic| foreign(&arm, nic)).collect::<Vec<_>>();
+    let before = others();
+    let cluster = Cluster::start().await;
+    cluster.load_dump("messy-azure").await;
+    cluster.create([secret(client().account(&subscription))]).await;
+    let history = History::start(&cluster).await;
+    let mark = cluster.audit().mark().await;
+    let _operator = Operator::launch(&cluster).on_azure(&arm).start().await;
+    taken_over(&cluster).await;
+    cluster
+        .becomes(expect![[r#"
+            batch: egressipam-azure, 10.0.40.7 on ocp1-x7k2p-worker-westeurope2-p9d2m
+            billing: egressipam-azure, 10.0.40.5 on ocp1-x7k2p-worker-westeurope1-c5hrw
+            egressip-ipam-operator: no NetNamespace
+            plain: -
+            reports: egressipam-azure, 10.0.40.6 on ocp1-x7k2p-worker-westeurope1-8fz4k
+            search: egressipam-azure, 10.0.40.77 on ocp1-x7k2p-worker-westeurope1-8fz4k
+            shop: egressipam-azure, 10.0.40.4 on ocp1-x7k2p-worker-westeurope2-p9d2m
+            zcopy: egressipam-azure, 10.0.40.3 on ocp1-x7k2p-worker-westeurope3-qt6vn
+        "#]])
+        .await;
+    reads(
+        expect![[r#"
+            ocp1-x7k2p-worker-westeurope1-8fz4k-nic: 10.0.40.6 10.0.40.77
+            ocp1-x7k2p-worker-westeurope2-p9d2m-nic: 10.0.40.4 10.0.40.7
+            ocp1-x7k2p-worker-westeurope3-qt6vn-nic: 10.0.40.3
+            ocp1-x7k2p-worker-westeurope1-c5hrw-nic: 10.0.40.5
+            jumpbox-nic: "#]],
+        || async { ours(&arm, &nics) },
+    )
+    .await;
+    cluster.settled().await;
+    expect![[r#"
+        patch hostsubnets ocp1-x7k2p-worker-westeurope1-8fz4k
+        patch hostsubnets ocp1-x7k2p-worker-westeurope3-qt6vn
+        patch hostsubnets ocp1-x7k2p-worker-westeurope3-qt6vn
+        patch namespaces zcopy
+        patch namespaces zcopy
+        patch netnamespaces zcopy"#]]
+    .assert_eq(&written_targets(cluster.written_since(mark).await).join("\n"));
+    expect![[r#"
+        ocp1-x7k2p-worker-westeurope1-c5hrw-nic 200: 1 of ours
+        ocp1-x7k2p-worker-westeurope1-c5hrw-nic 200: 2 of ours
+        ocp1-x7k2p-worker-westeurope2-p9d2m-nic 200: 2 of ours
+        ocp1-x7k2p-worker-westeurope3-qt6vn-nic 200: 1 of ours"#]]
+    .assert_eq(&sorted(puts(&arm).into_iter()).join("\n"));
+    assert_eq!(others(), before, "what is not ours is as before");
+    assert_eq!(history.breaches().await, [""; 0]);
+    cluster.assert_sound().await;
+}
+
+/// The ids of the interfaces of a dump.
+fn interfaces(dump: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(folder(dump).join("nics.json")).expect("the dump is there");
+    let list: Value = serde_json::from_str(&text).expect("JSON");
+    let ids = list["value"].as_array().expect("a list").iter().filter_map(|nic| nic["id"].as_str());
+    ids.map(str::to_owned).collect()
+}
+
+/// The addresses of ours on each, a line each.
+fn ours(arm: &Arm, nics: &[String]) -> String {
+    let line = |nic: &String| {
+        let configs = arm.addresses(nic).into_iter().filter(|(name, _)| name.starts_with("EgressIP"));
+        let addresses: Vec<String> = configs.map(|(_, address)| address).collect();
+        let busy = if arm.is_busy(nic) { " busy" } else { "" };
+        format!("{}: {}{busy}", nic.rsplit('/').next().unwrap_or_default(), addresses.join(" "))
+    };
+    nics.iter().map(line).collect::<Vec<_>>().join("\n")
 }
