@@ -72,9 +72,9 @@ impl Environment {
         let url =
             manager.join("metadata/endpoints?api-version=2015-01-01").map_err(|error| failed(error.to_string()))?;
         let answer = http.get(url).send().await.and_then(reqwest::Response::error_for_status);
-        let body = answer.map_err(|error| failed(crate::http::cause(&error)))?.bytes().await;
-        let body = body.map_err(|error| failed(crate::http::cause(&error)))?;
-        let found: Value = serde_json::from_slice(&body).map_err(|error| failed(error.to_string()))?;
+        let answer = answer.map_err(|error| failed(crate::http::cause(&error)))?;
+        let body = crate::http::body(answer).await.map_err(failed)?;
+        let found: Value = serde_json::from_str(&body).map_err(|error| failed(error.to_string()))?;
         Self::of_metadata(manager, &found, options)
     }
 

@@ -15,7 +15,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Longest body that is read. A page of a list is a few megabytes at most.
-const MAX_BODY: usize = 64 << 20;
+const MAX_BODY: usize = 16 << 20;
 
 /// Makes a client. `HTTPS_PROXY` and `NO_PROXY` hold, but not for a cloud that is on this machine. Trusted are the
 /// certificates of `SSL_CERT_FILE` if that is set, so that a proxy's own authority works and nobody else does; else

@@ -4,7 +4,8 @@
 //! and the reading of errors are ours, and its own retries are off. Its types want some fields to be there that nobody
 //! needs here: where they cannot read a list, it is read without them, so that one odd resource does not hide all.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -62,6 +63,7 @@ async fn plain(arm: &Arm, subscription: &str, group: &str, kind: &str, version: 
     let path = format!("subscriptions/{subscription}/resourceGroups/{group}/providers/{kind}");
     let mut answer = arm.send(Verb::Get, arm.url(&path, version)?, None).await?;
     let mut found = Vec::new();
+    let mut asked = BTreeSet::new();
     for _ in 0..MAX_PAGES {
         let mut page: Value = serde_json::from_str(&answer.body).map_err(|error| unreadable(&error.to_string()))?;
         match page.get_mut("value").map(Value::take) {
@@ -69,6 +71,7 @@ async fn plain(arm: &Arm, subscription: &str, group: &str, kind: &str, version: 
             _ => return Err(unreadable("there is no list in it")),
         }
         match page.get("nextLink").and_then(Value::as_str).filter(|next| !next.is_empty()) {
+            Some(next) if !asked.insert(next.to_owned()) => return Err(endless()),
             Some(next) => answer = arm.follow(Verb::Get, next).await?,
             None => return Ok(found),
         }
@@ -81,7 +84,11 @@ fn unreadable(text: &str) -> ArmError {
 }
 
 fn endless() -> ArmError {
-    ArmError::new(Kind::Permanent, "EndlessList", &format!("azure's list has more than {MAX_PAGES} pages"))
+    ArmError::new(
+        Kind::Permanent,
+        "EndlessList",
+        &format!("azure's list comes back on itself, or has more than {MAX_PAGES} pages"),
+    )
 }
 
 async fn collect<P, T: Serialize>(
@@ -108,7 +115,8 @@ async fn collect<P, T: Serialize>(
 }
 
 fn client(arm: &Arm) -> network::Client {
-    let options = ClientOptions::new(TransportOptions::new(Arc::new(Transport(arm.clone()))));
+    let options =
+        ClientOptions::new(TransportOptions::new(Arc::new(Transport { arm: arm.clone(), asked: Mutex::default() })));
     let options = options.retry(RetryOptions::none());
     let endpoint = arm.environment().manager().clone();
     network::Client::new(endpoint, Arc::new(NoToken), Vec::new(), options)
@@ -116,7 +124,11 @@ fn client(arm: &Arm) -> network::Client {
 
 /// Sends the crate's requests.
 #[derive(Debug)]
-struct Transport(Arm);
+struct Transport {
+    arm: Arm,
+    /// Pages that were asked for: a list that comes back on itself would never end.
+    asked: Mutex<BTreeSet<String>>,
+}
 
 #[async_trait]
 impl HttpClient for Transport {
@@ -129,7 +141,10 @@ impl HttpClient for Transport {
         if *request.method() != azure_core::Method::Get {
             return Err(failed(ArmError::new(Kind::Permanent, "NotARead", "only lists are asked for this way")));
         }
-        let answer = self.0.send(Verb::Get, request.url().clone(), None).await.map_err(failed)?;
+        if !self.asked.lock().unwrap_or_else(PoisonError::into_inner).insert(request.url().to_string()) {
+            return Err(failed(endless()));
+        }
+        let answer = self.arm.send(Verb::Get, request.url().clone(), None).await.map_err(failed)?;
         let status = StatusCode::try_from(answer.status).unwrap_or(StatusCode::Ok);
         let body = bytes::Bytes::from(answer.body);
         Ok(Response::new(status, Headers::new(), Box::pin(futures::stream::once(async move { Ok(body) }))))

@@ -15,6 +15,9 @@ use crate::pace::Pace;
 /// A token is renewed this long before it expires, or after four fifths of its life if that is sooner.
 const MARGIN: Duration = Duration::from_mins(5);
 
+/// The longest life of a token that is believed.
+const LONGEST_LIFE: Duration = Duration::from_hours(24);
+
 /// Code of the error while nobody has said yet whether there are credentials.
 pub(crate) const NOT_TOLD: &str = "NotTold";
 
@@ -136,7 +139,7 @@ fn read(status: u16, body: &str) -> Result<(String, Duration), String> {
         number => number.as_u64(),
     });
     // Without a life it is used for a while; when it ends sooner, a 401 says so.
-    Ok((token.to_owned(), Duration::from_secs(life.unwrap_or(600))))
+    Ok((token.to_owned(), Duration::from_secs(life.unwrap_or(600)).min(LONGEST_LIFE)))
 }
 
 fn is_sendable(token: &str) -> bool {

@@ -82,14 +82,17 @@ async fn an_address_that_a_stranger_took_is_told_and_does_not_block_others() {
     let elsewhere = sluice_sandbox_azure::Place::new(SUBSCRIPTION, "other-rg", "westeurope");
     setup.arm.add_nic(&elsewhere, "stranger", &setup.subnet, ip("10.0.40.1"));
     setup.submit("w1", &["10.0.40.1", "10.0.40.2"], &[]);
-    setup.until(|facts| facts.occupied.contains(&ip("10.0.40.1"))).await;
+    setup.until(|facts| facts.doubtful.contains(&ip("10.0.40.1"))).await;
     assert_eq!(ours(&setup.arm, &setup.nic("w1")).len(), 0);
     setup.submit("w1", &["10.0.40.1", "10.0.40.2"], &[]);
     setup.until_node("w1", |one| one.addresses.len() == 1).await;
-    assert_eq!(
-        setup.azure.submit(&node("w1"), &ips(&["10.0.40.1"]), &ips(&[])),
-        Err(NotSubmitted::Refused(node("w1")))
-    );
+    // Whoever holds it tries again, and is refused again.
+    let puts = setup.puts();
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    let facts = setup.until(|facts| facts.lingering.contains(&ip("10.0.40.1"))).await;
+    assert!(setup.puts() == puts + 1 && facts.doubtful.contains(&ip("10.0.40.1")));
+    let again = setup.azure.submit(&node("w1"), &ips(&["10.0.40.1"]), &ips(&[]));
+    assert_eq!(again, Err(NotSubmitted::Refused(node("w1"))));
 }
 
 #[tokio::test]

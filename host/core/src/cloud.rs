@@ -28,6 +28,8 @@ pub struct CloudFacts {
     /// Addresses that the cloud does not give to another interface yet, although none of ours shows them any more.
     /// They are not to be put anywhere now.
     pub lingering: BTreeSet<IpAddr>,
+    /// Addresses that the cloud refused lately. They are handed out to nobody new; who holds one keeps it.
+    pub doubtful: BTreeSet<IpAddr>,
     /// Load balancer pools that addresses we put on did not join although the machine's own address is in them, and why,
     /// for people.
     pub passed_over: BTreeSet<String>,

@@ -12,9 +12,6 @@ use crate::id::ResourceId;
 /// Longest text, in characters: it ends up in logs, events and status.
 const LONGEST: usize = 400;
 
-/// Longest `Retry-After` that is taken at its word.
-const PATIENCE: Duration = Duration::from_hours(1);
-
 /// What a failure means for whoever wanted something.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -68,13 +65,12 @@ pub(crate) struct ArmError {
 impl ArmError {
     /// A failure that is not Azure's.
     pub(crate) fn new(kind: Kind, code: &str, text: &str) -> Self {
-        Self { kind, status: None, code: code.into(), retry_after: None, text: bounded(text).into() }
+        Self { kind, status: None, code: code.into(), retry_after: None, text: shown(text) }
     }
 
     /// What an answer with a bad status means.
     pub(crate) fn of_answer(status: u16, retry_after: Option<Duration>, body: &str) -> Self {
         let value: Value = serde_json::from_str(body).unwrap_or_default();
-        let retry_after = retry_after.map(|span| span.min(PATIENCE));
         Self::read(Some(status), retry_after, value.get("error").unwrap_or(&Value::Null))
     }
 
@@ -87,7 +83,7 @@ impl ArmError {
         if failure.code.is_empty() {
             failure.code = status.into();
         }
-        failure.text = bounded(&format!("the operation ended {status}: {}", failure.text)).into();
+        failure.text = shown(&format!("the operation ended {status}: {}", failure.text));
         failure
     }
 
@@ -114,7 +110,7 @@ impl ArmError {
             (_, code) => code.to_owned(),
         };
         let text = if message.is_empty() { head } else { format!("{head}: {message}") };
-        Self { kind, status, code: code.as_str().into(), retry_after, text: bounded(&text).into() }
+        Self { kind, status, code: code.as_str().into(), retry_after, text: shown(&text) }
     }
 }
 
@@ -199,6 +195,22 @@ fn permission_in(code: &str, message: &str) -> (Option<String>, Option<String>) 
         _ => quoted("on scope", action_at),
     };
     (action, scope)
+}
+
+/// A text that people may see. The address of an operation is as good as a token for it, by what follows its question
+/// mark.
+fn shown(text: &str) -> Box<str> {
+    let mut parts = text.split("://");
+    let mut safe = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end =
+            part.find(|end: char| end.is_whitespace() || ['\'', '"', ',', ')'].contains(&end)).unwrap_or(part.len());
+        let (address, rest) = part.split_at(end);
+        safe.push_str("://");
+        safe.push_str(address.split('?').next().unwrap_or_default());
+        safe.push_str(rest);
+    }
+    bounded(&safe).into()
 }
 
 /// A text on one line, cut where it gets too long.

@@ -34,6 +34,9 @@ pub(crate) const COMPUTE_VERSION: &str = "2024-03-01";
 /// Longest wait for permission to send a read, before it counts as throttled.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
 
+/// Longest `Retry-After` that is taken at its word.
+const LONGEST_RETRY: Duration = Duration::from_hours(1);
+
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Verb {
@@ -98,6 +101,11 @@ impl Arm {
     /// How long writes are closed, after Azure said that there were too many.
     pub(crate) fn closed_for(&self) -> Option<Duration> {
         self.throttle(|throttle| throttle.closed_for(self.shared.pace.now()))
+    }
+
+    /// Forgets what Azure said of too many requests: it was said of another account.
+    pub(crate) fn start_afresh(&self) {
+        self.throttle(|throttle| *throttle = Throttle::default());
     }
 
     /// Reads a resource of Microsoft.Network.
@@ -182,16 +190,20 @@ impl Arm {
     async fn admit(&self, verb: Verb) -> Result<(), ArmError> {
         let pace = self.shared.pace;
         let deadline = pace.now() + LONGEST_WAIT;
+        let throttled = |wait| {
+            let mut error = ArmError::new(Kind::Throttled, "Throttled", "azure allows no requests for now");
+            error.retry_after = Some(wait);
+            error
+        };
         loop {
             let now = pace.now();
             let closed = self.throttle(|throttle| throttle.closed_for(now)).filter(|_| verb == Verb::Put);
-            if closed.is_some() || now > deadline {
-                let mut error = ArmError::new(Kind::Throttled, "Throttled", "azure allows no requests for now");
-                error.retry_after = closed;
-                return Err(error);
+            if let Some(closed) = closed {
+                return Err(throttled(closed));
             }
             match self.throttle(|throttle| throttle.take(verb, now)) {
                 Ok(()) => return Ok(()),
+                Err(wait) if now + wait > deadline => return Err(throttled(wait)),
                 Err(wait) => pace.sleep(wait).await,
             }
         }
@@ -214,5 +226,21 @@ fn header(text: &str, hidden: bool) -> Result<HeaderValue, ArmError> {
 }
 
 fn seconds(headers: &HeaderMap) -> Option<Duration> {
-    headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok().map(Duration::from_secs)
+    let span: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(span).min(LONGEST_RETRY))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_retry_after_is_too_long_or_too_odd() {
+        let read = |text: &str| seconds(&[(RETRY_AFTER, HeaderValue::from_str(text).unwrap())].into_iter().collect());
+        assert_eq!(read(" 39 "), Some(Duration::from_secs(39)));
+        assert_eq!(read("18446744073709551615"), Some(LONGEST_RETRY));
+        for odd in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999999"] {
+            assert_eq!(read(odd), None, "{odd}");
+        }
+    }
 }

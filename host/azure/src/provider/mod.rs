@@ -136,6 +136,7 @@ impl Azure {
     /// The credentials, or why there are none. They hold from the next request on.
     pub fn set_credentials(&self, credentials: Result<Credentials, String>) {
         if self.shared.arm.tokens().set(credentials) {
+            self.shared.arm.start_afresh();
             self.change(|state, _| state.forgive());
             self.shared.inventory.notify_one();
         }

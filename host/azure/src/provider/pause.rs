@@ -11,26 +11,40 @@ pub(crate) struct Pause {
     pub(crate) complaint: Option<String>,
 }
 
-/// The rest after the `count`th failure in a row.
-pub(crate) fn after(error: &ArmError, count: u32) -> Pause {
-    let told = error.retry_after;
+/// What was found out about who is to blame for a failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    /// Nothing.
+    Unknown,
+    /// It is among fewer addresses, which are tried next.
+    Narrowed,
+    /// An address, which is left out the next time.
+    Found,
+}
+
+/// The rest after the `count`th failure in a row. What Azure wishes holds, unless that would be too soon.
+pub(crate) fn after(error: &ArmError, count: u32, blame: Blame) -> Pause {
+    let told = error.retry_after.unwrap_or_default();
     let secs = Duration::from_secs;
     let growing = |first: u64, most: u64| secs(first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(most));
     let (span, tell_from) = match &error.kind {
         // Something else happened in between: that is usual, as long as it does not go on.
-        Kind::Stale => (told.unwrap_or(growing(1, 60)), 5),
-        Kind::Busy if &*error.code == "NicReservedForAnotherVm" => (told.unwrap_or(secs(180)), 2),
-        Kind::Busy => (told.unwrap_or(growing(10, 60)), 10),
+        Kind::Stale => (told.max(growing(1, 60)), 5),
+        Kind::Busy if &*error.code == "NicReservedForAnotherVm" => {
+            (error.retry_after.unwrap_or(secs(180)).max(growing(10, 180)), 2)
+        }
+        Kind::Busy => (told.max(growing(10, 60)), 10),
         // The complaint about throttling is the whole subscription's.
-        Kind::Throttled => (told.unwrap_or(secs(10)), u32::MAX),
-        // The address is left out the next time.
-        Kind::AddressTaken { .. } | Kind::BadAddress(_) => (Duration::ZERO, u32::MAX),
-        Kind::Unknown if error.status.is_none() && &*error.code != "NoAnswer" => (told.unwrap_or(growing(5, 120)), 1),
-        Kind::Unknown => (told.unwrap_or(growing(5, 120)), 2),
+        Kind::Throttled => (error.retry_after.unwrap_or(secs(10)).max(growing(1, 60)), u32::MAX),
+        Kind::AddressTaken { .. } | Kind::BadAddress(_) if blame == Blame::Found => (Duration::ZERO, u32::MAX),
+        Kind::AddressTaken { .. } | Kind::BadAddress(_) => (growing(10, 300), 2),
+        Kind::Unknown if error.status.is_none() && &*error.code != "NoAnswer" => (told.max(growing(5, 120)), 1),
+        Kind::Unknown => (told.max(growing(5, 120)), 2),
         Kind::Permanent | Kind::Gone => (growing(10, 300), 1),
         Kind::Forbidden { .. } => (secs(300), 1),
         Kind::Unauthenticated => (growing(15, 120), 1),
     };
+    let span = if blame == Blame::Narrowed { span.min(secs(1)) } else { span };
     Pause { span, complaint: (count >= tell_from).then(|| words(error)) }
 }
 
@@ -56,23 +70,36 @@ mod tests {
     #[test]
     fn a_conflict_is_tried_again_at_once_and_told_only_if_it_goes_on() {
         let conflict = error(412, "PreconditionFailed", None);
-        assert_eq!(after(&conflict, 1), Pause { span: Duration::from_secs(1), complaint: None });
-        assert_eq!(after(&conflict, 4).complaint, None);
-        assert!(after(&conflict, 5).complaint.is_some());
-        assert_eq!(after(&conflict, 99).span, Duration::from_mins(1));
+        assert_eq!(after(&conflict, 1, Blame::Unknown), Pause { span: Duration::from_secs(1), complaint: None });
+        assert_eq!(after(&conflict, 4, Blame::Unknown).complaint, None);
+        assert!(after(&conflict, 5, Blame::Unknown).complaint.is_some());
+        assert_eq!(after(&conflict, 99, Blame::Unknown).span, Duration::from_mins(1));
     }
 
     #[test]
     fn azure_s_wish_is_kept() {
-        assert_eq!(after(&error(429, "TooManyRequests", Some(39)), 1).span, Duration::from_secs(39));
-        assert_eq!(after(&error(503, "ServerTimeout", Some(7)), 1).span, Duration::from_secs(7));
+        assert_eq!(after(&error(429, "TooManyRequests", Some(39)), 1, Blame::Unknown).span, Duration::from_secs(39));
+        assert_eq!(after(&error(503, "ServerTimeout", Some(7)), 1, Blame::Unknown).span, Duration::from_secs(7));
+    }
+
+    #[test]
+    fn nothing_is_tried_again_at_once_for_ever() {
+        for (status, code) in [(409, "X"), (412, "X"), (503, "X"), (429, "RetryableErrorDueToAnotherOperation")] {
+            let hasty = error(status, code, Some(0));
+            assert!(after(&hasty, 1, Blame::Unknown).span >= Duration::from_secs(1), "{status} {code}");
+            assert!(after(&hasty, 9, Blame::Unknown).span >= Duration::from_mins(1), "{status} {code}");
+        }
+        let bad = ArmError::new(Kind::BadAddress([10, 0, 0, 1].into()), "X", "m");
+        assert_eq!(after(&bad, 1, Blame::Found), Pause { span: Duration::ZERO, complaint: None });
+        assert_eq!(after(&bad, 1, Blame::Unknown).span, Duration::from_secs(10), "it is not one of the change");
+        assert!(after(&bad, 2, Blame::Unknown).complaint.is_some());
     }
 
     #[test]
     fn what_only_people_can_mend_is_tried_slowly() {
-        assert_eq!(after(&error(403, "AuthorizationFailed", None), 1).span, Duration::from_mins(5));
-        assert_eq!(after(&error(400, "SubnetIsFull", None), 1).span, Duration::from_secs(10));
-        assert_eq!(after(&error(400, "SubnetIsFull", None), 9).span, Duration::from_mins(5));
-        assert_eq!(after(&error(400, "SubnetIsFull", None), 1).complaint.unwrap(), "SubnetIsFull: m");
+        assert_eq!(after(&error(403, "AuthorizationFailed", None), 1, Blame::Unknown).span, Duration::from_mins(5));
+        assert_eq!(after(&error(400, "SubnetIsFull", None), 1, Blame::Unknown).span, Duration::from_secs(10));
+        assert_eq!(after(&error(400, "SubnetIsFull", None), 9, Blame::Unknown).span, Duration::from_mins(5));
+        assert_eq!(after(&error(400, "SubnetIsFull", None), 1, Blame::Unknown).complaint.unwrap(), "SubnetIsFull: m");
     }
 }

@@ -54,12 +54,26 @@ pub(crate) struct Slot {
     pub(crate) narrow: Option<usize>,
     /// The address that was refused alone since the last success, and is taken for the bad one.
     pub(crate) suspect: Option<IpAddr>,
+    /// Addresses that were refused alone, without being named, and that this interface does without for a while.
+    pub(crate) avoided: BTreeMap<IpAddr, Avoided>,
     /// Addresses whose change failed, so that nobody knows whether they work.
     pub(crate) unsure: BTreeSet<IpAddr>,
     /// Addresses of ours that Azure is still taking off, although it shows them no more.
     pub(crate) leaving: BTreeSet<IpAddr>,
     /// It was being updated when it was first seen, and still is: nobody knows what it gives back.
     is_obscure: bool,
+}
+
+/// The first span for which an address is avoided; it doubles with each refusal, up to an hour.
+const AVOIDED: Duration = Duration::from_mins(1);
+const LONGEST_AVOIDED: Duration = Duration::from_hours(1);
+
+/// Why an address is not put onto an interface for a while.
+#[derive(Clone, Debug)]
+pub(crate) struct Avoided {
+    pub(crate) until: Duration,
+    span: Duration,
+    pub(crate) text: String,
 }
 
 impl Slot {
@@ -75,6 +89,7 @@ impl Slot {
             failures: 0,
             narrow: None,
             suspect: None,
+            avoided: BTreeMap::new(),
             unsure: BTreeSet::new(),
             leaving: BTreeSet::new(),
         }
@@ -102,9 +117,10 @@ impl Slot {
         now < self.paused_until
     }
 
-    /// Whether it is not to be written now.
+    /// Whether it is not to be written now. One that is `Failed`, and not ours to mend by itself, is mended by what is
+    /// written next.
     pub(crate) fn is_busy(&self, now: Duration) -> bool {
-        self.work.is_some() || self.is_paused(now) || self.unread || self.view.state != State::Succeeded
+        self.work.is_some() || self.is_paused(now) || self.view.state == State::Updating || self.own_task(now).is_some()
     }
 
     /// What is to be done about it although nobody asked.
@@ -121,13 +137,36 @@ impl Slot {
         }
     }
 
-    /// Narrows a change down to what may be tried: releases alone, then fewer and fewer additions.
+    /// Narrows a change down to what may be tried: releases alone, then fewer and fewer additions, those that were
+    /// refused alone last.
     pub(crate) fn narrowed(&self, on: BTreeSet<IpAddr>, off: BTreeSet<IpAddr>) -> (BTreeSet<IpAddr>, BTreeSet<IpAddr>) {
         match self.narrow {
             None => (on, off),
             Some(_) if !off.is_empty() => (BTreeSet::new(), off),
-            Some(most) => (on.into_iter().take(most.max(1)).collect(), off),
+            Some(most) => {
+                let (blamed, good): (Vec<IpAddr>, Vec<IpAddr>) =
+                    on.into_iter().partition(|address| self.avoided.contains_key(address));
+                (good.into_iter().chain(blamed).take(most).collect(), off)
+            }
         }
+    }
+
+    /// An address was refused alone, without being named.
+    pub(crate) fn avoid(&mut self, address: IpAddr, text: String, now: Duration) {
+        let span = self.avoided.get(&address).map_or(AVOIDED, |before| (before.span * 2).min(LONGEST_AVOIDED));
+        self.avoided.insert(address, Avoided { until: now + span, span, text });
+    }
+
+    /// Whether an address is not put on now.
+    pub(crate) fn avoids(&self, address: IpAddr, now: Duration) -> bool {
+        self.avoided.get(&address).is_some_and(|avoided| now < avoided.until)
+    }
+
+    /// Forgets refusals that are long over. When the next one is.
+    pub(crate) fn tick(&mut self, now: Duration) -> Option<Duration> {
+        self.avoided.retain(|_, avoided| now < avoided.until + LONGEST_AVOIDED);
+        let ends = self.avoided.values().map(|avoided| avoided.until).chain([self.paused_until]);
+        ends.filter(|end| *end > now).min()
     }
 
     pub(crate) fn facts(&self, subnet: &[IpNet], writes: bool, now: Duration) -> InterfaceFacts {

@@ -8,7 +8,7 @@ use sluice_core::cloud::CloudFacts;
 use sluice_core::name::NodeName;
 
 use super::NotSubmitted;
-use super::pause::{after, words};
+use super::pause::{Blame, after, words};
 use super::refused::Refused;
 use super::slot::{Change, Slot, Task, Work};
 use crate::arm::{ArmError, Kind};
@@ -129,9 +129,8 @@ impl State {
             .map(|(id, _)| id.clone())
             .collect();
         for id in gone {
-            self.forget(&id, now);
+            self.slots.remove(&id);
         }
-        self.refused.compare(&listing, started);
         self.listing = Some(listing);
         self.blind = None;
         self.judge();
@@ -145,15 +144,6 @@ impl State {
     /// Why the lists could not be read the last time.
     pub(crate) fn obstacle(&self) -> Option<String> {
         self.blind.clone()
-    }
-
-    fn forget(&mut self, id: &ResourceId, now: Duration) {
-        let Some(slot) = self.slots.remove(id) else { return };
-        for (address, ours) in slot.view.addresses() {
-            if ours {
-                self.refused.was_released(address, now);
-            }
-        }
     }
 
     fn judge(&mut self) {
@@ -197,12 +187,13 @@ impl State {
         };
         let id = self.judged.carriers.get(node).ok_or_else(|| NotSubmitted::NoInterface(node.clone()))?;
         let slot = self.slots.get_mut(id).ok_or_else(|| NotSubmitted::NoInterface(node.clone()))?;
-        if slot.is_busy(now) && !(slot.view.state == crate::nic::State::Failed && slot.own_task(now).is_none()) {
+        if slot.is_busy(now) {
             return Err(NotSubmitted::Busy(node.clone()));
         }
         let there = slot.view.addresses();
         let wanted: BTreeSet<IpAddr> = on.iter().filter(|address| !slot.view.has(**address)).copied().collect();
-        let good = wanted.iter().filter(|address| !self.refused.contains(**address, now)).copied();
+        let is_bad = |address| self.refused.contains(address, now) || slot.avoids(address, now);
+        let good = wanted.iter().copied().filter(|address| !is_bad(*address));
         let off = off.difference(on).filter(|address| there.get(*address) == Some(&true)).copied();
         let (on, off) = slot.narrowed(good.collect(), off.collect());
         if on.is_empty() && off.is_empty() {
@@ -239,14 +230,13 @@ impl State {
         slot.unread = false;
         match report.seen {
             Seen::Gone => {
-                self.forget(&job.interface, now);
+                self.slots.remove(&job.interface);
                 self.is_curious = true;
                 return;
             }
             Seen::Nothing => slot.unread = true,
             Seen::Interface(view) => {
-                let lost = slot.view.addresses().into_iter().filter(|(address, ours)| *ours && !view.has(*address));
-                lost.for_each(|(address, _)| self.refused.was_released(address, now));
+                slot.avoided.retain(|address, _| !view.has(*address));
                 view.addresses().keys().for_each(|address| self.refused.was_given(*address));
                 // Who is judged next is judged by this, too.
                 let listed = self.listing.as_mut().and_then(|listing| listing.interfaces.get_mut(&job.interface));
@@ -274,68 +264,61 @@ impl State {
             return;
         };
         slot.failures = slot.failures.saturating_add(1);
-        let rest = after(&error, slot.failures);
-        slot.paused_until = now + rest.span;
-        slot.complaint = rest.complaint;
+        let failures = slot.failures;
+        let mut blame = Blame::Unknown;
         if let Task::Change(change) = &job.task {
             slot.unsure.extend(&change.on);
-            self.blame(&job.interface, change, &error, now);
+            blame = self.blame(&job.interface, change, &error, now);
+        }
+        if let Some(slot) = self.slots.get_mut(&job.interface) {
+            let rest = after(&error, failures, blame);
+            slot.paused_until = now + rest.span;
+            slot.complaint = rest.complaint;
         }
     }
 
     /// Finds out which address of a change is to blame, so that the others get on.
-    fn blame(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) {
+    fn blame(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) -> Blame {
         match &error.kind {
             Kind::AddressTaken { address, by } => {
                 let single = || change.on.first().copied().filter(|_| change.on.len() == 1);
                 let Some(address) = address.filter(|address| change.on.contains(address)).or_else(single) else {
                     return self.narrow(interface, change, error, now);
                 };
-                let holder = by.as_ref().map(ResourceId::resource);
-                // One that is being updated may be giving it back; if it is coming instead, the lists will tell.
-                let is_changing = |holder: &ResourceId| {
-                    self.slots.get(holder).is_some_and(|slot| slot.view.state == crate::nic::State::Updating)
-                };
-                let is_ours = |holder: &ResourceId| {
-                    is_changing(holder) || self.judged.carriers.values().any(|carrier| carrier == holder)
-                };
-                let released = self.refused.is_fresh(address, now);
-                if released || holder.as_ref().is_some_and(is_ours) {
-                    self.refused.lingers(address, by.clone(), now);
-                } else {
-                    self.refused.is_lost(address, by.clone(), None, now);
-                }
+                let is_first = self.refused.is_taken(address, now);
                 // If it was not expected to have it, there is more to see.
-                let shows = |holder: &ResourceId| self.slots.get(holder).is_some_and(|slot| slot.view.has(address));
-                self.is_curious |= !holder.as_ref().is_some_and(shows) && !released;
+                let holder = by.as_ref().and_then(|holder| self.slots.get(&holder.resource()));
+                self.is_curious |= is_first && !holder.is_some_and(|slot| slot.view.has(address));
+                Blame::Found
             }
             Kind::BadAddress(address) if change.on.contains(address) => {
-                self.refused.is_lost(*address, None, Some(words(error)), now);
+                self.refused.is_lost(*address, words(error), now);
+                Blame::Found
             }
-            Kind::BadAddress(_) | Kind::Permanent | Kind::Gone => self.narrow(interface, change, error, now),
-            _ => {}
+            // What Azure does not understand, or forbids, in a body that was fine before.
+            Kind::Permanent if error.status == Some(400) => self.narrow(interface, change, error, now),
+            _ => Blame::Unknown,
         }
     }
 
-    /// A refusal that names no address: next time fewer are tried, and one that is refused alone is left out. If the
-    /// next one is refused alone, too, it is not the addresses: all of them wait for the interface.
-    fn narrow(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) {
-        let Some(slot) = self.slots.get_mut(interface) else { return };
-        if change.on.is_empty() {
-            return;
+    /// A refusal that names no address: next time fewer are tried, and this interface does without one that is refused
+    /// alone. If the next one is refused alone, too, it is not the addresses: all of them wait for the interface.
+    fn narrow(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) -> Blame {
+        let Some(slot) = self.slots.get_mut(interface) else { return Blame::Unknown };
+        if change.on.len() > 1 || !(change.on.is_empty() || change.off.is_empty()) {
+            slot.narrow = Some((change.on.len() / 2).max(1));
+            return Blame::Narrowed;
         }
-        if change.on.len() > 1 || !change.off.is_empty() {
-            slot.narrow = Some(change.on.len() / 2);
-            slot.paused_until = slot.paused_until.min(now + Duration::from_secs(1));
-        } else if let Some(&address) = change.on.first() {
-            if let Some(suspect) = slot.suspect {
-                self.refused.was_given(suspect);
-            } else {
-                slot.suspect = Some(address);
-                let text = format!("{address} cannot be put on {}: {error}", interface.name());
-                self.refused.is_lost(address, None, Some(text), now);
+        if let Some(&address) = change.on.first() {
+            match slot.suspect {
+                Some(suspect) if suspect != address => drop(slot.avoided.remove(&suspect)),
+                _ => {
+                    slot.suspect = Some(address);
+                    slot.avoid(address, format!("{address} cannot be put on {}: {error}", interface.name()), now);
+                }
             }
         }
+        Blame::Unknown
     }
 
     /// Whether the lists should be read before their time. Asked once, it is forgotten.
@@ -345,8 +328,8 @@ impl State {
 
     /// Forgets what is over. When something changes next without anybody doing anything.
     pub(crate) fn tick(&mut self, now: Duration) -> Option<Duration> {
-        let pauses = self.slots.values().map(|slot| slot.paused_until).filter(|until| *until > now).min();
-        [self.refused.tick(now), pauses].into_iter().flatten().min()
+        let slots = self.slots.values_mut().filter_map(|slot| slot.tick(now)).min();
+        [self.refused.tick(now), slots].into_iter().flatten().min()
     }
 
     pub(crate) fn facts(&self, now: Duration, is_closed: bool) -> Option<CloudFacts> {
@@ -358,6 +341,10 @@ impl State {
         let interfaces = self.judged.carriers.keys().filter_map(|node| Some((node, self.slot_of(node)?)));
         let interfaces =
             interfaces.map(|(node, slot)| (node.clone(), slot.facts(subnet(slot), self.writes, now))).collect();
+        let avoided = || {
+            let all = self.slots.values().flat_map(|slot| &slot.avoided);
+            all.filter(|(_, avoided)| now < avoided.until)
+        };
         let closed =
             is_closed.then(|| "azure allows no more writes of this subscription for now (HTTP 429)".to_owned());
         Some(CloudFacts {
@@ -367,6 +354,7 @@ impl State {
             occupied: self.judged.occupied.iter().copied().chain(self.refused.lost(now)).collect(),
             reserved: self.judged.reserved.clone(),
             lingering: self.refused.lingering(now),
+            doubtful: self.refused.doubtful().chain(avoided().map(|(address, _)| *address)).collect(),
             passed_over: self.passed_over.clone(),
             complaints: self
                 .blind
@@ -375,6 +363,7 @@ impl State {
                 .chain(closed)
                 .chain(listing.complaints.iter().cloned())
                 .chain(self.refused.complaints(now))
+                .chain(avoided().map(|(_, avoided)| avoided.text.clone()))
                 .collect(),
         })
     }

@@ -71,7 +71,14 @@ fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError
 
 /// Writes other configurations. Whether anything was written.
 async fn change(arm: &Arm, id: &ResourceId, wanted: &Change) -> Result<bool, ArmError> {
-    let (body, view) = settled(arm, id).await?;
+    // Whatever is the matter before the write, it is not the change.
+    let before = |mut error: ArmError| {
+        if error.kind == Kind::Permanent {
+            error.kind = Kind::Unknown;
+        }
+        error
+    };
+    let (body, view) = settled(arm, id).await.map_err(before)?;
     let edited = edit(&body, &wanted.on, &wanted.off, &wanted.pools)
         .map_err(|error| ArmError::new(Kind::Permanent, "NotEditable", &error.to_string()))?;
     if !edited.changed && view.state == State::Succeeded {

@@ -20,6 +20,13 @@ impl Survey {
         let overlay = observed.host_subnets.values().filter_map(|facts| facts.host_ip);
         let cloud = observed.cloud.iter().flat_map(|cloud| cloud.occupied.iter().copied());
         occupied.extend(machines.chain(overlay).chain(cloud));
+        let doubtful = observed.cloud.iter().flat_map(|cloud| cloud.doubtful.iter().copied());
+        let mut doubtful: BTreeSet<IpAddr> = doubtful.collect();
+        if !doubtful.is_empty() {
+            let held = all_held(&self.snapshot);
+            doubtful.retain(|address| !held.contains(address));
+            occupied.extend(doubtful);
+        }
         self.displace_taken(observed);
         self.yield_to(&strangers);
         self.add_assignments(observed, &strangers, &mut occupied);

@@ -3,7 +3,7 @@
 //! ```text
 //! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
 //! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 down cordoned unselected nosubnet nonode
-//! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4   before any node
+//! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure nonic=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
 //! ```
@@ -165,6 +165,7 @@ fn cloud(observed: &mut Observed, words: &Words<'_>) {
         writes: !words.is("reads"),
         occupied: addresses("occupied"),
         lingering: addresses("lingering"),
+        doubtful: addresses("doubtful"),
         reserved: words.list("reserved").into_iter().map(|text| text.parse().expect("a range")).collect(),
         ..CloudFacts::default()
     };

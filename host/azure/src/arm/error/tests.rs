@@ -128,8 +128,16 @@ fn nothing_is_too_long_or_too_odd() {
         assert_eq!(ArmError::of_answer(502, None, body).kind, Kind::Unknown);
         assert_eq!(ArmError::of_answer(400, None, body).to_string(), "HTTP 400");
     }
-    let waits = ArmError::of_answer(429, Some(Duration::from_hours(1000)), "");
-    assert_eq!(waits.retry_after, Some(PATIENCE));
+}
+
+#[test]
+fn the_signature_of_an_operation_is_not_shown() {
+    let message = "in progress, use uri: (https://arm.example/operations/1?t=6&c=MII&s=sig) or 'http://x/?s=sig', why?";
+    let text = error(409, "AnotherOperationInProgress", message, &[]).to_string();
+    assert_eq!(
+        text,
+        "AnotherOperationInProgress: in progress, use uri: (https://arm.example/operations/1) or 'http://x/', why?"
+    );
 }
 
 #[test]

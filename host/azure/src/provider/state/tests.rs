@@ -105,7 +105,7 @@ fn nothing_is_known_before_nodes_and_lists() {
 }
 
 #[test]
-fn an_address_of_one_of_ours_lingers_and_a_stranger_s_is_occupied() {
+fn an_address_that_somebody_has_lingers_and_nobody_new_gets_it() {
     let mut state = state(&[nic("a", "Succeeded", &[]), nic("bb", "Succeeded", &[])]);
     let job = start(&mut state, s(0), "a", &["10.0.0.50", "10.0.0.51"], &[]);
     let by = format!("{}/ipConfigurations/EgressIP10.0.0.50", id("bb"));
@@ -120,10 +120,20 @@ fn an_address_of_one_of_ours_lingers_and_a_stranger_s_is_occupied() {
     let stranger = format!("{NETWORK}/loadBalancers/lb/frontendIPConfigurations/f");
     state.finish(&job, report(view("a", "Succeeded", &[]), Some(taken("10.0.0.51", &stranger))), s(3));
     let told = facts(&state, s(3));
-    assert!(told.occupied.contains(&ip("10.0.0.51")) && told.interfaces["a"].complaint.is_none());
+    assert!(state.take_curiosity(), "the lists may show who has it");
+    assert_eq!(
+        (&told.lingering, told.occupied.len()),
+        (&ips(&["10.0.0.50", "10.0.0.51"]), 2),
+        "besides the two machines"
+    );
+    assert!(told.interfaces["a"].complaint.is_none());
     assert_eq!(state.tick(s(3)), Some(s(11)));
-    assert!(facts(&state, s(11)).lingering.is_empty(), "it is tried again");
-    assert!(!facts(&state, s(3 + 3600)).occupied.contains(&ip("10.0.0.51")));
+    let later = facts(&state, s(13));
+    assert!(later.lingering.is_empty(), "it is tried again, for whoever holds it");
+    assert_eq!(later.doubtful, ips(&["10.0.0.50", "10.0.0.51"]));
+    assert_eq!(state.tick(s(20)), Some(s(611)));
+    state.tick(s(613));
+    assert!(facts(&state, s(613)).doubtful.is_empty());
 }
 
 #[test]
@@ -224,15 +234,59 @@ fn an_interface_that_is_updating_or_failed_is_looked_after() {
 }
 
 #[test]
-fn a_stranger_that_the_lists_contradict_is_forgotten() {
-    let stranger = nic("stranger", "Succeeded", &[]);
-    let mut state = state(&[nic("a", "Succeeded", &[]), stranger.clone()]);
-    let job = start(&mut state, s(1), "a", &["10.0.0.50"], &[]);
-    let by = format!("{}/ipConfigurations/x", id("stranger"));
-    state.finish(&job, report(view("a", "Succeeded", &[]), Some(taken("10.0.0.50", &by))), s(2));
-    assert!(facts(&state, s(2)).occupied.contains(&ip("10.0.0.50")));
-    state.listed(listing(&[nic("a", "Succeeded", &[]), stranger]), s(3), s(4));
-    assert!(!facts(&state, s(4)).occupied.contains(&ip("10.0.0.50")));
+fn an_address_is_taken_from_nobody_for_a_refusal_that_does_not_name_it() {
+    let by = format!("{}/ipConfigurations/x", id("gone"));
+    let cases = [
+        ("of an interface that nobody knows", taken("10.0.0.50", &by)),
+        ("unknown to us", failed("Strange", "no")),
+        ("of a proxy", ArmError::of_answer(407, None, "")),
+        ("of a pool that is gone", ArmError::of_answer(404, None, r#"{"error":{"code":"NotFound","message":"m"}}"#)),
+    ];
+    for (name, error) in cases {
+        let mut state = state(&[nic("a", "Succeeded", &[]), nic("bb", "Succeeded", &[])]);
+        let before = facts(&state, s(0)).occupied;
+        let job = start(&mut state, s(0), "a", &["10.0.0.50"], &[]);
+        state.finish(&job, report(view("a", "Succeeded", &[]), Some(error)), s(1));
+        assert_eq!(facts(&state, s(1)).occupied, before, "{name}");
+    }
+}
+
+#[test]
+fn a_single_address_is_narrowed_from_its_releases_only_once() {
+    let mut state = state(&[nic("a", "Succeeded", &["10.0.0.40"])]);
+    let job = start(&mut state, s(0), "a", &["10.0.0.50"], &["10.0.0.40"]);
+    state.finish(&job, report(view("a", "Succeeded", &["10.0.0.40"]), Some(failed("Strange", "no"))), s(0));
+    let on: Vec<String> = (50..60).map(|last| format!("10.0.0.{last}")).collect();
+    let on: Vec<&str> = on.iter().map(String::as_str).collect();
+    let job = start(&mut state, s(10), "a", &on, &["10.0.0.40"]);
+    state.finish(&job, report(view("a", "Succeeded", &[]), None), s(10));
+    for now in 11..20 {
+        let job = start(&mut state, s(now), "a", &on, &[]);
+        let Task::Change(change) = &job.task else { panic!("{job:?}") };
+        if change.on.len() == on.len() {
+            return;
+        }
+        state.finish(&job, report(view("a", "Succeeded", &[]), None), s(now));
+    }
+    panic!("it never dares to write ten again");
+}
+
+#[test]
+fn a_repair_that_is_refused_is_not_tried_at_once() {
+    let mut state = state(&[nic("a", "Failed", &["10.0.0.50"]), nic("bb", "Succeeded", &[])]);
+    let by = format!("{}/ipConfigurations/x", id("bb"));
+    let job = state.next_job(s(0)).unwrap();
+    assert_eq!(job.task, Task::Repair);
+    state.finish(&job, report(view("a", "Failed", &["10.0.0.50"]), Some(taken("10.0.0.50", &by))), s(1));
+    assert_eq!(state.next_job(s(10)), None);
+    assert_eq!(state.next_job(s(11)).unwrap().task, Task::Repair);
+}
+
+#[test]
+fn a_failed_interface_of_somebody_else_s_making_may_be_written() {
+    let mut state = state(&[nic("a", "Failed", &[])]);
+    assert!(!facts(&state, s(0)).interfaces["a"].busy && state.next_job(s(0)).is_none());
+    start(&mut state, s(0), "a", &["10.0.0.50"], &[]);
 }
 
 #[test]
