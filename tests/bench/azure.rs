@@ -149,6 +149,7 @@ impl Fleet {
         let azure = Azure::new(Config { pace: Pace::new(SCALE), ..Config::new(environment) }).unwrap();
         azure.set_credentials(Ok(Credentials::from_secret(&account).unwrap()));
         azure.set_nodes(nodes);
+        azure.set_in_charge(true);
         let stop = CancellationToken::new();
         tokio::spawn(azure.clone().run(stop.clone()));
         let fleet = Self { arm, azure, stop };

@@ -1,7 +1,7 @@
 //! Nodes and zones that fail: addresses go from interface to interface.
 
 use expect_test::expect;
-use sluice_sandbox_azure::Nics;
+use sluice_sandbox_azure::{Nics, Settings, Span};
 
 use super::ledger::Ledger;
 use super::stage::{A_WHILE, Stage};
@@ -71,6 +71,44 @@ async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
 async fn held(stage: &Stage) -> Vec<(String, Vec<String>)> {
     let outcome = stage.cluster.outcome().await;
     outcome.namespaces.iter().map(|(name, state)| (name.clone(), state.addresses().to_vec())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_takes_over_looks_at_the_cloud_first() {
+    // Slow enough that the lists that the standby read before the move are its last ones.
+    let settings = Settings { scale: 50, duration: Span::Fixed(30_000), ..Settings::default() };
+    let stage = Stage::with(settings).await;
+    stage.machines(&[("w1", 1), ("w2", 1)]).await;
+    let ledger = Ledger::open(&stage, &["w1", "w2"]);
+    stage.cluster.set_cordoned("w2", true).await;
+    stage.cluster.furnish([one_zone(), namespace("shop").in_pool("egress")]).await;
+    let leader = stage.launch().env("POD_NAME", "sluice-0").start().await;
+    stage.serves(&["shop"], 1).await;
+    stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1"]).await;
+    let standby = stage.launch().env("POD_NAME", "sluice-1").start().await;
+    eventually("the standby has read the cloud", A_WHILE, || async {
+        let capacity = standby.metric_sum("egressip_ip_capacity").await;
+        if capacity > 0.0 { Ok(()) } else { Err("it has not") }
+    })
+    .await;
+    stage.cluster.set_cordoned("w2", false).await;
+    stage.cluster.set_ready("w1", false).await;
+    stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w2"]).await;
+    stage.serves(&["shop"], 1).await;
+    stage.cluster.set_ready("w1", true).await;
+    stage.cluster.zone_has("egress", "eastus-1", 2, 2).await;
+    let mark = stage.cluster.audit().mark().await;
+    stage.arm.clear_log();
+    leader.stop().await;
+    eventually("the standby leads and has looked again", A_WHILE, || async {
+        let (looked, leads) = (stage.arm.count("GET", "networkInterfaces"), standby.metric("sluice_leader").await);
+        if looked > 0 && leads == Some(1.0) { Ok(()) } else { Err(format!("{looked} looks, {leads:?}")) }
+    })
+    .await;
+    ledger.closes().await;
+    let written = stage.cluster.written_since(mark).await.except(&["leases", "events", "egressipams/status"]);
+    assert_eq!((ledger.puts(), written.to_string().as_str()), (Vec::new(), ""), "all is well already");
+    assert_eq!(stage.cluster.outcome().await.nodes_of("10.20.1.2"), ["w2"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

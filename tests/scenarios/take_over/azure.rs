@@ -86,7 +86,7 @@ async fn planned(dump: &str) -> Ran {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn damage_is_repaired_as_planned() {
+async fn repairs_of_damage_are_planned_beforehand() {
     let dry = planned("messy-azure").await.ended_with(10).json();
     expect![[r#"
         unassign 10.0.40.20 of -, ocp1-x7k2p-worker-westeurope1-c5hrw -> -, stale
@@ -104,7 +104,10 @@ async fn damage_is_repaired_as_planned() {
         5. NetworkInterface ocp1-x7k2p-worker-westeurope3-qt6vn {"add":["10.0.40.3"],"remove":[]}
     "#]]
     .assert_eq(&writes(&dry));
+}
 
+#[tokio::test(flavor = "multi_thread")]
+async fn damage_is_repaired_as_planned() {
     let (arm, subscription) = cloud("messy-azure").await;
     let nics = interfaces("messy-azure");
     let others = || nics.iter().map(|nic| foreign(&arm, nic)).collect::<Vec<_>>();

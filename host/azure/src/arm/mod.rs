@@ -12,6 +12,7 @@ pub(crate) use error::{ArmError, Kind};
 
 pub(crate) use error::bounded;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -48,6 +49,16 @@ pub(crate) enum Verb {
     Poll,
 }
 
+/// What a write has to say.
+#[derive(Clone, Debug)]
+pub(crate) struct Write<'a> {
+    /// The version that was read.
+    pub(crate) etag: &'a str,
+    pub(crate) body: String,
+    /// The turn in which it was decided: it is not sent in a later one, nor in between.
+    pub(crate) turn: u64,
+}
+
 /// An answer that is no error.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
@@ -70,6 +81,8 @@ struct Shared {
     environment: Environment,
     tokens: Tokens,
     throttle: Mutex<Throttle>,
+    /// The turn in which something may be written; zero: nothing may.
+    turn: AtomicU64,
     meter: Arc<Meter>,
     pace: Pace,
 }
@@ -79,7 +92,9 @@ impl Arm {
         let http = crate::http::client(Some(&environment))?;
         let tokens = Tokens::new(http.clone(), environment.clone(), pace, Arc::clone(&meter));
         let throttle = Mutex::new(Throttle::default());
-        Ok(Self { shared: Arc::new(Shared { http, environment, tokens, throttle, meter, pace }) })
+        Ok(Self {
+            shared: Arc::new(Shared { http, environment, tokens, throttle, turn: AtomicU64::new(0), meter, pace }),
+        })
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {
@@ -108,14 +123,19 @@ impl Arm {
         self.throttle(|throttle| *throttle = Throttle::default());
     }
 
+    /// From now on what was decided in this turn may be written, and nothing else; zero: nothing.
+    pub(crate) fn set_turn(&self, turn: u64) {
+        self.shared.turn.store(turn, Ordering::SeqCst);
+    }
+
     /// Reads a resource of Microsoft.Network.
     pub(crate) async fn get(&self, id: &ResourceId) -> Result<Answer, ArmError> {
         self.send(Verb::Get, self.url(id.as_str(), NETWORK_VERSION)?, None).await
     }
 
     /// Writes a resource of Microsoft.Network if it is still the version that was read. Never repeated here.
-    pub(crate) async fn put(&self, id: &ResourceId, etag: &str, body: String) -> Result<Answer, ArmError> {
-        self.send(Verb::Put, self.url(id.as_str(), NETWORK_VERSION)?, Some((etag, body))).await
+    pub(crate) async fn put(&self, id: &ResourceId, write: Write<'_>) -> Result<Answer, ArmError> {
+        self.send(Verb::Put, self.url(id.as_str(), NETWORK_VERSION)?, Some(write)).await
     }
 
     /// The address of a resource.
@@ -134,7 +154,7 @@ impl Arm {
     }
 
     /// Sends a request. A token that is refused is replaced once.
-    pub(crate) async fn send(&self, verb: Verb, url: Url, write: Option<(&str, String)>) -> Result<Answer, ArmError> {
+    pub(crate) async fn send(&self, verb: Verb, url: Url, write: Option<Write<'_>>) -> Result<Answer, ArmError> {
         if !self.shared.environment.owns(&url) {
             let text = "azure answered with an address at another host, which is not asked: it would get our token";
             return Err(ArmError::new(Kind::Permanent, "ForeignAddress", text));
@@ -143,6 +163,10 @@ impl Arm {
         loop {
             self.admit(verb).await?;
             let token = self.shared.tokens.get(refused.as_ref()).await?;
+            if write.as_ref().is_some_and(|write| write.turn != self.shared.turn.load(Ordering::SeqCst)) {
+                let text = "it was decided by a leader that leads no more";
+                return Err(ArmError::new(Kind::Stale, "NotInCharge", text));
+            }
             match self.exchange(verb, &url, &token, write.as_ref()).await {
                 Err(error) if error.status == Some(401) && refused.is_none() => refused = Some(token),
                 other => return other,
@@ -155,7 +179,7 @@ impl Arm {
         verb: Verb,
         url: &Url,
         token: &Hidden,
-        write: Option<&(&str, String)>,
+        write: Option<&Write<'_>>,
     ) -> Result<Answer, ArmError> {
         let lost = |text: String| {
             self.shared.meter.answered(verb, None);
@@ -164,9 +188,9 @@ impl Arm {
         let method = if verb == Verb::Put { Method::PUT } else { Method::GET };
         let mut request = self.shared.http.request(method, url.clone());
         request = request.header(AUTHORIZATION, header(&format!("Bearer {}", token.reveal()), true)?);
-        if let Some((etag, body)) = write {
-            request = request.header(IF_MATCH, header(etag, false)?).header(CONTENT_TYPE, "application/json");
-            request = request.body(body.clone());
+        if let Some(write) = write {
+            request = request.header(IF_MATCH, header(write.etag, false)?).header(CONTENT_TYPE, "application/json");
+            request = request.body(write.body.clone());
         }
         let answer = request.send().await.map_err(|error| lost(crate::http::cause(&error)))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());

@@ -104,6 +104,8 @@ struct Shared {
     facts: watch::Sender<Option<Arc<CloudFacts>>>,
     work: Notify,
     inventory: Notify,
+    /// Somebody waits for the inventory.
+    hurry: Notify,
 }
 
 impl Azure {
@@ -122,6 +124,7 @@ impl Azure {
             facts: watch::Sender::new(None),
             work: Notify::new(),
             inventory: Notify::new(),
+            hurry: Notify::new(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -145,6 +148,19 @@ impl Azure {
     /// Whether interfaces are written, from now on. What is under way goes on.
     pub fn set_writes(&self, writes: bool) {
         self.change(|state, _| state.set_writes(writes));
+    }
+
+    /// Whether we are the one who may write, from now on; at first we are not. Then there are no facts until the cloud
+    /// has been read again: who was in charge before may have changed everything.
+    pub fn set_in_charge(&self, in_charge: bool) {
+        let is_news = self.change(|state, now| {
+            let is_news = state.set_in_charge(in_charge, now);
+            self.shared.arm.set_turn(state.turn());
+            is_news
+        });
+        if is_news && in_charge {
+            self.shared.hurry.notify_one();
+        }
     }
 
     /// What is known of the cloud; none until it has been read once.

@@ -42,6 +42,17 @@ impl Azure {
                 () = stop.cancelled() => return,
                 () = pace.sleep(rest) => {}
                 () = async { told.await; if read { pace.sleep(GAP).await; } } => {}
+                () = self.outdated() => {}
+            }
+        }
+    }
+
+    /// Waits until somebody waits for a new inventory.
+    async fn outdated(&self) {
+        loop {
+            self.shared.hurry.notified().await;
+            if self.state().is_outdated() {
+                return;
             }
         }
     }

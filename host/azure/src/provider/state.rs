@@ -21,6 +21,8 @@ use crate::nic::{Interface, Pools};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) interface: ResourceId,
+    /// The turn in which it began.
+    pub(crate) turn: u64,
     pub(crate) task: Task,
 }
 
@@ -40,12 +42,24 @@ pub(crate) struct Report {
     pub(crate) failure: Option<ArmError>,
 }
 
+/// A time for which we may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    number: u64,
+    since: Duration,
+}
+
 /// The provider's knowledge.
 #[derive(Debug, Default)]
 pub(crate) struct State {
     nodes: Option<BTreeMap<NodeName, MachineRef>>,
     writes: bool,
+    /// None: somebody else may be writing.
+    turn: Option<Turn>,
+    turns: u64,
     listing: Option<Listing>,
+    /// When the listing began.
+    listed_from: Duration,
     judged: Judged,
     slots: BTreeMap<ResourceId, Slot>,
     refused: Refused,
@@ -83,6 +97,29 @@ impl State {
 
     pub(crate) fn set_writes(&mut self, writes: bool) {
         self.writes = writes;
+    }
+
+    /// From now on we may write, or may not. What has not begun yet is dropped: others decide. Whether that is news.
+    pub(crate) fn set_in_charge(&mut self, in_charge: bool, now: Duration) -> bool {
+        if self.turn.is_some() == in_charge {
+            return false;
+        }
+        self.turns += 1;
+        self.turn = in_charge.then_some(Turn { number: self.turns, since: now });
+        for slot in self.slots.values_mut() {
+            slot.work = slot.work.take().filter(|work| work.runs);
+        }
+        true
+    }
+
+    /// The number of the turn; zero: there is none.
+    pub(crate) fn turn(&self) -> u64 {
+        self.turn.map_or(0, |turn| turn.number)
+    }
+
+    /// Whether the lists are older than our turn: whoever wrote before may have changed what they show.
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.turn.is_some_and(|turn| self.listing.is_none() || self.listed_from < turn.since)
     }
 
     /// New credentials: what was not allowed may be now.
@@ -132,6 +169,7 @@ impl State {
             self.slots.remove(&id);
         }
         self.listing = Some(listing);
+        self.listed_from = started;
         self.blind = None;
         self.judge();
     }
@@ -177,7 +215,8 @@ impl State {
         on: &BTreeSet<IpAddr>,
         off: &BTreeSet<IpAddr>,
     ) -> Result<(), NotSubmitted> {
-        let listing = self.listing.as_ref().filter(|_| self.nodes.is_some()).ok_or(NotSubmitted::NotReady)?;
+        let is_ready = self.nodes.is_some() && self.turn.is_some() && !self.is_outdated();
+        let listing = self.listing.as_ref().filter(|_| is_ready).ok_or(NotSubmitted::NotReady)?;
         if !self.writes {
             return Err(NotSubmitted::ReadOnly);
         }
@@ -207,6 +246,7 @@ impl State {
 
     /// The next thing to do, if there is any. It counts as being done from now on.
     pub(crate) fn next_job(&mut self, now: Duration) -> Option<Job> {
+        let turn = self.turn?.number;
         if self.writes {
             for id in self.judged.carriers.values() {
                 let Some(slot) = self.slots.get_mut(id) else { continue };
@@ -219,7 +259,7 @@ impl State {
         let waiting = self.slots.iter_mut().filter_map(|(id, slot)| Some((id, slot.work.as_mut()?)));
         let (id, work) = waiting.filter(|(_, work)| !work.runs).min_by_key(|(_, work)| work.order)?;
         work.runs = true;
-        Some(Job { interface: id.clone(), task: work.task.clone() })
+        Some(Job { interface: id.clone(), turn, task: work.task.clone() })
     }
 
     /// Takes over what came of a job.
@@ -333,7 +373,7 @@ impl State {
     }
 
     pub(crate) fn facts(&self, now: Duration, is_closed: bool) -> Option<CloudFacts> {
-        let listing = self.listing.as_ref().filter(|_| self.nodes.is_some())?;
+        let listing = self.listing.as_ref().filter(|_| self.nodes.is_some() && !self.is_outdated())?;
         let subnet = |slot: &Slot| -> &[ipnet::IpNet] {
             let subnet = slot.view.own().and_then(|own| own.subnet.as_ref());
             subnet.and_then(|subnet| listing.subnets.get(subnet)).map(Vec::as_slice).unwrap_or_default()

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::slot::{Change, Task};
 use super::state::{Job, Report, Seen};
-use crate::arm::{Arm, ArmError, Kind, Verb};
+use crate::arm::{Arm, ArmError, Kind, Verb, Write};
 use crate::id::ResourceId;
 use crate::nic::{Interface, State, edit};
 use crate::operation::{Operation, Step};
@@ -24,10 +24,10 @@ pub(crate) async fn work(arm: &Arm, job: &Job) -> Report {
     let id = &job.interface;
     let failure = match &job.task {
         Task::Watch => None,
-        Task::Repair => repair(arm, id).await.err(),
+        Task::Repair => repair(arm, job).await.err(),
         Task::Change(wanted) => {
             let started = arm.pace().now();
-            let done = change(arm, id, wanted).await;
+            let done = change(arm, job, wanted).await;
             if let Ok(true) = done {
                 arm.meter().updated(arm.pace().now().saturating_sub(started));
             }
@@ -70,7 +70,7 @@ fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError
 }
 
 /// Writes other configurations. Whether anything was written.
-async fn change(arm: &Arm, id: &ResourceId, wanted: &Change) -> Result<bool, ArmError> {
+async fn change(arm: &Arm, job: &Job, wanted: &Change) -> Result<bool, ArmError> {
     // Whatever is the matter before the write, it is not the change.
     let before = |mut error: ArmError| {
         if error.kind == Kind::Permanent {
@@ -78,29 +78,29 @@ async fn change(arm: &Arm, id: &ResourceId, wanted: &Change) -> Result<bool, Arm
         }
         error
     };
-    let (body, view) = settled(arm, id).await.map_err(before)?;
+    let (body, view) = settled(arm, &job.interface).await.map_err(before)?;
     let edited = edit(&body, &wanted.on, &wanted.off, &wanted.pools)
         .map_err(|error| ArmError::new(Kind::Permanent, "NotEditable", &error.to_string()))?;
     if !edited.changed && view.state == State::Succeeded {
         return Ok(false);
     }
-    write(arm, id, &view.etag, edited.body).await?;
+    write(arm, job, &view.etag, edited.body).await?;
     Ok(true)
 }
 
 /// Writes an interface that was left `Failed` as it is: that alone lets Azure finish what it had begun.
-async fn repair(arm: &Arm, id: &ResourceId) -> Result<(), ArmError> {
-    let (body, view) = settled(arm, id).await?;
-    if view.state == State::Failed { write(arm, id, &view.etag, body).await } else { Ok(()) }
+async fn repair(arm: &Arm, job: &Job) -> Result<(), ArmError> {
+    let (body, view) = settled(arm, &job.interface).await?;
+    if view.state == State::Failed { write(arm, job, &view.etag, body).await } else { Ok(()) }
 }
 
-async fn write(arm: &Arm, id: &ResourceId, etag: &str, body: String) -> Result<(), ArmError> {
+async fn write(arm: &Arm, job: &Job, etag: &str, body: String) -> Result<(), ArmError> {
     if etag.is_empty() {
         let text = "azure's answer has no etag, and nothing is written without one";
         return Err(ArmError::new(Kind::Permanent, "NoEtag", text));
     }
     let _in_flight = arm.meter().operation();
-    let answer = arm.put(id, etag, body).await?;
+    let answer = arm.put(&job.interface, Write { etag, body, turn: job.turn }).await?;
     let now = arm.pace().now();
     let accepted = Operation::accepted(answer.operation, answer.retry_after, &answer.body, now);
     let Some((operation, mut step)) = accepted else { return Ok(()) };

@@ -87,14 +87,15 @@ impl Cloud {
         self.provider.get()
     }
 
-    /// Tells the provider what the cluster is like, and adds what it knows of the interfaces.
-    pub(super) fn show(&self, observed: &mut Observed) {
+    /// Tells the provider what the cluster is like, and whether it may write, and adds what it knows of the interfaces.
+    pub(super) fn show(&self, observed: &mut Observed, in_charge: bool) {
         let Platform::Cloud(platform) = &observed.platform else { return };
         let writes = self.writes(observed);
         match self.provider() {
             Some(azure) => {
                 azure.set_writes(writes);
                 azure.set_nodes(machines(observed));
+                azure.set_in_charge(in_charge);
                 observed.cloud = azure.facts();
             }
             // What it says first counts: a cluster does not move.
@@ -106,6 +107,23 @@ impl Cloud {
         }
         if observed.cloud.is_none() {
             observed.cloud_obstacle = self.obstacle();
+        }
+    }
+
+    /// Nothing may be written for now.
+    pub(super) fn stand_by(&self) {
+        if let Some(azure) = self.provider() {
+            azure.set_in_charge(false);
+        }
+    }
+
+    /// Stands by as soon as the lease is lost: a round may take a while, and what waits for its turn does not.
+    async fn follow(&self, mut leads: watch::Receiver<bool>) {
+        while leads.wait_for(|leads| !*leads).await.is_ok() {
+            self.stand_by();
+            if leads.changed().await.is_err() {
+                return;
+            }
         }
     }
 
@@ -140,7 +158,12 @@ impl Cloud {
             info!(cloud = platform.name, "the cloud's provider starts");
             // The round that this starts tells it of the nodes.
             self.set_obstacle(None);
-            tokio::join!(azure.clone().run(stop.clone()), self.ring(azure.watch()), self.account(azure, &needs),);
+            tokio::join!(
+                azure.clone().run(stop.clone()),
+                self.ring(azure.watch()),
+                self.account(azure, &needs),
+                self.follow(needs.leads.clone()),
+            );
         };
         tokio::select! {
             () = stop.cancelled() => {}

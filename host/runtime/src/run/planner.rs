@@ -184,7 +184,8 @@ impl Planner {
         let lock_ends = lock.as_ref().map(|lock| lock.until);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
         let may_tell = leads && lock.is_none();
-        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed))) else {
+        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed, may_tell))) else {
+            self.writer.cloud.stand_by();
             self.wait_for_cluster(may_tell);
             return Ok(Next::Wait);
         };
@@ -208,8 +209,8 @@ impl Planner {
     }
 
     /// Adds what the API server does not know.
-    fn complete_view(&mut self, mut observed: Observed) -> Observed {
-        self.writer.cloud.show(&mut observed);
+    fn complete_view(&mut self, mut observed: Observed, in_charge: bool) -> Observed {
+        self.writer.cloud.show(&mut observed, in_charge);
         observed.promise(&self.memory.promises);
         self.memory.promises.clone_from(&observed.promises);
         observed

@@ -63,6 +63,7 @@ fn listing(nics: &[Value]) -> Listing {
 /// Nodes a and bb.
 fn state(nics: &[Value]) -> State {
     let mut state = State::new(true);
+    state.set_in_charge(true, s(0));
     state.set_nodes([(node("a"), MachineRef::default()), (node("bb"), MachineRef::default())].into());
     state.listed(listing(nics), s(0), s(0));
     state
@@ -102,6 +103,34 @@ fn nothing_is_known_before_nodes_and_lists() {
     assert_eq!(state.submit(s(0), &node("a"), &ips(&["10.0.0.50"]), &ips(&[])), Err(NotSubmitted::NotReady));
     assert!(state.set_nodes([(node("a"), MachineRef::default())].into()));
     assert_eq!(facts(&state, s(0)).interfaces.len(), 1);
+}
+
+#[test]
+fn what_was_seen_before_our_turn_does_not_count() {
+    let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
+    let job = start(&mut state, s(10), "a", &["10.0.0.52"], &[]);
+    assert_eq!(state.submit(s(10), &node("bb"), &ips(&[]), &ips(&[])), Err(NotSubmitted::Busy(node("bb"))));
+    assert!(state.set_in_charge(false, s(20)) && !state.set_in_charge(false, s(21)));
+    assert_eq!((state.turn(), state.next_job(s(400))), (0, None), "nothing is mended, either");
+    assert!(state.facts(s(20), false).is_some(), "who stands by may look");
+    assert_eq!(state.submit(s(20), &node("a"), &ips(&[]), &ips(&["10.0.0.50"])), Err(NotSubmitted::NotReady));
+
+    assert!(state.set_in_charge(true, s(30)) && state.turn() != job.turn);
+    state.listed(listing(&[nic("a", "Succeeded", &["10.0.0.50"])]), s(29), s(31));
+    assert!(state.is_outdated() && state.facts(s(31), false).is_none(), "it was begun too early");
+    state.listed(listing(&[nic("a", "Succeeded", &[])]), s(30), s(32));
+    assert!(!state.is_outdated() && facts(&state, s(32)).interfaces["a"].addresses.contains_key(&ip("10.0.0.52")));
+    state.finish(&job, report(view("a", "Succeeded", &[]), None), s(33));
+    assert!(facts(&state, s(33)).interfaces["a"].addresses.is_empty());
+}
+
+#[test]
+fn what_waits_for_its_turn_is_dropped_with_it() {
+    let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"])]);
+    state.submit(s(1), &node("a"), &ips(&[]), &ips(&["10.0.0.50"])).unwrap();
+    state.set_in_charge(false, s(2));
+    state.set_in_charge(true, s(3));
+    assert_eq!(state.next_job(s(4)), None);
 }
 
 #[test]
