@@ -228,8 +228,9 @@ async fn what_only_people_can_mend() {
     let lock = "The scope cannot perform write operation because following scope(s) are locked.";
     let gone = "The Resource 'Microsoft.Network/networkInterfaces/w1-nic' was not found.";
     let rows = vec![
-        once("ResourceNotFound", refused(404, "ResourceNotFound", gone), 2).tells("ResourceNotFound"),
-        once("NotFound", refused(404, "NotFound", gone), 2).tells("NotFound"),
+        once("ResourceNotFound", refused(404, "ResourceNotFound", gone), 2),
+        lasting("ResourceNotFound", refused(404, "ResourceNotFound", gone), 250).tells("ResourceNotFound"),
+        lasting("NotFound", refused(404, "NotFound", gone), 250).tells("NotFound"),
         denied(
             "AuthorizationFailed",
             "Microsoft.Network/networkInterfaces/write",
@@ -268,38 +269,63 @@ async fn what_only_people_can_mend() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_that_cannot_be_had() {
-    // Row N wants the address after those of the rows before it: each has had two.
-    let address = |row: u8| format!("10.20.1.{}", 3 + 2 * row);
-    let taken = |row| {
-        let network = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network";
-        let (ours, theirs) = ("networkInterfaces/w1-nic/ipConfigurations/x", "privateEndpoints/pe/ipConfigurations/y");
-        let text = format!("IP configuration {network}/{ours} is using the private IP address {}", address(row));
-        format!("{text} which is already allocated to resource {network}/{theirs}.")
-    };
-    let same = |row| {
-        format!("IP configuration X is using the same private IP address {} as IP configuration Y.", address(row))
-    };
-    let outside = |row| {
-        format!("Private static IP address {} does not belong to the range of subnet prefix 10.2.0.0/24.", address(row))
-    };
-    let kept = |row| {
-        format!(
-            "Private static IP address {} falls within reserved IP range of subnet prefix 10.20.0.0/16.",
-            address(row)
-        )
-    };
+    // Who comes first wants it; and the next one, too, since by then it may be tried again.
+    const WANTED: &str = "10.20.1.3";
+    let network = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Network";
+    let (ours, theirs) = ("networkInterfaces/w1-nic/ipConfigurations/x", "privateEndpoints/pe/ipConfigurations/y");
+    let taken = format!(
+        "IP configuration {network}/{ours} is using the private IP address {WANTED} which is already allocated to \
+         resource {network}/{theirs}."
+    );
+    let same = format!("IP configuration X is using the same private IP address {WANTED} as IP configuration Y.");
+    let outside =
+        format!("Private static IP address {WANTED} does not belong to the range of subnet prefix 10.2.0.0/24.");
+    let kept =
+        format!("Private static IP address {WANTED} falls within reserved IP range of subnet prefix 10.20.0.0/16.");
     let odd = "Private static IP address value 10.11.12.13.14 is invalid.";
+    let told = |code| format!("{code}: Private static IP address {WANTED}");
     let rows = vec![
-        once("PrivateIPAddressIsAllocated", refused(400, "PrivateIPAddressIsAllocated", &taken(0)), 2),
-        once("PrivateIPAddressInUse", refused(400, "PrivateIPAddressInUse", &same(1)), 2),
-        once("PrivateIPAddressNotInSubnet", refused(400, "PrivateIPAddressNotInSubnet", &outside(2)), 2)
-            .tells(&format!("PrivateIPAddressNotInSubnet: Private static IP address {}", address(2))),
-        once("PrivateIPAddressInReservedRange", refused(400, "PrivateIPAddressInReservedRange", &kept(3)), 2)
-            .tells(&format!("PrivateIPAddressInReservedRange: Private static IP address {}", address(3))),
-        once("InvalidPrivateIPAddressFormat", refused(400, "InvalidPrivateIPAddressFormat", odd), 2)
-            .tells("InvalidPrivateIPAddressFormat"),
+        once("PrivateIPAddressNotInSubnet", refused(400, "PrivateIPAddressNotInSubnet", &outside), 2)
+            .tells(&told("PrivateIPAddressNotInSubnet")),
+        once("PrivateIPAddressInReservedRange", refused(400, "PrivateIPAddressInReservedRange", &kept), 2)
+            .tells(&told("PrivateIPAddressInReservedRange")),
+        once("PrivateIPAddressIsAllocated", refused(400, "PrivateIPAddressIsAllocated", &taken), 2),
     ];
     play("addresses", rows).await;
+    let rows = vec![
+        once("PrivateIPAddressInUse", refused(400, "PrivateIPAddressInUse", &same), 2),
+        lasting("InvalidPrivateIPAddressFormat", refused(400, "InvalidPrivateIPAddressFormat", odd), 250)
+            .tells("InvalidPrivateIPAddressFormat"),
+    ];
+    play("more addresses", rows).await;
+}
+
+/// One interface in a zone that has another one: nobody waits for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_cannot_have_one_interface_gets_another() {
+    let stage = Stage::start().await;
+    stage.machines(&[("w1", 1), ("w2", 1)]).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
+    stage.cluster.create([pool("egress").range("eastus-1", "10.20.1.0/24")]).await;
+    stage.arm.deny(Denial {
+        action: "Microsoft.Network/networkInterfaces/write".into(),
+        scope: stage.nic("w1"),
+        reason: Reason::Role,
+    });
+    let names = ["blog", "crm", "mail", "shop", "wiki", "zoo"];
+    stage.cluster.create(names.map(|name| namespace(name).in_pool("egress"))).await;
+    let _operator = stage.operator().await;
+    stage.serves(&names, 1).await;
+    assert_eq!(stage.carried(&MACHINES)["w2"].len(), names.len());
+    stage.tells(&["interface of w1: not allowed: Microsoft.Network/networkInterfaces/write"]).await;
+    stage.arm.allow_all();
+    // Its rest is over at last, and then it counts.
+    stage.passes(400).await;
+    stage.cluster.create(["late-1", "late-2"].map(|name| namespace(name).in_pool("egress"))).await;
+    stage.serves(&["late-1", "late-2"], 1).await;
+    assert_eq!(stage.carried(&MACHINES)["w1"].len(), 2);
+    stage.tells(&["Ready=True"]).await;
+    ledger.closes().await;
 }
 
 /// What the lists can meet: told, asked again slowly, and nothing is lost.
@@ -353,7 +379,13 @@ fn bad_lists() -> Vec<BadList> {
         machines("GatewayTimeout", refused(504, "GatewayTimeout", "Late."), "azure cannot be read: GatewayTimeout"),
         machines("no answer", Wrong::DroppedBefore, "azure cannot be read: no answer from"),
         machines("ResourceGroupNotFound", gone(), ""),
-        BadList { path: "resourceGroups/ocp1-rg/", name: "ResourceGroupNotFound, all lists", wrong: gone(), told: "" },
+        BadList {
+            path: "resourceGroups/ocp1-rg/",
+            name: "ResourceGroupNotFound, all lists",
+            wrong: gone(),
+            // For some minutes, which are a moment here.
+            told: "",
+        },
         BadList {
             path: "virtualNetworks",
             name: "AuthorizationFailed, networks",

@@ -109,7 +109,7 @@ fn usable(interface: &Interface) -> Result<&Interface, String> {
 }
 
 /// Interfaces without Node that still have addresses of ours go by the name of their machine, or by their own if they
-/// have none any more.
+/// have none any more. Those of another cluster, which may share a resource group and use Sluice too, are strangers.
 fn add_left_behind(
     listing: &Listing,
     nodes: &BTreeMap<NodeName, MachineRef>,
@@ -118,8 +118,14 @@ fn add_left_behind(
 ) {
     let served: BTreeSet<&ResourceId> =
         taken.keys().filter_map(|id| listing.interfaces.get(id)?.machine.as_ref()).collect();
+    let own: BTreeSet<&String> =
+        taken.keys().filter_map(|id| listing.interfaces.get(id)).flat_map(|interface| &interface.clusters).collect();
+    let is_foreign = |interface: &&Interface| {
+        let clusters = &interface.clusters;
+        !own.is_empty() && !clusters.is_empty() && clusters.iter().all(|cluster| !own.contains(cluster))
+    };
     let mut found = Vec::new();
-    for interface in listing.interfaces.values().filter(|interface| interface.has_ours()) {
+    for interface in listing.interfaces.values().filter(|interface| interface.has_ours() && !is_foreign(interface)) {
         let is_further = interface.machine.as_ref().is_some_and(|machine| served.contains(machine));
         if is_further || taken.contains_key(&interface.id) || usable(interface).is_err() {
             continue;

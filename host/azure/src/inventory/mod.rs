@@ -31,6 +31,8 @@ pub(crate) struct Listing {
     pub(crate) frontends: BTreeMap<IpAddr, Option<ResourceId>>,
     /// What could not be listed, for people.
     pub(crate) complaints: Vec<String>,
+    /// Resource groups of which Azure says that they are not there.
+    pub(crate) missing: BTreeSet<String>,
 }
 
 /// What matters of a virtual machine: its interfaces, and which of them is the primary one.

@@ -9,12 +9,13 @@ use crate::lists;
 /// Lists what there is in some resource groups, and in those that this refers to: interfaces of machines, networks of
 /// interfaces, load balancers of interfaces.
 ///
-/// A group that does not exist is empty: its nodes have no machine. Strangers in a network's own group are looked at
+/// A group that does not exist is empty: its nodes have no machine. Whether that is to be believed is decided elsewhere.
+/// Strangers in a network's own group are looked at
 /// if that is allowed; the cloud says so itself when one of them has an address.
 pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String>) -> Result<Listing, ArmError> {
     let mut listing = Listing { subscription: Some(subscription.to_owned()), ..Listing::default() };
     for group in groups {
-        let machines = empty_if_gone(lists::machines(arm, subscription, group).await)?;
+        let machines = empty_if_gone(lists::machines(arm, subscription, group).await, || ())?;
         for machine in &machines {
             listing.add_machine(machine);
         }
@@ -23,7 +24,8 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
     let mut seen = groups_of(subscription, of_machines);
     seen.extend(groups.iter().cloned());
     for group in &seen {
-        let interfaces = empty_if_gone(lists::interfaces(arm, subscription, group).await)?;
+        let interfaces = lists::interfaces(arm, subscription, group).await;
+        let interfaces = empty_if_gone(interfaces, || listing.missing.extend([group.clone()]))?;
         for interface in &interfaces {
             listing.add_interface(interface);
         }
@@ -31,7 +33,8 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
     let configurations = listing.interfaces.values().flat_map(|interface| &interface.configurations);
     let networks = groups_of(subscription, configurations.filter_map(|configuration| configuration.subnet.as_ref()));
     for group in &networks {
-        match empty_if_gone(lists::networks(arm, subscription, group).await) {
+        let found = lists::networks(arm, subscription, group).await;
+        match empty_if_gone(found, || listing.missing.extend([group.clone()])) {
             Ok(found) => found.iter().for_each(|network| listing.add_network(network)),
             Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
                 listing.complaints.push(format!("the networks of resource group {group} cannot be read: {error}"));
@@ -40,7 +43,7 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
         }
     }
     for group in networks.difference(&seen) {
-        match empty_if_gone(lists::interfaces(arm, subscription, group).await) {
+        match empty_if_gone(lists::interfaces(arm, subscription, group).await, || ()) {
             Ok(found) => found.iter().for_each(|interface| listing.add_interface(interface)),
             Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
                 tracing::debug!(group, "strangers in the network's resource group are not seen: no permission");
@@ -62,7 +65,7 @@ async fn read_balancers(
     let referred = groups_of(subscription, &listing.referred());
     groups.extend(referred.iter().cloned());
     for group in &groups {
-        match empty_if_gone(lists::balancers(arm, subscription, group).await) {
+        match empty_if_gone(lists::balancers(arm, subscription, group).await, || ()) {
             Ok(found) => found.iter().for_each(|balancer| listing.add_balancer(balancer)),
             Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
                 if referred.contains(group) {
@@ -79,9 +82,12 @@ async fn read_balancers(
     Ok(())
 }
 
-fn empty_if_gone<T>(result: Result<Vec<T>, ArmError>) -> Result<Vec<T>, ArmError> {
+fn empty_if_gone<T>(result: Result<Vec<T>, ArmError>, note: impl FnOnce()) -> Result<Vec<T>, ArmError> {
     match result {
-        Err(error) if error.kind == Kind::Gone => Ok(Vec::new()),
+        Err(error) if error.kind == Kind::Gone => {
+            note();
+            Ok(Vec::new())
+        }
         other => other,
     }
 }

@@ -82,6 +82,26 @@ fn strangers_of_the_same_network_are_seen_and_of_others_not() {
 }
 
 #[test]
+fn what_another_cluster_carries_is_a_stranger_s() {
+    let mut listing = Listing::default();
+    let mut add = |name: &str, cluster: &str, addresses: &[(&str, &str)]| {
+        let mut nic = nic(name, "v", Some(name), addresses);
+        nic["tags"] = json!({ cluster: "owned", "team": "x" });
+        listing.add_interface(&nic);
+    };
+    add("w1", "kubernetes.io_cluster.a", &[("own", "10.0.0.4")]);
+    add("dead", "kubernetes.io_cluster.a", &[("own", "10.0.0.5"), ("EgressIP10.0.0.50", "10.0.0.50")]);
+    add("theirs", "kubernetes.io_cluster.b", &[("own", "10.0.0.6"), ("EgressIP10.0.0.51", "10.0.0.51")]);
+    add("untagged", "x", &[("own", "10.0.0.7"), ("EgressIP10.0.0.52", "10.0.0.52")]);
+    let machine = format!("azure://{}/w1", NETWORK.replace("Network", "Compute/virtualMachines"));
+    let nodes = [("w1".into(), MachineRef { provider_id: Some(machine), ..MachineRef::default() })].into();
+    let judged = judge(&listing, &nodes);
+    let carriers: Vec<&str> = judged.carriers.keys().map(NodeName::as_str).collect();
+    assert_eq!(carriers, ["dead", "untagged", "w1"]);
+    assert!(judged.occupied.contains(&"10.0.0.51".parse().unwrap()));
+}
+
+#[test]
 fn a_machine_that_its_interface_names_is_there_whatever_the_list_says() {
     let machine = format!("azure://{}/w1", NETWORK.replace("Network", "Compute/virtualMachines"));
     let nodes: BTreeMap<NodeName, MachineRef> =

@@ -51,6 +51,8 @@ pub(crate) struct Interface {
     pub(crate) primary: bool,
     /// Its configurations, in Azure's order.
     pub(crate) configurations: Vec<Configuration>,
+    /// Tags that say of which cluster it is.
+    pub(crate) clusters: BTreeSet<String>,
 }
 
 /// What matters of a configuration: one private address of an interface.
@@ -106,6 +108,12 @@ fn range(net: Ipv4Net) -> impl Iterator<Item = Ipv4Addr> {
     (u32::from(net.network())..=u32::from(net.broadcast())).map(Ipv4Addr::from)
 }
 
+/// Tags such as `kubernetes.io_cluster.ocp1-x7k2p`, which OpenShift's installer puts on all that is a cluster's.
+fn clusters(value: &Value) -> BTreeSet<String> {
+    let tags = field(value, "tags").and_then(Value::as_object).into_iter().flatten();
+    tags.map(|(name, _)| name).filter(|name| name.starts_with("kubernetes.io_cluster.")).cloned().collect()
+}
+
 impl Interface {
     /// Reads one; none if it is no interface at all.
     pub(crate) fn of(value: &Value) -> Option<Self> {
@@ -127,6 +135,7 @@ impl Interface {
             machine: field(value, "virtualMachine").and_then(id_in),
             primary: flag(value, "primary").unwrap_or(false),
             configurations,
+            clusters: clusters(value),
         })
     }
 

@@ -67,11 +67,15 @@ impl Azure {
             Err(error) if &*error.code == NOT_TOLD => return false,
             Err(error) => return self.is_blind(&error),
         };
-        let Some(mut groups) = self.state().groups(&credentials.subscription) else { return true };
+        let Some(mut groups) = self.state().groups(&credentials.subscription) else { return false };
         let further = [self.shared.resource_group.as_ref(), credentials.group.as_ref()];
         groups.extend(further.into_iter().flatten().map(|group| group.to_ascii_lowercase()));
         match inventory::read(arm, &credentials.subscription, &groups).await {
             Ok(listing) => {
+                let doubt = self.state().doubts(&listing);
+                if let Some(text) = doubt {
+                    return self.is_blind(&ArmError::new(Kind::Gone, "ResourceGroupNotFound", &text));
+                }
                 self.change(|state, now| state.listed(listing, started, now));
                 true
             }

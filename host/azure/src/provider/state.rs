@@ -42,6 +42,9 @@ pub(crate) struct Report {
     pub(crate) failure: Option<ArmError>,
 }
 
+/// Most listings in a row that are not believed. They are some minutes apart at last.
+const MOST_DOUBTED: u32 = 5;
+
 /// A time for which we may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Turn {
@@ -63,6 +66,8 @@ pub(crate) struct State {
     judged: Judged,
     slots: BTreeMap<ResourceId, Slot>,
     refused: Refused,
+    /// Listings in a row that were not believed.
+    doubted: u32,
     /// Why the last reading of the cloud failed.
     blind: Option<String>,
     /// Load balancer pools that new addresses did not join.
@@ -140,6 +145,25 @@ impl State {
             })
             .collect();
         Some(groups_of(subscription, &ids))
+    }
+
+    /// Why a listing is not to be believed yet: Azure may say for a while that a resource group is not there. All that is
+    /// in it would be gone, and who left would be told so.
+    pub(crate) fn doubts(&mut self, listing: &Listing) -> Option<String> {
+        let group = match &self.listing {
+            Some(before) => {
+                let there = before.interfaces.keys().chain(before.subnets.keys());
+                let there: BTreeSet<String> = there.map(|id| id.group().to_ascii_lowercase()).collect();
+                listing.missing.iter().find(|group| there.contains(*group))
+            }
+            None => listing.missing.first().filter(|_| listing.interfaces.is_empty()),
+        };
+        if group.is_none() || self.doubted >= MOST_DOUBTED {
+            self.doubted = 0;
+            return None;
+        }
+        self.doubted += 1;
+        group.map(|group| format!("azure says that resource group {group} is not there"))
     }
 
     /// Takes over what was listed from a time on.

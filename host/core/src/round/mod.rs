@@ -68,7 +68,7 @@ impl Round {
     /// The same after setbacks: objects of `refused` could not be written when they were tried last.
     pub fn prepare_again(observed: &Observed, refused: &BTreeSet<Target>) -> Self {
         let mut survey = Survey::of(observed);
-        survey.spare_nodes(refused);
+        survey.spare_nodes(observed, refused);
         let settlement = Settlement::of(&survey, refused);
         let base = EndState::before(&survey.snapshot);
         Self { survey, settlement, base }

@@ -158,27 +158,32 @@ impl Topology {
 }
 
 impl Survey {
-    /// A node whose HostSubnet refuses writes keeps what it has and gets nothing new, as if it was cordoned (R10): whoever
-    /// was placed there would wait. It counts as before where a zone has no other healthy node, since then nobody could be
-    /// served anyway, and a fault of all HostSubnets (a right that is missing) is none of this one.
-    pub(crate) fn spare_nodes(&mut self, refused: &BTreeSet<Target>) {
+    /// A node whose HostSubnet or interface refuses writes keeps what it has and gets nothing new, as if it was cordoned
+    /// (R10): whoever was placed there would wait. It counts as before where a zone has no other healthy node, since then
+    /// nobody could be served anyway, and a fault of all of them (a right that is missing) is none of this one.
+    pub(crate) fn spare_nodes(&mut self, observed: &Observed, refused: &BTreeSet<Target>) {
         let subnets = refused.iter().filter_map(|target| match target {
-            Target::HostSubnet(name) => self.snapshot.node_named(name),
+            Target::HostSubnet(name) => Some((name, format!("HostSubnet {name}"))),
             _ => None,
         });
-        let closed: BTreeSet<NodeIndex> = subnets.collect();
-        let is_open =
-            |node| !closed.contains(&node) && self.snapshot.node(node).is_some_and(|n| n.health == Health::Healthy);
+        let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);
+        // One that is not busy any more may be tried again.
+        let resting = interfaces.filter(|(_, interface)| interface.busy && interface.complaint.is_some());
+        let closed = subnets.chain(resting.map(|(name, _)| (name, format!("the interface of {name}"))));
+        let closed: BTreeMap<NodeIndex, String> =
+            closed.filter_map(|(name, what)| Some((self.snapshot.node_named(name)?, what))).collect();
+        let is_open = |node: &NodeIndex| {
+            !closed.contains_key(node) && self.snapshot.node(*node).is_some_and(|node| node.health == Health::Healthy)
+        };
         let zones_of = |node| self.snapshot.zones.iter().filter(move |zone| zone.nodes.binary_search(&node).is_ok());
-        let spared: Vec<NodeIndex> = closed
+        let spared: Vec<(NodeIndex, &String)> = closed
             .iter()
-            .copied()
-            .filter(|&node| zones_of(node).all(|zone| zone.nodes.iter().any(|&other| is_open(other))))
+            .map(|(&node, what)| (node, what))
+            .filter(|&(node, _)| zones_of(node).all(|zone| zone.nodes.iter().any(is_open)))
             .collect();
-        for node in spared {
+        for (node, what) in spared {
             let pools: BTreeSet<PoolIndex> = zones_of(node).map(|zone| zone.pool).collect();
-            let text =
-                format!("HostSubnet {} refuses writes: the node gets nothing new", self.snapshot.node_name(node));
+            let text = format!("{what} refuses writes: the node gets nothing new");
             let names = pools.iter().filter_map(|&pool| self.snapshot.pool(pool));
             self.notes.extend(names.map(|pool| Note { pool: pool.name.clone(), text: text.clone() }));
             if let Some(node) = self.snapshot.nodes.get_mut(node.position())

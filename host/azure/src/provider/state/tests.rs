@@ -125,6 +125,22 @@ fn what_was_seen_before_our_turn_does_not_count() {
 }
 
 #[test]
+fn a_group_that_vanishes_is_believed_when_it_stays_away() {
+    let mut state = state(&[nic("a", "Succeeded", &[])]);
+    let other = Listing { missing: ["elsewhere".to_owned()].into(), ..listing(&[nic("a", "Succeeded", &[])]) };
+    assert_eq!(state.doubts(&other), None, "one that never was there");
+    let group = state.listing.as_ref().unwrap().interfaces.keys().next().unwrap().group().to_owned();
+    let gone = Listing { missing: [group.clone()].into(), ..Listing::default() };
+    for _ in 0..MOST_DOUBTED {
+        assert!(state.doubts(&gone).unwrap().contains(&group));
+    }
+    assert_eq!(state.doubts(&gone), None);
+    let part = Listing { missing: [group.clone()].into(), ..listing(&[nic("bb", "Succeeded", &[])]) };
+    assert!(state.doubts(&part).is_some(), "a part of it, or its networks, is as bad");
+    assert!(State::new(true).doubts(&gone).is_some(), "also at the start");
+}
+
+#[test]
 fn what_waits_for_its_turn_is_dropped_with_it() {
     let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"])]);
     state.submit(s(1), &node("a"), &ips(&[]), &ips(&["10.0.0.50"])).unwrap();
