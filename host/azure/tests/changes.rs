@@ -3,9 +3,9 @@
 mod common;
 
 use common::*;
-use sluice_azure::NotSubmitted;
+use sluice_azure::{Config, NotSubmitted};
 use sluice_core::snapshot::Phase;
-use sluice_sandbox_azure::{Conflict, Ending, Fault, Members, Nics, Settings, Wrong};
+use sluice_sandbox_azure::{Conflict, Ending, Fault, Members, Nics, Settings, Span, Wrong};
 
 #[tokio::test]
 async fn many_addresses_take_one_write() {
@@ -309,4 +309,33 @@ async fn the_interface_of_a_dead_machine_has_its_addresses_until_their_release_e
     setup.until(|facts| facts.interfaces.get("w1").is_none_or(|one| one.addresses.is_empty())).await;
     setup.reach("w2", &["10.0.40.1"]).await;
     assert_eq!(setup.puts(), 3, "azure never had to refuse anything");
+}
+
+#[tokio::test]
+async fn an_operation_is_asked_after_as_often_as_azure_wishes() {
+    for (put, poll, wished) in [(Some(20), Some(15), 15), (Some(10), Some(25), 25), (None, None, 10)] {
+        let settings = Settings { put_retry_after: put, poll_retry_after: poll, ..Settings::default() };
+        let setup = start(settings).await;
+        setup.reach("w1", &["10.0.40.1"]).await;
+        let log = setup.arm.log();
+        let wrote = log.iter().find(|one| one.method == "PUT").unwrap().at;
+        let polls: Vec<u64> = log.iter().filter(|one| one.path.contains("/operations/")).map(|one| one.at).collect();
+        assert!(polls.len() >= 2, "{polls:?}");
+        assert!(polls[0] >= wrote + put.unwrap_or(10) * 1000, "{put:?}: {wrote}, {polls:?}");
+        assert!(polls.windows(2).all(|two| two[1] >= two[0] + wished * 1000), "{poll:?}: {polls:?}");
+    }
+}
+
+#[tokio::test]
+async fn no_more_interfaces_are_written_at_once_than_allowed() {
+    let (arm, place, subnet) = cloud(Settings { duration: Span::Fixed(60_000), ..Settings::default() }).await;
+    let config = Config { parallel: 2, ..config(&arm).await };
+    let setup = start_with(config, arm, place, subnet).await;
+    for (at, name) in ["w1", "w2", "w3"].into_iter().enumerate() {
+        setup.submit(name, &[format!("10.0.40.{}", at + 1).as_str()], &[]);
+    }
+    setup.until(|facts| facts.interfaces.values().all(|one| !one.busy && one.addresses.len() == 1)).await;
+    let log = setup.arm.log();
+    let puts: Vec<u64> = log.iter().filter(|one| one.method == "PUT").map(|one| one.at).collect();
+    assert!(puts.len() == 3 && puts[2] >= puts[0] + 60_000, "{puts:?}");
 }

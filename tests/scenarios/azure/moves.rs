@@ -73,6 +73,40 @@ async fn held(stage: &Stage) -> Vec<(String, Vec<String>)> {
     outcome.namespaces.iter().map(|(name, state)| (name.clone(), state.addresses().to_vec())).collect()
 }
 
+/// Azure may take minutes until an address that one interface gave back may be put onto another one.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_azure_is_slow_to_give_back_is_waited_for() {
+    // Updates take as long as the median, and some minutes more pass before an address is free.
+    let settings =
+        Settings { scale: 200, duration: Span::Fixed(71_000), release_lag_ms: 240_000, ..Settings::default() };
+    let stage = Stage::with(settings).await;
+    let machines = ["w1", "w2"];
+    stage.machines(&[("w1", 1), ("w2", 1)]).await;
+    let ledger = Ledger::open(&stage, &machines);
+    stage.cluster.set_cordoned("w2", true).await;
+    stage
+        .cluster
+        .furnish([one_zone()].into_iter().chain(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))))
+        .await;
+    let _operator = stage.operator().await;
+    stage.serves(&["crm", "shop"], 1).await;
+    open_the_others(&stage, &machines).await;
+    stage.cluster.settled().await;
+    stage.arm.clear_log();
+    let began = stage.arm.clock().now();
+    stage.cluster.set_ready("w1", false).await;
+    stage.cluster.becomes(expect!["crm: egress, 10.20.1.2 on w2\nshop: egress, 10.20.1.3 on w2"]).await;
+    stage.serves(&["crm", "shop"], 1).await;
+    let passed = (stage.arm.clock().now() - began) / 1000;
+    assert!(passed >= 240, "{passed} s");
+    let refused = ledger.puts().iter().filter(|put| put.starts_with("w2-nic 400")).count();
+    assert!((1..=60).contains(&refused), "{:?}", ledger.puts());
+    let warnings = stage.cluster.warnings().await;
+    assert!(!warnings.contains("AddressesChanged"), "{warnings}");
+    stage.tells(&["Ready=True"]).await;
+    ledger.closes().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_standby_that_takes_over_looks_at_the_cloud_first() {
     // Slow enough that the lists that the standby read before the move are its last ones.

@@ -111,6 +111,49 @@ async fn an_address_that_a_stranger_has_is_given_up() {
     assert_eq!(stage.arm.addresses(&theirs)["ipconfig1"], "10.20.1.3");
 }
 
+/// Waits until somebody reads a machine's interface by itself, which is done before it is written.
+async fn is_being_read(stage: &Stage, machine: &str) {
+    eventually("the interface is being read", A_WHILE, || async {
+        match stage.arm.count("GET", &format!("/networkInterfaces/{machine}-nic")) {
+            0 => Err("nobody asks"),
+            _ => Ok(()),
+        }
+    })
+    .await;
+}
+
+/// Between its release by a dead machine's interface and its next one somebody else takes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_that_is_snatched_while_it_moves_is_replaced_and_told() {
+    let stage = Stage::start().await;
+    stage.machines(&[("w1", 1), ("w2", 1)]).await;
+    let mut ledger = Ledger::open(&stage, &["w1", "w2"]);
+    stage.cluster.set_cordoned("w2", true).await;
+    stage
+        .cluster
+        .furnish([one_zone()].into_iter().chain(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))))
+        .await;
+    let _operator = stage.operator().await;
+    stage.serves(&["crm", "shop"], 1).await;
+    stage.cluster.set_cordoned("w2", false).await;
+    stage.cluster.zone_has("egress", "eastus-1", 2, 2).await;
+    stage.cluster.settled().await;
+    let late = Fault::once("GET", "/networkInterfaces/w2-nic", Wrong::Slow(2_000_000));
+    stage.arm.inject(late);
+    stage.cluster.set_ready("w1", false).await;
+    is_being_read(&stage, "w2").await;
+    assert_eq!((stage.carried(&["w1"])["w1"].len(), stage.arm.is_busy(&stage.nic("w1"))), (0, false), "it is free");
+    let network = Place::new(SUBSCRIPTION, "network-rg", "eastus").id("Microsoft.Network/virtualNetworks", "ocp1-vnet");
+    let theirs = stage.arm.add_nic(&stage.place, "theirs", &format!("{network}/subnets/workers"), address("10.20.1.2"));
+    ledger.watch(&theirs);
+    stage.cluster.becomes(expect!["crm: egress, 10.20.1.4 on w2\nshop: egress, 10.20.1.3 on w2"]).await;
+    stage.serves(&["crm", "shop"], 1).await;
+    ledger.closes().await;
+    let told = "Namespace crm: AddressesChanged: egress addresses changed from 10.20.1.2 to 10.20.1.4: 10.20.1.2: somebody else in the cloud has it";
+    let warnings = stage.cluster.warnings().await;
+    assert!(warnings.contains(told), "{warnings}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_between_reading_and_writing_is_merged() {
     let stage = furnished(&["shop"]).await;
@@ -119,13 +162,7 @@ async fn what_comes_between_reading_and_writing_is_merged() {
     let late = Fault::once("GET", "/networkInterfaces/w1-nic", Wrong::Slow(2_000_000));
     stage.arm.inject(late);
     let _operator = stage.operator().await;
-    eventually("the interface is being read", A_WHILE, || async {
-        match stage.arm.count("GET", "/networkInterfaces/w1-nic") {
-            0 => Err("nobody asks"),
-            _ => Ok(()),
-        }
-    })
-    .await;
+    is_being_read(&stage, "w1").await;
     stage.arm.join_pool(&nic, &stage.balancer("internal"));
     stage.arm.add_config(&nic, "person", address("10.20.7.7"));
     ledger.note("w1");

@@ -144,7 +144,9 @@ impl State {
                 _ => None,
             })
             .collect();
-        Some(groups_of(subscription, &ids))
+        // Where addresses of ours still are, the last Node may be gone.
+        let left = self.slots.iter().filter(|(_, slot)| slot.view.has_ours() || slot.is_unsettled());
+        Some(groups_of(subscription, ids.iter().chain(left.map(|(id, _)| id))))
     }
 
     /// Why a listing is not to be believed yet: Azure may say for a while that a resource group is not there. All that is

@@ -96,7 +96,17 @@ pub(crate) async fn start(settings: Settings) -> Setup {
 
 /// Starts a provider, and waits until it has read the cloud.
 pub(crate) async fn start_on(arm: Arm, place: Place, subnet: String) -> Setup {
-    let azure = Azure::new(Config { pace: Pace::new(SCALE), ..Config::new(environment(&arm).await) }).unwrap();
+    let config = config(&arm).await;
+    start_with(config, arm, place, subnet).await
+}
+
+pub(crate) async fn config(arm: &Arm) -> Config {
+    Config { pace: Pace::new(SCALE), ..Config::new(environment(arm).await) }
+}
+
+/// The same, with a configuration.
+pub(crate) async fn start_with(config: Config, arm: Arm, place: Place, subnet: String) -> Setup {
+    let azure = Azure::new(config).unwrap();
     azure.set_credentials(Ok(secret("hush")));
     let nodes: BTreeMap<NodeName, MachineRef> =
         ["w1", "w2", "w3"].into_iter().map(|name| (node(name), machine(&place, name))).collect();

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
 use serde_json::Value;
 use sluice_azure::facts_of_dump;
@@ -14,6 +15,7 @@ use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
+use sluice_core::schedule::Target;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
@@ -123,9 +125,11 @@ fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
     }
     let mut facts = facts_of_dump(&Value::from(parts).to_string(), &machines(observed)).context("--azure-dump")?;
     if facts.interfaces.values().all(|interface| interface.subnet.is_empty()) {
-        bail!(
-            "--azure-dump: no subnet of the interfaces is in the files; add what `az network vnet list -o json` writes"
-        );
+        complain(&anyhow!(
+            "note: --azure-dump: the files have no network of the interfaces, so that all ranges are taken to be in their subnets; `az network vnet list -o json` writes them"
+        ));
+        let all = [IpNet::from(Ipv4Net::default()), IpNet::from(Ipv6Net::default())];
+        facts.interfaces.values_mut().for_each(|interface| interface.subnet = all.to_vec());
     }
     facts.writes = observed.private_ips.is_none();
     observed.cloud = Some(Arc::new(facts));
@@ -241,6 +245,9 @@ impl Document {
         // Writing to a string cannot fail.
         for write in &self.writes {
             let _ = writeln!(text, "{:>4}. {} {} {}", write.order, write.kind, write.name, write.patch);
+        }
+        if outcome.writes.iter().any(|write| matches!(write.target, Target::Interface(_))) {
+            text.push_str("note: an interface takes minutes: what waits for one is written when that is done, and is not listed\n");
         }
         for note in &round.surveyed().notes {
             let _ = writeln!(text, "note: pool {}: {}", note.pool, note.text);
