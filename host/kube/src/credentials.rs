@@ -10,7 +10,7 @@ use kube::api::{ObjectMeta, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
 use crate::failure;
@@ -58,12 +58,14 @@ pub async fn watch_secret(client: Client, namespace: String, name: &str, tell: i
 }
 
 /// What became of a request for credentials.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requested {
     /// It is there now.
     Created,
     /// It was there already, and stays as it is.
     Present,
+    /// The same, but it asks for a Secret somewhere else: `namespace/name`.
+    Elsewhere(String),
     /// The cluster has no cloud credential operator.
     NotServed,
 }
@@ -92,7 +94,7 @@ pub async fn request_azure(client: &Client, namespace: &str) -> Result<Requested
     let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
     let exchange = async {
         match requests.get_opt(names::CREDENTIALS_REQUEST).await {
-            Ok(Some(_)) => return Ok(Requested::Present),
+            Ok(Some(found)) => return Ok(present(&found.data, namespace)),
             Ok(None) => {}
             // No such API at all: what answers then is not a status.
             Err(kube::Error::Api(status)) if status.code == 404 => return Ok(Requested::NotServed),
@@ -109,6 +111,16 @@ pub async fn request_azure(client: &Client, namespace: &str) -> Result<Requested
     let late =
         || format!("CredentialsRequest {}: no answer within {} s", names::CREDENTIALS_REQUEST, DEADLINE.as_secs());
     timeout(DEADLINE, exchange).await.unwrap_or_else(|_| Err(late()))
+}
+
+fn present(found: &Value, namespace: &str) -> Requested {
+    let text = |pointer| found.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let (place, name) = (text("/spec/secretRef/namespace"), text("/spec/secretRef/name"));
+    if (place, name) == (namespace, names::CREDENTIALS_SECRET) {
+        Requested::Present
+    } else {
+        Requested::Elsewhere(failure::bounded(&format!("{place}/{name}")))
+    }
 }
 
 /// What Sluice does in Azure. A write of an interface names its subnet, load balancer pools, security groups and public

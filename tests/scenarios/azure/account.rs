@@ -222,6 +222,26 @@ async fn an_account_is_asked_for_once() {
     ledger.closes().await;
 }
 
+/// As redhat-cop's operator leaves it: its request names its own namespace.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_request_for_a_secret_elsewhere_is_told() {
+    let stage = stage(slower()).await;
+    let ledger = Ledger::open(&stage, &MACHINES);
+    serve_requests(&stage.cluster).await;
+    let left = documents(&fixtures().join("peer-dumps/azure/credentialsrequests.yaml")).remove(0);
+    stage.cluster.create([Object::from_json(left["items"][0].clone())]).await;
+    let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    let _operator = stage.operator().await;
+    let place = format!("egressip-ipam-operator/{SECRET}");
+    stage.tells(&["there is no Secret sluice/", &format!("CredentialsRequest {REQUEST} asks for {place}")]).await;
+    stage.cluster.create([Stage::secret(CLIENT_SECRET)]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.tells(&["Ready=True"]).await;
+    ledger.closes().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_and_a_rest_write_nothing() {
     let stage = stage(Settings { duration: Span::Fixed(71_000), ..Settings::default() }).await;

@@ -61,6 +61,8 @@ pub(super) struct Cloud {
     provider: OnceLock<Azure>,
     /// Why there is no provider although there should be.
     obstacle: Mutex<Option<String>>,
+    /// Where the account is asked for, if that is not where we look for it.
+    elsewhere: OnceLock<String>,
     /// Where the cluster is, once it has said that it is in a cloud.
     platform: SetOnce<CloudPlatform>,
     bell: watch::Sender<()>,
@@ -72,6 +74,7 @@ impl Cloud {
             args,
             provider: OnceLock::new(),
             obstacle: Mutex::new(None),
+            elsewhere: OnceLock::new(),
             platform: SetOnce::new(),
             bell: watch::Sender::new(()),
         }
@@ -129,7 +132,11 @@ impl Cloud {
 
     fn obstacle(&self) -> Option<String> {
         let own = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        own.or_else(|| self.provider().and_then(Azure::obstacle))
+        own.or_else(|| {
+            let told = self.provider()?.obstacle()?;
+            let hint = self.elsewhere.get().filter(|_| told.contains("there is no Secret"));
+            Some(hint.map_or_else(|| told.clone(), |hint| format!("{told}; {hint}")))
+        })
     }
 
     fn set_obstacle(&self, text: Option<String>) {
@@ -223,28 +230,27 @@ impl Cloud {
         let watching = watch_secret(needs.client.clone(), namespace.clone(), names::CREDENTIALS_SECRET, tell);
         tokio::select! {
             never = watching => match never {},
-            () = needs.request_account(&namespace) => {}
+            () = self.request_account(needs, &namespace) => {}
         }
     }
-}
 
-/// What the provider needs of the cluster.
-pub(super) struct Needs {
-    pub(super) client: Client,
-    /// Our own namespace, where it is known.
-    pub(super) namespace: Option<String>,
-    pub(super) leads: watch::Receiver<bool>,
-}
-
-impl Needs {
     /// Has the cluster make an account, as far as it can and while this replica leads. Never ends.
-    async fn request_account(&self, namespace: &str) {
-        let mut leads = self.leads.clone();
+    async fn request_account(&self, needs: &Needs, namespace: &str) {
+        let mut leads = needs.leads.clone();
         if leads.wait_for(|leads| *leads).await.is_ok() {
             loop {
-                match request_azure(&self.client, namespace).await {
+                match request_azure(&needs.client, namespace).await {
                     Ok(Requested::Created) => info!(name = names::CREDENTIALS_REQUEST, "asked for an account in azure"),
                     Ok(Requested::Present | Requested::NotServed) => {}
+                    Ok(Requested::Elsewhere(place)) => {
+                        let name = names::CREDENTIALS_REQUEST;
+                        let hint =
+                            format!("CredentialsRequest {name} asks for {place}: delete the request, or run there");
+                        warn!(reason = hint, "the account in azure is asked for elsewhere");
+                        // It is asked once.
+                        let _ = self.elsewhere.set(hint);
+                        self.bell.send_replace(());
+                    }
                     Err(text) => {
                         warn!(reason = text, "cannot ask for an account in azure");
                         sleep(PAUSE).await;
@@ -256,6 +262,14 @@ impl Needs {
         }
         std::future::pending::<()>().await;
     }
+}
+
+/// What the provider needs of the cluster.
+pub(super) struct Needs {
+    pub(super) client: Client,
+    /// Our own namespace, where it is known.
+    pub(super) namespace: Option<String>,
+    pub(super) leads: watch::Receiver<bool>,
 }
 
 /// The machines of all nodes. Addresses of a node stay out of load balancers if one of its pools says so.
