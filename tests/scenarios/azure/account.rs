@@ -229,7 +229,15 @@ async fn a_request_for_a_secret_elsewhere_is_told() {
     let ledger = Ledger::open(&stage, &MACHINES);
     serve_requests(&stage.cluster).await;
     let left = documents(&fixtures().join("peer-dumps/azure/credentialsrequests.yaml")).remove(0);
-    stage.cluster.create([Object::from_json(left["items"][0].clone())]).await;
+    stage
+        .cluster
+        .create([Object::from_json(json!({
+            "apiVersion": "cloudcredential.openshift.io/v1",
+            "kind": "CredentialsRequest",
+            "metadata": {"name": REQUEST, "namespace": CREDENTIALS_NAMESPACE},
+            "spec": left["items"][0]["spec"],
+        }))])
+        .await;
     let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
     secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
