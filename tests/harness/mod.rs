@@ -54,6 +54,7 @@ mod rundir;
 mod server;
 mod stage;
 mod told;
+pub mod tunnel;
 mod wait;
 
 /// The root of the workspace.

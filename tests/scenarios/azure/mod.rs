@@ -11,3 +11,4 @@ mod moves;
 mod refusals;
 pub(super) mod stage;
 mod strangers;
+mod wire;

@@ -53,6 +53,11 @@ impl Arm {
         &self.base
     }
 
+    /// From now on its own addresses begin with `base`: it stands behind something that has another name.
+    pub fn goes_by(&self, base: &str) {
+        base.clone_into(&mut self.shared.world().base);
+    }
+
     /// The virtual clock.
     pub fn clock(&self) -> &Clock {
         &self.shared.clock

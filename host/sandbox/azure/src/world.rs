@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use sluice_sandbox::Dice;
 
 use crate::address::{Holders, Subnet, expand};
@@ -125,6 +125,12 @@ impl World {
             let token = format!("simulated-{}", self.guid());
             let tenant = tenant.trim_matches('/');
             return Ok(self.tokens.answer(now, &self.settings, tenant, request, &token));
+        }
+        if request.path == "/metadata/endpoints" {
+            // Only Azure Stack says so; its audience is another name than its endpoint.
+            let audiences = [format!("{}/of-the-stack", self.base)];
+            let authentication = json!({"loginEndpoint": self.base, "audiences": audiences});
+            return Ok(Answer::new(200, json!({"authentication": authentication})));
         }
         let principal = self.tokens.principal(now, request.bearer.as_deref())?;
         let path = Path::parse(&request.path)
