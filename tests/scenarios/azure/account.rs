@@ -44,7 +44,7 @@ fn too_early(log: &[Logged], retry_after: u64, counts: impl Fn(&Logged) -> bool)
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_minutes_of_429_for_writes() {
     let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let operator = stage.operator().await;
     let end = stage.arm.clock().now() + 20 * 60_000;
     let what = Wrong::Throttled { code: "SubscriptionRequestsThrottled".into(), details: vec![], retry_after: 120 };
@@ -65,7 +65,7 @@ async fn twenty_minutes_of_429_for_writes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn twenty_minutes_of_429_for_everything() {
     let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let _operator = stage.operator().await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     stage.serves(&["shop"], 3).await;
@@ -90,7 +90,7 @@ async fn twenty_minutes_of_429_for_everything() {
 async fn tokens_expire_and_are_revoked_during_an_operation() {
     let settings = Settings { token_life_s: 40, expires_in: ExpiresIn::Text, ..slower() };
     let stage = stage(settings).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let operator = stage.operator().await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     stage.serves(&["shop"], 3).await;
@@ -122,7 +122,7 @@ async fn tokens_expire_and_are_revoked_during_an_operation() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_client_secret_is_rotated() {
     let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let operator = stage.operator().await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     stage.serves(&["shop"], 3).await;
@@ -143,7 +143,7 @@ async fn the_client_secret_is_rotated() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_secret_comes_late_and_lacks_a_key() {
     let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
     secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
     let operator = stage.operator().await;
@@ -189,7 +189,7 @@ async fn serve_requests(cluster: &Cluster) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_account_is_asked_for_once() {
     let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     serve_requests(&stage.cluster).await;
     let requests = stage.cluster.api("CredentialsRequest", Some(CREDENTIALS_NAMESPACE));
     let operator = stage.operator().await;
@@ -226,7 +226,7 @@ async fn an_account_is_asked_for_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_for_a_secret_elsewhere_is_told() {
     let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     serve_requests(&stage.cluster).await;
     let left = documents(&fixtures().join("peer-dumps/azure/credentialsrequests.yaml")).remove(0);
     stage
@@ -253,7 +253,7 @@ async fn a_request_for_a_secret_elsewhere_is_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_and_a_rest_write_nothing() {
     let stage = stage(Settings { duration: Span::Fixed(71_000), ..Settings::default() }).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.create([namespace("shop").in_pool("egress"), namespace("till").in_pool("egress")]).await;
     let operator = stage.operator().await;
     stage.serves(&["shop", "till"], 3).await;

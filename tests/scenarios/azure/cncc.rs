@@ -61,7 +61,7 @@ fn reported(address: &str, node: &str, assigned: bool, message: &str) -> Object 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_the_controller_is_interfaces_are_only_read() {
     let stage = stage().await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     has_controller(&stage.cluster).await;
     for (node, limit) in [("w1", 1), ("w2", 3)] {
         let interface = json!({"interface": "nic", "ifaddr": {"ipv4": "10.20.0.0/16"}, "capacity": {"ip": limit}});
@@ -102,7 +102,7 @@ async fn where_the_controller_is_interfaces_are_only_read() {
 #[tokio::test(flavor = "multi_thread")]
 async fn always_writes_beside_the_controller() {
     let stage = stage().await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     has_controller(&stage.cluster).await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     let _operator = stage.launch().args(&["--azure-nic-writes", "always"]).start().await;
@@ -114,7 +114,7 @@ async fn always_writes_beside_the_controller() {
 #[tokio::test(flavor = "multi_thread")]
 async fn never_writes_without_the_controller() {
     let stage = stage().await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     let _operator = stage.launch().args(&["--azure-nic-writes", "never"]).start().await;
     are_placed(&stage, &["shop"]).await;
@@ -125,7 +125,7 @@ async fn never_writes_without_the_controller() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_controller_comes_while_we_write() {
     let stage = stage().await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
     let _operator = stage.operator().await;
     stage.serves(&["shop"], 3).await;

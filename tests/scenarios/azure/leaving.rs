@@ -72,7 +72,7 @@ impl Stage {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_opts_out_is_told_when_the_interfaces_are_free() {
     let (stage, _operator) = serving(&["crm", "shop"]).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.opt_in("shop", None).await;
     stage.all_are_busy().await;
     let annotated = || stage.cluster.annotation_of("Namespace", "shop", ADDRESSES_ANNOTATION);
@@ -89,7 +89,7 @@ async fn who_opts_out_is_told_when_the_interfaces_are_free() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_pool_goes_when_the_interfaces_are_free() {
     let (stage, _operator) = serving(&["crm", "shop"]).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.delete("EgressIPAM", "egress").await;
     stage.all_are_busy().await;
     let finalizers = || stage.finalizers();
@@ -105,7 +105,7 @@ async fn a_deleted_pool_goes_when_the_interfaces_are_free() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_while_interfaces_are_freed_tells_nobody_too_early() {
     let (stage, operator) = serving(&["crm", "shop", "till"]).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.arm.configure(|settings| settings.duration = Span::Fixed(6_000_000));
     stage.cluster.opt_in("shop", None).await;
     stage.all_are_busy().await;
@@ -131,7 +131,7 @@ async fn a_restart_while_interfaces_are_freed_tells_nobody_too_early() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_deleted_namespace_leaves_nothing_behind() {
     let (stage, _operator) = serving(&["crm", "shop"]).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.delete("Namespace", "shop").await;
     stage.cluster.becomes(expect!["crm: egress, 10.20.1.2 on w1, 10.20.2.2 on w2"]).await;
     ledger.closes().await;
@@ -148,7 +148,7 @@ async fn a_deleted_namespace_leaves_nothing_behind() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_being_freed_is_not_handed_out() {
     let (stage, _operator) = serving(&["crm", "shop"]).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.opt_in("shop", None).await;
     stage.all_are_busy().await;
     stage.cluster.create([namespace("wiki").in_pool("egress")]).await;

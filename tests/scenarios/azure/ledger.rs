@@ -1,4 +1,5 @@
-//! What must hold at the end of every scenario: nothing lost, nothing twice, and nothing of others changed.
+//! What must hold at the end of every scenario, and on the way: nothing lost, nothing twice, and nothing of others
+//! changed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Logged};
 
 use super::stage::{A_WHILE, Stage};
-use crate::harness::{NamespaceState, Outcome, eventually};
+use crate::harness::{History, NamespaceState, Outcome, eventually};
 
 /// The prefix of our configurations' names.
 const OURS: &str = "EgressIP";
@@ -17,12 +18,14 @@ pub(super) struct Ledger<'a> {
     foreign: BTreeMap<String, String>,
     /// Interfaces that are no machine's.
     strangers: Vec<String>,
+    history: History,
 }
 
 impl<'a> Ledger<'a> {
     /// Gives the interfaces of these machines fields that nobody knows yet, and notes what others have there.
-    pub(super) fn open(stage: &'a Stage, machines: &[&str]) -> Self {
-        let mut ledger = Self { stage, foreign: BTreeMap::new(), strangers: Vec::new() };
+    pub(super) async fn open(stage: &'a Stage, machines: &[&str]) -> Self {
+        let history = History::start(&stage.cluster).await;
+        let mut ledger = Self { stage, foreign: BTreeMap::new(), strangers: Vec::new(), history };
         for machine in machines {
             stage.arm.edit(&stage.nic(machine), with_unknown_fields);
             ledger.note(machine);
@@ -53,6 +56,27 @@ impl<'a> Ledger<'a> {
             panic!("it does not stay:\n{faults}");
         }
         self.is_untouched();
+        assert_eq!(self.history.breaches().await, [""; 0]);
+        assert_eq!(self.losses().await, [""; 0]);
+    }
+
+    /// What became of addresses in the cluster so far, a change a line.
+    pub(super) async fn transcript(&self) -> String {
+        self.history.transcript().await
+    }
+
+    /// Every moment at which a namespace had fewer addresses than before, and than now.
+    async fn losses(&self) -> Vec<String> {
+        let outcome = self.stage.cluster.outcome().await;
+        let steps = self.history.steps().await;
+        let lost = steps.iter().filter(|step| {
+            let now = outcome.addresses_of(&step.name).len();
+            step.kind == "NetNamespace" && step.after.len() < step.before.len().min(now)
+        });
+        lost.map(|step| {
+            format!("revision {}: {} had {:?}, then {:?}", step.revision, step.name, step.before, step.after)
+        })
+        .collect()
     }
 
     /// Panics unless what others have is what it was.

@@ -35,7 +35,7 @@ async fn nodes_that_cannot_carry_addresses_are_told_and_passed_over() {
     stage.arm.add_machine(&stage.place, "other", Some("1"), &[&nic]);
     stage.odd_node("other", &stage.place.id(MACHINES, "other")).await;
     stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let ledger = Ledger::open(&stage, &["w1", "w2", "other"]);
+    let ledger = Ledger::open(&stage, &["w1", "w2", "other"]).await;
     let egress = pool("egress").range("eastus-1", "10.20.1.0/24");
     stage.cluster.furnish([egress, namespace("crm").in_pool("egress"), namespace("shop").in_pool("egress")]).await;
     let _operator = stage.operator().await;
@@ -54,7 +54,7 @@ async fn nodes_that_cannot_carry_addresses_are_told_and_passed_over() {
     let nic = stage.arm.add_nic(&stage.place, "no-nic-nic", &format!("{network}/subnets/workers"), own);
     stage.arm.move_nic(&nic, &stage.place.id(MACHINES, "no-nic"));
     stage.cluster.create([namespace("wiki").in_pool("egress")]).await;
-    let ledger = Ledger::open(&stage, &["w1", "w2", "other", "no-nic"]);
+    let ledger = Ledger::open(&stage, &["w1", "w2", "other", "no-nic"]).await;
     stage.serves(&["wiki"], 1).await;
     assert_eq!(stage.cluster.outcome().await.nodes_of("10.20.1.4"), ["no-nic"]);
     ledger.closes().await;
@@ -67,7 +67,7 @@ async fn addresses_join_the_pools_of_the_machine_but_none_with_an_outbound_rule(
     for name in ["internal", "outbound"] {
         stage.arm.join_pool(&stage.nic("w1"), &stage.balancer(name));
     }
-    let ledger = Ledger::open(&stage, &["w1"]);
+    let ledger = Ledger::open(&stage, &["w1"]).await;
     let egress = pool("egress").range("eastus-1", "10.20.1.0/24");
     stage.cluster.furnish([egress, namespace("shop").in_pool("egress")]).await;
     let _operator = stage.operator().await;
@@ -90,7 +90,7 @@ async fn addresses_join_no_pool_where_the_annotation_says_none() {
     let stage = Stage::start().await;
     stage.machines(&[("w1", 1)]).await;
     stage.arm.join_pool(&stage.nic("w1"), &stage.balancer("internal"));
-    let ledger = Ledger::open(&stage, &["w1"]);
+    let ledger = Ledger::open(&stage, &["w1"]).await;
     let egress = pool("egress")
         .range("eastus-1", "10.20.1.0/24")
         .annotation("egressip-ipam-operator.redhat-cop.io/azure-egress-load-balancer", "none");

@@ -36,7 +36,7 @@ async fn open_the_others(stage: &Stage, machines: &[&str]) {
 async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
     let machines = ["w1", "w2", "w3", "w4"];
     let stage = first_of(&machines).await;
-    let ledger = Ledger::open(&stage, &machines);
+    let ledger = Ledger::open(&stage, &machines).await;
     let names: Vec<String> = (0..100).map(|number| format!("shop-{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     stage.cluster.furnish(names.iter().map(|name| namespace(name).in_pool("egress"))).await;
@@ -82,7 +82,7 @@ async fn an_address_that_azure_is_slow_to_give_back_is_waited_for() {
     let stage = Stage::with(settings).await;
     let machines = ["w1", "w2"];
     stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let ledger = Ledger::open(&stage, &machines);
+    let ledger = Ledger::open(&stage, &machines).await;
     stage.cluster.set_cordoned("w2", true).await;
     stage
         .cluster
@@ -113,7 +113,7 @@ async fn a_standby_that_takes_over_looks_at_the_cloud_first() {
     let settings = Settings { scale: 50, duration: Span::Fixed(30_000), ..Settings::default() };
     let stage = Stage::with(settings).await;
     stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let ledger = Ledger::open(&stage, &["w1", "w2"]);
+    let ledger = Ledger::open(&stage, &["w1", "w2"]).await;
     stage.cluster.set_cordoned("w2", true).await;
     stage.cluster.furnish([one_zone(), namespace("shop").in_pool("egress")]).await;
     let leader = stage.launch().env("POD_NAME", "sluice-0").start().await;
@@ -149,7 +149,7 @@ async fn a_standby_that_takes_over_looks_at_the_cloud_first() {
 async fn a_dead_node_is_released_although_its_node_object_is_gone() {
     let machines = ["w1", "w2"];
     let stage = first_of(&machines).await;
-    let ledger = Ledger::open(&stage, &machines);
+    let ledger = Ledger::open(&stage, &machines).await;
     stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
     let _operator = stage.operator().await;
     stage.serves(&["crm", "shop"], 1).await;
@@ -167,7 +167,7 @@ async fn a_dead_node_is_released_although_its_node_object_is_gone() {
 async fn a_machine_may_be_deleted_with_its_interface_or_without() {
     let machines = ["w1", "w2", "w3"];
     let stage = first_of(&machines).await;
-    let mut ledger = Ledger::open(&stage, &machines);
+    let mut ledger = Ledger::open(&stage, &machines).await;
     stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
     let _operator = stage.operator().await;
     stage.serves(&["crm", "shop"], 1).await;
@@ -204,7 +204,7 @@ async fn spare_in_the_first_zone(failover: &str) -> (Stage, Operator) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_zone_that_is_down_keeps_its_addresses() {
     let (stage, _operator) = spare_in_the_first_zone("Same").await;
-    let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]);
+    let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]).await;
     stage.cluster.set_ready("w3", false).await;
     reads(expect!["shop: no-node: no healthy node (zone eastus-3)"], || stage.cluster.holds()).await;
     reads(expect!["Namespace shop: NoNode: zone eastus-3: no healthy node"], || stage.cluster.warnings()).await;
@@ -221,7 +221,7 @@ async fn a_zone_that_is_down_keeps_its_addresses() {
 #[tokio::test(flavor = "multi_thread")]
 async fn addresses_leave_their_zone_where_the_pool_allows_it() {
     let (stage, _operator) = spare_in_the_first_zone("Any").await;
-    let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]);
+    let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]).await;
     stage.cluster.set_ready("w3", false).await;
     stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1, 10.20.2.2 on w2, 10.20.3.2 on spare"]).await;
     reads(expect![""], || stage.cluster.holds()).await;

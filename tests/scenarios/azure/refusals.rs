@@ -79,7 +79,7 @@ async fn stage() -> Stage {
 /// Plays rows, each with a namespace of its own that wants addresses.
 async fn play(label: &str, rows: Vec<Row>) {
     let stage = stage().await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let operator = stage.operator().await;
     stage.cluster.create([namespace("first").in_pool("egress")]).await;
     stage.serves(&["first"], 2).await;
@@ -305,7 +305,7 @@ async fn addresses_that_cannot_be_had() {
 async fn who_cannot_have_one_interface_gets_another() {
     let stage = Stage::start().await;
     stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.create([pool("egress").range("eastus-1", "10.20.1.0/24")]).await;
     stage.arm.deny(Denial {
         action: "Microsoft.Network/networkInterfaces/write".into(),
@@ -319,11 +319,11 @@ async fn who_cannot_have_one_interface_gets_another() {
     assert_eq!(stage.carried(&MACHINES)["w2"].len(), names.len());
     stage.tells(&["interface of w1: not allowed: Microsoft.Network/networkInterfaces/write"]).await;
     stage.arm.allow_all();
-    // Its rest is over at last, and then it counts.
+    // Its rest is over at last, and then it is tried again.
     stage.passes(400).await;
     stage.cluster.create(["late-1", "late-2"].map(|name| namespace(name).in_pool("egress"))).await;
     stage.serves(&["late-1", "late-2"], 1).await;
-    assert_eq!(stage.carried(&MACHINES)["w1"].len(), 2);
+    assert!(!stage.carried(&MACHINES)["w1"].is_empty());
     stage.tells(&["Ready=True"]).await;
     ledger.closes().await;
 }
@@ -332,7 +332,7 @@ async fn who_cannot_have_one_interface_gets_another() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lists_that_fail() {
     let stage = stage().await;
-    let ledger = Ledger::open(&stage, &MACHINES);
+    let ledger = Ledger::open(&stage, &MACHINES).await;
     let _operator = stage.operator().await;
     stage.cluster.create([namespace("first").in_pool("egress")]).await;
     stage.serves(&["first"], 2).await;

@@ -44,7 +44,7 @@ async fn a_full_interface_takes_no_more_until_somebody_leaves() {
     for number in 0..254 {
         stage.arm.add_config(&nic, &format!("person-{number}"), address(&format!("10.20.200.{number}")));
     }
-    let mut ledger = Ledger::open(&stage, &["w1"]);
+    let mut ledger = Ledger::open(&stage, &["w1"]).await;
     let _operator = stage.operator().await;
     stage.serves(&["crm"], 1).await;
     reads(expect!["shop: no-capacity: no node has room (zone eastus-1)"], || stage.cluster.holds()).await;
@@ -80,7 +80,7 @@ async fn a_full_interface_takes_no_more_until_somebody_leaves() {
 async fn an_address_that_a_stranger_has_is_given_up() {
     let names = ["blog", "crm", "mail", "shop", "wiki"];
     let stage = furnished(&names).await;
-    let mut ledger = Ledger::open(&stage, &["w1"]);
+    let mut ledger = Ledger::open(&stage, &["w1"]).await;
     // Somewhere that is not looked at, but in the subnet.
     let elsewhere = Place::new(SUBSCRIPTION, "elsewhere-rg", "eastus");
     let subnet = Place::new(SUBSCRIPTION, "network-rg", "eastus").id("Microsoft.Network/virtualNetworks", "ocp1-vnet");
@@ -127,7 +127,7 @@ async fn is_being_read(stage: &Stage, machine: &str) {
 async fn an_address_that_is_snatched_while_it_moves_is_replaced_and_told() {
     let stage = Stage::start().await;
     stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let mut ledger = Ledger::open(&stage, &["w1", "w2"]);
+    let mut ledger = Ledger::open(&stage, &["w1", "w2"]).await;
     stage.cluster.set_cordoned("w2", true).await;
     stage
         .cluster
@@ -157,7 +157,7 @@ async fn an_address_that_is_snatched_while_it_moves_is_replaced_and_told() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_between_reading_and_writing_is_merged() {
     let stage = furnished(&["shop"]).await;
-    let mut ledger = Ledger::open(&stage, &["w1"]);
+    let mut ledger = Ledger::open(&stage, &["w1"]).await;
     let nic = stage.nic("w1");
     let late = Fault::once("GET", "/networkInterfaces/w1-nic", Wrong::Slow(2_000_000));
     stage.arm.inject(late);
@@ -181,7 +181,7 @@ async fn what_comes_between_reading_and_writing_is_merged() {
 async fn what_somebody_removes_comes_back() {
     let (stage, _operator) = serving(&["crm", "shop"]).await;
     let nic = stage.nic("w1");
-    let mut ledger = Ledger::open(&stage, &["w1"]);
+    let mut ledger = Ledger::open(&stage, &["w1"]).await;
     stage.arm.clear_log();
     // A client that knows nothing of us writes what it read an hour ago, with a change of its own.
     stage.arm.edit(&nic, |nic| {
@@ -214,7 +214,7 @@ async fn addresses_of_others_are_not_handed_out() {
         ),
         address("10.20.1.6"),
     );
-    let mut ledger = Ledger::open(&stage, &["w1", "w2"]);
+    let mut ledger = Ledger::open(&stage, &["w1", "w2"]).await;
     ledger.watch(&stage.place.id("Microsoft.Network/networkInterfaces", "printer"));
     let _operator = stage.operator().await;
     stage.serves(&["crm", "shop"], 1).await;
@@ -236,7 +236,7 @@ async fn addresses_of_others_are_not_handed_out() {
 async fn an_address_is_carried_whatever_its_configuration_is_called() {
     let (stage, _operator) = serving(&["shop"]).await;
     let nic = stage.nic("w1");
-    let mut ledger = Ledger::open(&stage, &["w1"]);
+    let mut ledger = Ledger::open(&stage, &["w1"]).await;
     stage.arm.clear_log();
     stage.arm.edit(&nic, |nic| {
         nic["properties"]["ipConfigurations"][1]["name"] = json!("w1_10.20.1.2");

@@ -43,7 +43,7 @@ fn launch(stage: &Stage, tunnel: &Tunnel, direct: &str) -> Launch {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_azure_stack_is_reached_through_a_proxy_and_the_api_server_without() {
     let (stage, tunnel) = stack().await;
-    let ledger = Ledger::open(&stage, &["w1", "w2", "w3"]);
+    let ledger = Ledger::open(&stage, &["w1", "w2", "w3"]).await;
     let operator = launch(&stage, &tunnel, "127.0.0.1").start().await;
     stage.serves(&["shop"], 3).await;
     stage.tells(&["Ready=True"]).await;
