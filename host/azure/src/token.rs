@@ -120,18 +120,19 @@ impl Tokens {
         let answer = answer.map_err(|error| failed(&crate::http::cause(&error)))?;
         let status = answer.status().as_u16();
         let body = crate::http::body(answer).await.map_err(|text| failed(&text))?;
-        // Before anything is cut: half a secret is one, too.
-        read(status, &body.replace(proof.reveal(), "(hidden)")).map_err(|text| failed(&text))
+        read(status, &body, proof.reveal()).map_err(|text| failed(&text))
     }
 }
 
-/// The token in an answer, and how long it lives.
-fn read(status: u16, body: &str) -> Result<(String, Duration), String> {
+/// The token in an answer, and how long it lives. Else what the answer says, without the secret that it may repeat.
+fn read(status: u16, body: &str, secret: &str) -> Result<(String, Duration), String> {
     let value: Value = serde_json::from_str(body).unwrap_or_default();
     let text = |name: &str| value.get(name).and_then(Value::as_str);
     if status != 200 {
         let said = [text("error"), text("error_description")].into_iter().flatten().collect::<Vec<_>>().join(": ");
         let said = if said.is_empty() { "no reason given" } else { said.as_str() };
+        // Before it is cut: half a secret is one, too.
+        let said = if secret.is_empty() { said.to_owned() } else { said.replace(secret, "(hidden)") };
         return Err(bounded(&format!("HTTP {status} {said}")));
     }
     let token = text("access_token").filter(|token| is_sendable(token)).ok_or("the answer has no access_token")?;
@@ -155,17 +156,29 @@ mod tests {
     fn a_life_may_be_a_string_or_a_number() {
         for life in ["3599", "\"3599\""] {
             let body = format!(r#"{{"access_token":"abc","expires_in":{life}}}"#);
-            assert_eq!(read(200, &body), Ok(("abc".to_owned(), Duration::from_secs(3599))));
+            assert_eq!(read(200, &body, "a"), Ok(("abc".to_owned(), Duration::from_secs(3599))));
         }
-        assert_eq!(read(200, r#"{"access_token":"abc"}"#).unwrap().1, Duration::from_mins(10));
+        assert_eq!(read(200, r#"{"access_token":"abc"}"#, "").unwrap().1, Duration::from_mins(10));
     }
 
     #[test]
     fn what_is_no_token_is_refused() {
         for body in ["", "{}", r#"{"access_token":""}"#, "{\"access_token\":\"a\\nb\"}"] {
-            assert!(read(200, body).is_err(), "{body}");
+            assert!(read(200, body, "a").is_err(), "{body}");
         }
         let body = r#"{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret."}"#;
-        assert_eq!(read(401, body), Err("HTTP 401 invalid_client: AADSTS7000215: Invalid client secret.".to_owned()));
+        let told = "HTTP 401 invalid_client: AADSTS7000215: Invalid client secret.".to_owned();
+        assert_eq!(read(401, body, ""), Err(told));
+    }
+
+    #[test]
+    fn a_secret_that_is_repeated_is_hidden_even_where_it_would_be_cut() {
+        let secret = "n0t-to-be-seen";
+        for before in 0..600 {
+            let said = format!("{}{secret}", "x".repeat(before));
+            let body = serde_json::json!({"error": "invalid_client", "error_description": said}).to_string();
+            let told = read(401, &body, secret).unwrap_err();
+            assert!(!told.contains("n0t"), "{told}");
+        }
     }
 }
