@@ -101,11 +101,17 @@ pub(crate) fn reports(
                 .chain(complaints(observed, survey, index))
                 .collect(),
             blocked: observed.refusal(),
-            passed_over: observed.cloud.iter().flat_map(|cloud| &cloud.passed_over).cloned().collect(),
+            passed_over: passed_over(observed, facts),
             warnings: warnings(survey, plan, holds, pool),
         })
     };
     survey.snapshot.pools.iter().enumerate().filter_map(report).collect()
+}
+
+/// Load balancer pools that the addresses of a pool did not join, where it wants them to.
+fn passed_over(observed: &Observed, facts: &PoolFacts) -> Vec<String> {
+    let clouds = observed.cloud.iter().filter(|_| !facts.no_load_balancer);
+    clouds.flat_map(|cloud| &cloud.passed_over).cloned().collect()
 }
 
 /// What the cloud refuses, in all or for a node of the pool.
