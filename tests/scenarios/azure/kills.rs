@@ -1,8 +1,9 @@
 //! The operator is killed at every single write, to the API server or to Azure, and has to finish after a restart.
 //!
 //! As in `kill_points`, but with interfaces: each phase runs once undisturbed, which tells how many writes of objects
-//! and how many PUTs it takes; then for each of them it is killed right after it, before it has its answer. Each run
-//! has a cloud of its own, put together from what was stored before the phase.
+//! and how many PUTs it takes. Then for each of them it is killed right after it, before it has its answer, and for each
+//! write of an object once more when that is on its way, which then never arrives. Each run has a cloud of its own, put
+//! together from what was stored before the phase.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use serde_json::Value;
 use sluice_sandbox_azure::{Settings, Span};
 
+use super::ledger::with_unknown_fields;
 use super::stage::{A_WHILE, Stage};
 use crate::harness::process::Process;
 use crate::harness::{Cluster, History, Launch, Matcher, Object, Outcome, Proxy, namespace, until};
@@ -30,6 +32,8 @@ enum Phase {
     Failover,
     /// A namespace opts out.
     OptOut,
+    /// The pool is deleted.
+    PoolDeletion,
 }
 
 impl Phase {
@@ -38,11 +42,12 @@ impl Phase {
             Self::Allocation => {}
             Self::Failover => cluster.set_ready("a1", false).await,
             Self::OptOut => cluster.opt_in("shop", None).await,
+            Self::PoolDeletion => cluster.delete("EgressIPAM", "egress").await,
         }
     }
 
     fn leaves(self, owner: &str) -> bool {
-        self == Self::OptOut && owner == "shop"
+        self == Self::PoolDeletion || self == Self::OptOut && owner == "shop"
     }
 }
 
@@ -51,6 +56,8 @@ impl Phase {
 enum Kill {
     /// Once write k of an object is committed.
     Object(usize),
+    /// When write k of an object is sent; it does not arrive.
+    Unsent(usize),
     /// Once PUT k has reached Azure.
     Interface(usize),
 }
@@ -69,10 +76,17 @@ async fn killed_at_every_write_it_converges() {
     let cluster = Cluster::start().await;
     let (unserved, served) = scenes(&cluster).await;
     let mut runs = VecDeque::new();
-    for (phase, scene) in [(Phase::Allocation, &unserved), (Phase::Failover, &served), (Phase::OptOut, &served)] {
+    let phases = [
+        (Phase::Allocation, &unserved),
+        (Phase::Failover, &served),
+        (Phase::OptOut, &served),
+        (Phase::PoolDeletion, &served),
+    ];
+    for (phase, scene) in phases {
         let (objects, puts) = undisturbed(&cluster, scene, phase).await;
         assert!(objects > 0 && puts > 0, "{phase:?}: {objects} objects, {puts} PUTs");
         runs.extend((1..=objects).map(|k| (phase, scene.clone(), Kill::Object(k))));
+        runs.extend((1..=objects).map(|k| (phase, scene.clone(), Kill::Unsent(k))));
         runs.extend((1..=puts).map(|k| (phase, scene.clone(), Kill::Interface(k))));
     }
     let total = runs.len();
@@ -94,6 +108,7 @@ async fn scenes(cluster: &Cluster) -> (Scene, Scene) {
         stage.machine(name, zone, last).await;
         let stranger = format!("10.20.9.{last}").parse().expect("an address");
         stage.arm.add_config(&stage.nic(name), "of-somebody", stranger);
+        stage.arm.edit(&stage.nic(name), with_unknown_fields);
     }
     cluster.create([Stage::three_zones()]).await;
     cluster.create(OWNERS.map(|name| namespace(name).in_pool("egress"))).await;
@@ -186,6 +201,7 @@ async fn killed(stage: &Stage, phase: Phase, kill: Kill) -> Result<(), String> {
     let victim: Arc<OnceLock<Process>> = Arc::default();
     let arm = || match kill {
         Kill::Object(k) => proxy.kill_after(k, Matcher::changes()),
+        Kill::Unsent(k) => proxy.kill_before(k, Matcher::changes()),
         Kill::Interface(k) => kill_after_put(stage, k, Arc::clone(&victim)),
     };
     let launch = launch(stage).through(&proxy);
@@ -222,7 +238,10 @@ fn kill_after_put(stage: &Stage, k: usize, victim: Arc<OnceLock<Process>>) {
 async fn finished(stage: &Stage, phase: Phase, scene: &Scene) -> Result<(), String> {
     let look = || async {
         let outcome = stage.cluster.outcome().await;
-        let problems = problems(stage, phase, scene, &outcome);
+        let mut problems = problems(stage, phase, scene, &outcome);
+        if phase == Phase::PoolDeletion && stage.cluster.get("EgressIPAM", "egress").await.is_some() {
+            problems.push("the pool is still there".to_owned());
+        }
         if problems.is_empty() { Ok(()) } else { Err(format!("{}\n{outcome}", problems.join("\n"))) }
     };
     until(A_WHILE, look).await?;

@@ -150,7 +150,7 @@ pub(in crate::scenarios) fn puts(arm: &Arm) -> Vec<String> {
 }
 
 /// Fields of a later time, and forms that a careless client would change.
-fn with_unknown_fields(nic: &mut Value) {
+pub(super) fn with_unknown_fields(nic: &mut Value) {
     nic["futureField"] = json!({"b": [1, 2.5, null, ""], "a": {}});
     nic["tags"] = json!({"kubernetes.io_cluster.ocp1-x7k2p": "owned", "Ümläut": "<&>\u{2028}"});
     nic["properties"]["futureMode"] = json!("Quantum");
