@@ -259,6 +259,9 @@ async fn a_restart_and_a_rest_write_nothing() {
     stage.serves(&["shop", "till"], 3).await;
     stage.tells(&["Ready=True"]).await;
     stage.cluster.settled().await;
+    // The machine's own address included, as the old operator counts.
+    let capacity = r#"egressip_ip_capacity{egressipam="egress",node="w1"}"#;
+    assert_eq!(operator.metric(capacity).await, Some(256.0));
     operator.stop().await;
 
     let mark = stage.cluster.audit().mark().await;

@@ -13,8 +13,7 @@ fn one_zone() -> Object {
 }
 
 /// Machines in zone 1 with interfaces; all but the first are cordoned.
-async fn first_of(machines: &[&str]) -> Stage {
-    let stage = Stage::start().await;
+pub(super) async fn first_of(stage: Stage, machines: &[&str]) -> Stage {
     stage.machines(&machines.iter().map(|name| (*name, 1)).collect::<Vec<_>>()).await;
     for name in machines.iter().skip(1) {
         stage.cluster.set_cordoned(name, true).await;
@@ -24,7 +23,7 @@ async fn first_of(machines: &[&str]) -> Stage {
 }
 
 /// Opens all machines but the first to addresses.
-async fn open_the_others(stage: &Stage, machines: &[&str]) {
+pub(super) async fn open_the_others(stage: &Stage, machines: &[&str]) {
     for name in machines.iter().skip(1) {
         stage.cluster.set_cordoned(name, false).await;
     }
@@ -35,7 +34,7 @@ async fn open_the_others(stage: &Stage, machines: &[&str]) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
     let machines = ["w1", "w2", "w3", "w4"];
-    let stage = first_of(&machines).await;
+    let stage = first_of(Stage::start().await, &machines).await;
     let ledger = Ledger::open(&stage, &machines).await;
     let names: Vec<String> = (0..100).map(|number| format!("shop-{number:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -79,15 +78,10 @@ async fn an_address_that_azure_is_slow_to_give_back_is_waited_for() {
     // Updates take as long as the median, and some minutes more pass before an address is free.
     let settings =
         Settings { scale: 200, duration: Span::Fixed(71_000), release_lag_ms: 240_000, ..Settings::default() };
-    let stage = Stage::with(settings).await;
     let machines = ["w1", "w2"];
-    stage.machines(&[("w1", 1), ("w2", 1)]).await;
+    let stage = first_of(Stage::with(settings).await, &machines).await;
     let ledger = Ledger::open(&stage, &machines).await;
-    stage.cluster.set_cordoned("w2", true).await;
-    stage
-        .cluster
-        .furnish([one_zone()].into_iter().chain(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))))
-        .await;
+    stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
     let _operator = stage.operator().await;
     stage.serves(&["crm", "shop"], 1).await;
     open_the_others(&stage, &machines).await;
@@ -111,11 +105,10 @@ async fn an_address_that_azure_is_slow_to_give_back_is_waited_for() {
 async fn a_standby_that_takes_over_looks_at_the_cloud_first() {
     // Slow enough that the lists that the standby read before the move are its last ones.
     let settings = Settings { scale: 50, duration: Span::Fixed(30_000), ..Settings::default() };
-    let stage = Stage::with(settings).await;
-    stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let ledger = Ledger::open(&stage, &["w1", "w2"]).await;
-    stage.cluster.set_cordoned("w2", true).await;
-    stage.cluster.furnish([one_zone(), namespace("shop").in_pool("egress")]).await;
+    let machines = ["w1", "w2"];
+    let stage = first_of(Stage::with(settings).await, &machines).await;
+    let ledger = Ledger::open(&stage, &machines).await;
+    stage.cluster.furnish([namespace("shop").in_pool("egress")]).await;
     let leader = stage.launch().env("POD_NAME", "sluice-0").start().await;
     stage.serves(&["shop"], 1).await;
     stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1"]).await;
@@ -148,7 +141,7 @@ async fn a_standby_that_takes_over_looks_at_the_cloud_first() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dead_node_is_released_although_its_node_object_is_gone() {
     let machines = ["w1", "w2"];
-    let stage = first_of(&machines).await;
+    let stage = first_of(Stage::start().await, &machines).await;
     let ledger = Ledger::open(&stage, &machines).await;
     stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
     let _operator = stage.operator().await;
@@ -166,7 +159,7 @@ async fn a_dead_node_is_released_although_its_node_object_is_gone() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_may_be_deleted_with_its_interface_or_without() {
     let machines = ["w1", "w2", "w3"];
-    let stage = first_of(&machines).await;
+    let stage = first_of(Stage::start().await, &machines).await;
     let mut ledger = Ledger::open(&stage, &machines).await;
     stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
     let _operator = stage.operator().await;

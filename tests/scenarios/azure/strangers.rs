@@ -7,6 +7,7 @@ use serde_json::json;
 use sluice_sandbox_azure::{Fault, Place, Wrong};
 
 use super::ledger::Ledger;
+use super::moves::{first_of, open_the_others};
 use super::stage::{A_WHILE, SUBSCRIPTION, Stage};
 use crate::harness::{Object, Operator, eventually, namespace, pool, reads};
 
@@ -125,18 +126,13 @@ async fn is_being_read(stage: &Stage, machine: &str) {
 /// Between its release by a dead machine's interface and its next one somebody else takes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_snatched_while_it_moves_is_replaced_and_told() {
-    let stage = Stage::start().await;
-    stage.machines(&[("w1", 1), ("w2", 1)]).await;
-    let mut ledger = Ledger::open(&stage, &["w1", "w2"]).await;
-    stage.cluster.set_cordoned("w2", true).await;
-    stage
-        .cluster
-        .furnish([one_zone()].into_iter().chain(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))))
-        .await;
+    let machines = ["w1", "w2"];
+    let stage = first_of(Stage::start().await, &machines).await;
+    let mut ledger = Ledger::open(&stage, &machines).await;
+    stage.cluster.furnish(["crm", "shop"].map(|name| namespace(name).in_pool("egress"))).await;
     let _operator = stage.operator().await;
     stage.serves(&["crm", "shop"], 1).await;
-    stage.cluster.set_cordoned("w2", false).await;
-    stage.cluster.zone_has("egress", "eastus-1", 2, 2).await;
+    open_the_others(&stage, &machines).await;
     stage.cluster.settled().await;
     let late = Fault::once("GET", "/networkInterfaces/w2-nic", Wrong::Slow(2_000_000));
     stage.arm.inject(late);
