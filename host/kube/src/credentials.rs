@@ -84,6 +84,8 @@ pub async fn request_azure(client: &Client, namespace: &str) -> Result<Requested
         metadata: ObjectMeta { name: Some(names::CREDENTIALS_REQUEST.to_owned()), ..ObjectMeta::default() },
         data: json!({"spec": {
             "secretRef": {"name": names::CREDENTIALS_SECRET, "namespace": namespace},
+            // For workload identity: whose token Azure is to believe. The default path is where the Deployment mounts it.
+            "serviceAccountNames": [names::SERVICE_ACCOUNT],
             "providerSpec": {
                 "apiVersion": "cloudcredential.openshift.io/v1",
                 "kind": "AzureProviderSpec",

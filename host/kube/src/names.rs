@@ -17,6 +17,8 @@ pub const CREDENTIALS_REQUEST: &str = "egress-ipam-operator";
 pub const CREDENTIALS_NAMESPACE: &str = "openshift-cloud-credential-operator";
 /// The Secret with the account, in our own namespace. Name of the operator Sluice replaces.
 pub const CREDENTIALS_SECRET: &str = "egress-ipam-operator-cloud-credentials";
+/// The service account of the Deployment in `deploy/`.
+pub const SERVICE_ACCOUNT: &str = "sluice";
 
 /// Who the API server says made a change (`metadata.managedFields`).
 pub const FIELD_MANAGER: &str = "sluice";

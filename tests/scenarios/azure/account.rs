@@ -198,6 +198,7 @@ async fn an_account_is_asked_for_once() {
     })
     .await;
     assert_eq!(made.data["spec"]["secretRef"], json!({"name": SECRET, "namespace": OPERATOR_NAMESPACE}));
+    assert_eq!(made.data["spec"]["serviceAccountNames"], json!(["sluice"]));
     let provider = &made.data["spec"]["providerSpec"];
     assert_eq!(provider["kind"], "AzureProviderSpec");
     let permissions = provider["permissions"].as_array().expect("a list").iter().filter_map(Value::as_str);
