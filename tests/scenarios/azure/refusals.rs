@@ -29,6 +29,8 @@ struct Row {
     met: Met,
     /// What the pool's status says meanwhile.
     told: Vec<String>,
+    /// An address that is asked for once, and not again for somebody new.
+    refused: Option<&'static str>,
 }
 
 enum What {
@@ -37,16 +39,16 @@ enum What {
 }
 
 fn once(name: &'static str, wrong: Wrong, puts: usize) -> Row {
-    Row { name, what: What::Fault(wrong), met: Met::Once(puts), told: Vec::new() }
+    Row { name, what: What::Fault(wrong), met: Met::Once(puts), told: Vec::new(), refused: None }
 }
 
 fn lasting(name: &'static str, wrong: Wrong, seconds: u64) -> Row {
-    Row { name, what: What::Fault(wrong), met: Met::For(seconds), told: Vec::new() }
+    Row { name, what: What::Fault(wrong), met: Met::For(seconds), told: Vec::new(), refused: None }
 }
 
 fn denied(name: &'static str, action: &'static str, scope: String, reason: Reason) -> Row {
     let told = vec![format!("not allowed: {action} on {scope} ({name})")];
-    Row { name, what: What::Denied(action, scope, reason), met: Met::For(250), told }
+    Row { name, what: What::Denied(action, scope, reason), met: Met::For(250), told, refused: None }
 }
 
 fn refused(status: u16, code: &str, message: &str) -> Wrong {
@@ -59,6 +61,11 @@ fn throttled(code: &str, detail: &str, message: &str, retry_after: u64) -> Wrong
 }
 
 impl Row {
+    fn not_again(mut self, address: &'static str) -> Self {
+        self.refused = Some(address);
+        self
+    }
+
     fn tells(mut self, text: &str) -> Self {
         self.told.push(text.to_owned());
         self
@@ -114,7 +121,17 @@ async fn play_one(stage: &Stage, row: &Row, owner: &str) {
         Met::Once(most) => {
             stage.serves(&[owner], 2).await;
             assert_eq!(puts(), most, "{}: PUTs", row.name);
-            assert!(told.is_empty() || !stage.tells(&told).await.is_empty());
+            if told.is_empty() {
+                let status = stage.tells(&["Ready=True"]).await;
+                let code = row.name.split(',').next().unwrap_or_default();
+                assert!(!status.contains(code), "{}: it is over, and nobody has to know: {status}", row.name);
+            } else {
+                stage.tells(&told).await;
+            }
+            if let Some(address) = row.refused {
+                let asked = asked_for(stage, address);
+                assert_eq!(asked, [true, false], "{}: whether each PUT asks for {address}", row.name);
+            }
         }
         Met::For(seconds) => {
             stage.tells(&told).await;
@@ -130,6 +147,12 @@ async fn play_one(stage: &Stage, row: &Row, owner: &str) {
     if !told.is_empty() {
         stage.tells(&["Ready=True"]).await;
     }
+}
+
+/// Whether each PUT of the interface since the log was cleared asks for an address.
+fn asked_for(stage: &Stage, address: &str) -> Vec<bool> {
+    let puts = stage.arm.log().into_iter().filter(|one| one.method == "PUT" && one.path.contains(NIC));
+    puts.map(|put| put.body.is_some_and(|body| body.to_string().contains(&format!("\"{address}\"")))).collect()
 }
 
 /// After an answer with `Retry-After` the interface is not written before that has passed.
@@ -156,7 +179,8 @@ async fn conflicts() {
         once("another operation", throttled("RetryableError", "RetryableErrorDueToAnotherOperation", in_12, 12), 2),
         once("not provisioned", throttled("RetryableError", "ReferencedResourceNotProvisioned", in_12, 12), 2),
         once("NicReservedForAnotherVm", refused(400, "NicReservedForAnotherVm", reserved), 2),
-        lasting("AnotherOperationInProgress", refused(409, "AnotherOperationInProgress", another), 50),
+        lasting("AnotherOperationInProgress", refused(409, "AnotherOperationInProgress", another), 50)
+            .tells("AnotherOperationInProgress"),
         lasting("PreconditionFailed", refused(412, "PreconditionFailed", stale), 50).tells("PreconditionFailed"),
         lasting("NicReservedForAnotherVm", refused(400, "NicReservedForAnotherVm", reserved), 170)
             .tells("NicReservedForAnotherVm"),
@@ -286,14 +310,16 @@ async fn addresses_that_cannot_be_had() {
     let told = |code| format!("{code}: Private static IP address {WANTED}");
     let rows = vec![
         once("PrivateIPAddressNotInSubnet", refused(400, "PrivateIPAddressNotInSubnet", &outside), 2)
-            .tells(&told("PrivateIPAddressNotInSubnet")),
+            .tells(&told("PrivateIPAddressNotInSubnet"))
+            .not_again(WANTED),
         once("PrivateIPAddressInReservedRange", refused(400, "PrivateIPAddressInReservedRange", &kept), 2)
-            .tells(&told("PrivateIPAddressInReservedRange")),
-        once("PrivateIPAddressIsAllocated", refused(400, "PrivateIPAddressIsAllocated", &taken), 2),
+            .tells(&told("PrivateIPAddressInReservedRange"))
+            .not_again(WANTED),
+        once("PrivateIPAddressIsAllocated", refused(400, "PrivateIPAddressIsAllocated", &taken), 2).not_again(WANTED),
     ];
     play("addresses", rows).await;
     let rows = vec![
-        once("PrivateIPAddressInUse", refused(400, "PrivateIPAddressInUse", &same), 2),
+        once("PrivateIPAddressInUse", refused(400, "PrivateIPAddressInUse", &same), 2).not_again(WANTED),
         lasting("InvalidPrivateIPAddressFormat", refused(400, "InvalidPrivateIPAddressFormat", odd), 250)
             .tells("InvalidPrivateIPAddressFormat"),
     ];
