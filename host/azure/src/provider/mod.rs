@@ -131,7 +131,8 @@ impl Azure {
 
     /// The nodes there are, and their machines.
     pub fn set_nodes(&self, nodes: BTreeMap<NodeName, MachineRef>) {
-        if self.change(|state, _| state.set_nodes(nodes)) {
+        let is_news = self.state().nodes() != Some(&nodes);
+        if is_news && self.change(|state, _| state.set_nodes(nodes)) {
             self.shared.inventory.notify_one();
         }
     }
@@ -147,18 +148,21 @@ impl Azure {
 
     /// Whether interfaces are written, from now on. What is under way goes on.
     pub fn set_writes(&self, writes: bool) {
-        self.change(|state, _| state.set_writes(writes));
+        let is_news = self.state().writes() != writes;
+        if is_news {
+            self.change(|state, _| state.set_writes(writes));
+        }
     }
 
     /// Whether we are the one who may write, from now on; at first we are not. Then there are no facts until the cloud
     /// has been read again: who was in charge before may have changed everything.
     pub fn set_in_charge(&self, in_charge: bool) {
-        let is_news = self.change(|state, now| {
-            let is_news = state.set_in_charge(in_charge, now);
-            self.shared.arm.set_turn(state.turn());
-            is_news
-        });
-        if is_news && in_charge {
+        let is_news = self.state().is_in_charge() != in_charge;
+        if is_news {
+            self.change(|state, now| {
+                state.set_in_charge(in_charge, now);
+                self.shared.arm.set_turn(state.turn());
+            });
             self.shared.hurry.notify_one();
         }
     }

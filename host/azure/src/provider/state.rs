@@ -82,11 +82,12 @@ impl State {
         Self { writes, ..Self::default() }
     }
 
+    pub(crate) fn nodes(&self) -> Option<&BTreeMap<NodeName, MachineRef>> {
+        self.nodes.as_ref()
+    }
+
     /// Takes over the nodes. Whether there is one whose machine has not been looked for yet.
     pub(crate) fn set_nodes(&mut self, nodes: BTreeMap<NodeName, MachineRef>) -> bool {
-        if self.nodes.as_ref() == Some(&nodes) {
-            return false;
-        }
         let before = self.nodes.replace(nodes);
         self.judge();
         let known = |name: &NodeName, machine: &MachineRef| {
@@ -100,21 +101,25 @@ impl State {
             || nodes.into_iter().any(|(name, machine)| !known(name, machine) && self.judged.unusable.contains_key(name))
     }
 
+    pub(crate) fn writes(&self) -> bool {
+        self.writes
+    }
+
     pub(crate) fn set_writes(&mut self, writes: bool) {
         self.writes = writes;
     }
 
-    /// From now on we may write, or may not. What has not begun yet is dropped: others decide. Whether that is news.
-    pub(crate) fn set_in_charge(&mut self, in_charge: bool, now: Duration) -> bool {
-        if self.turn.is_some() == in_charge {
-            return false;
-        }
+    pub(crate) fn is_in_charge(&self) -> bool {
+        self.turn.is_some()
+    }
+
+    /// From now on we may write, or may not. What has not begun yet is dropped: others decide.
+    pub(crate) fn set_in_charge(&mut self, in_charge: bool, now: Duration) {
         self.turns += 1;
         self.turn = in_charge.then_some(Turn { number: self.turns, since: now });
         for slot in self.slots.values_mut() {
             slot.work = slot.work.take().filter(|work| work.runs);
         }
-        true
     }
 
     /// The number of the turn; zero: there is none.

@@ -110,12 +110,13 @@ fn what_was_seen_before_our_turn_does_not_count() {
     let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
     let job = start(&mut state, s(10), "a", &["10.0.0.52"], &[]);
     assert_eq!(state.submit(s(10), &node("bb"), &ips(&[]), &ips(&[])), Err(NotSubmitted::Busy(node("bb"))));
-    assert!(state.set_in_charge(false, s(20)) && !state.set_in_charge(false, s(21)));
+    state.set_in_charge(false, s(20));
     assert_eq!((state.turn(), state.next_job(s(400))), (0, None), "nothing is mended, either");
     assert!(state.facts(s(20), false).is_some(), "who stands by may look");
     assert_eq!(state.submit(s(20), &node("a"), &ips(&[]), &ips(&["10.0.0.50"])), Err(NotSubmitted::NotReady));
 
-    assert!(state.set_in_charge(true, s(30)) && state.turn() != job.turn);
+    state.set_in_charge(true, s(30));
+    assert!(state.is_in_charge() && state.turn() != job.turn);
     state.listed(listing(&[nic("a", "Succeeded", &["10.0.0.50"])]), s(29), s(31));
     assert!(state.is_outdated() && state.facts(s(31), false).is_none(), "it was begun too early");
     state.listed(listing(&[nic("a", "Succeeded", &[])]), s(30), s(32));
