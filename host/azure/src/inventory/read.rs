@@ -10,12 +10,12 @@ use crate::lists;
 /// interfaces, load balancers of interfaces.
 ///
 /// A group that does not exist is empty: its nodes have no machine. Whether that is to be believed is decided elsewhere.
-/// Strangers in a network's own group are looked at
-/// if that is allowed; the cloud says so itself when one of them has an address.
+/// Strangers in a network's own group are looked at if that is allowed; the cloud says so itself when one of them has an
+/// address.
 pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String>) -> Result<Listing, ArmError> {
     let mut listing = Listing { subscription: Some(subscription.to_owned()), ..Listing::default() };
     for group in groups {
-        let machines = empty_if_gone(lists::machines(arm, subscription, group).await, || ())?;
+        let machines = listing.or_missing(group, lists::machines(arm, subscription, group).await)?;
         for machine in &machines {
             listing.add_machine(machine);
         }
@@ -24,8 +24,7 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
     let mut seen = groups_of(subscription, of_machines);
     seen.extend(groups.iter().cloned());
     for group in &seen {
-        let interfaces = lists::interfaces(arm, subscription, group).await;
-        let interfaces = empty_if_gone(interfaces, || listing.missing.extend([group.clone()]))?;
+        let interfaces = listing.or_missing(group, lists::interfaces(arm, subscription, group).await)?;
         for interface in &interfaces {
             listing.add_interface(interface);
         }
@@ -33,8 +32,7 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
     let configurations = listing.interfaces.values().flat_map(|interface| &interface.configurations);
     let networks = groups_of(subscription, configurations.filter_map(|configuration| configuration.subnet.as_ref()));
     for group in &networks {
-        let found = lists::networks(arm, subscription, group).await;
-        match empty_if_gone(found, || listing.missing.extend([group.clone()])) {
+        match listing.or_missing(group, lists::networks(arm, subscription, group).await) {
             Ok(found) => found.iter().for_each(|network| listing.add_network(network)),
             Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
                 listing.complaints.push(format!("the networks of resource group {group} cannot be read: {error}"));
@@ -43,7 +41,7 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
         }
     }
     for group in networks.difference(&seen) {
-        match empty_if_gone(lists::interfaces(arm, subscription, group).await, || ()) {
+        match listing.or_missing(group, lists::interfaces(arm, subscription, group).await) {
             Ok(found) => found.iter().for_each(|interface| listing.add_interface(interface)),
             Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
                 tracing::debug!(group, "strangers in the network's resource group are not seen: no permission");
@@ -65,7 +63,7 @@ async fn read_balancers(
     let referred = groups_of(subscription, &listing.referred());
     groups.extend(referred.iter().cloned());
     for group in &groups {
-        match empty_if_gone(lists::balancers(arm, subscription, group).await, || ()) {
+        match listing.or_missing(group, lists::balancers(arm, subscription, group).await) {
             Ok(found) => found.iter().for_each(|balancer| listing.add_balancer(balancer)),
             Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
                 if referred.contains(group) {
@@ -82,12 +80,15 @@ async fn read_balancers(
     Ok(())
 }
 
-fn empty_if_gone<T>(result: Result<Vec<T>, ArmError>, note: impl FnOnce()) -> Result<Vec<T>, ArmError> {
-    match result {
-        Err(error) if error.kind == Kind::Gone => {
-            note();
-            Ok(Vec::new())
+impl Listing {
+    /// What was found in a group; nothing if the group is not there, which is noted.
+    fn or_missing<T>(&mut self, group: &str, found: Result<Vec<T>, ArmError>) -> Result<Vec<T>, ArmError> {
+        match found {
+            Err(error) if error.kind == Kind::Gone => {
+                self.missing.insert(group.to_owned());
+                Ok(Vec::new())
+            }
+            other => other,
         }
-        other => other,
     }
 }
