@@ -21,16 +21,15 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Wait after a failed watch.
 const PAUSE: Duration = Duration::from_secs(5);
 
-/// A Secret's data by key, or why there is none, for people.
-pub type Data = Result<BTreeMap<String, Vec<u8>>, String>;
+/// A Secret's data by key; none: there is no such Secret.
+pub type Data = Option<BTreeMap<String, Vec<u8>>>;
 
 /// Watches one Secret, for ever, and tells its data whenever it changes. No other Secret is read.
-pub async fn watch_secret(client: Client, namespace: String, name: &str, tell: impl Fn(Data)) -> Infallible {
-    let secrets: Api<Secret> = Api::namespaced(client, &namespace);
-    let missing = || tell(Err(format!("there is no Secret {namespace}/{name}")));
+pub async fn watch_secret(client: Client, namespace: &str, name: &str, tell: impl Fn(Data)) -> Infallible {
+    let secrets: Api<Secret> = Api::namespaced(client, namespace);
     let found = |secret: Secret| {
         let data = secret.data.unwrap_or_default();
-        tell(Ok(data.into_iter().map(|(key, value)| (key, value.0)).collect()));
+        tell(Some(data.into_iter().map(|(key, value)| (key, value.0)).collect()));
     };
     loop {
         let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
@@ -45,7 +44,7 @@ pub async fn watch_secret(client: Client, namespace: String, name: &str, tell: i
                     found(secret);
                 }
                 Ok(Event::InitDone) if listed => {}
-                Ok(Event::InitDone | Event::Delete(_)) => missing(),
+                Ok(Event::InitDone | Event::Delete(_)) => tell(None),
                 Ok(Event::Apply(secret)) => found(secret),
                 Err(error) => {
                     // What was read before still counts.

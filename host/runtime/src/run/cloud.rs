@@ -1,6 +1,7 @@
 //! The cloud: which provider there is, what it needs of the cluster, and what planning needs of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -63,6 +64,8 @@ pub(super) struct Cloud {
     obstacle: Mutex<Option<String>>,
     /// Where the account is asked for, if that is not where we look for it.
     elsewhere: OnceLock<String>,
+    /// There is no Secret where we look for it.
+    lacks_secret: AtomicBool,
     /// Where the cluster is, once it has said that it is in a cloud.
     platform: SetOnce<CloudPlatform>,
     bell: watch::Sender<()>,
@@ -75,6 +78,7 @@ impl Cloud {
             provider: OnceLock::new(),
             obstacle: Mutex::new(None),
             elsewhere: OnceLock::new(),
+            lacks_secret: AtomicBool::new(false),
             platform: SetOnce::new(),
             bell: watch::Sender::new(()),
         }
@@ -134,7 +138,7 @@ impl Cloud {
         let own = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone();
         own.or_else(|| {
             let told = self.provider()?.obstacle()?;
-            let hint = self.elsewhere.get().filter(|_| told.contains("there is no Secret"));
+            let hint = self.elsewhere.get().filter(|_| self.lacks_secret.load(Ordering::Relaxed));
             Some(hint.map_or_else(|| told.clone(), |hint| format!("{told}; {hint}")))
         })
     }
@@ -219,15 +223,18 @@ impl Cloud {
             azure.set_credentials(Err("NAMESPACE is not set, so that nobody knows where the Secret is".to_owned()));
             return;
         };
+        let secret = format!("Secret {namespace}/{}", names::CREDENTIALS_SECRET);
         let tell = |data: Data| {
-            let wrong = |error| format!("Secret {namespace}/{}: {error}", names::CREDENTIALS_SECRET);
-            let read = data.and_then(|data| Credentials::from_secret(&data).map_err(wrong));
+            self.lacks_secret.store(data.is_none(), Ordering::Relaxed);
+            let read = data.ok_or_else(|| format!("there is no {secret}"));
+            let read =
+                read.and_then(|data| Credentials::from_secret(&data).map_err(|error| format!("{secret}: {error}")));
             if let Err(text) = &read {
                 warn!(reason = text, "no account in azure");
             }
             azure.set_credentials(read);
         };
-        let watching = watch_secret(needs.client.clone(), namespace.clone(), names::CREDENTIALS_SECRET, tell);
+        let watching = watch_secret(needs.client.clone(), &namespace, names::CREDENTIALS_SECRET, tell);
         tokio::select! {
             never = watching => match never {},
             () = self.request_account(needs, &namespace) => {}
