@@ -6,6 +6,7 @@
 pub mod backend;
 pub mod cloud;
 pub mod diff;
+pub mod effect;
 pub mod name;
 pub mod observed;
 pub mod plan;

@@ -8,7 +8,6 @@ use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::observed::{
     HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, PoolFacts, PoolSpec,
 };
-use sluice_core::schedule::Target;
 
 use crate::event::Event;
 use crate::world::{EPOCH_MS, World, owned};
@@ -34,7 +33,7 @@ impl World {
                 self.change_namespace(&name, |facts| facts.terminating = true);
                 self.namespace_goes(name);
             }
-            Event::Touched(target) => self.touch(&target),
+            Event::Touched(target) => self.objects.touch(&target),
             Event::ForeignCarried(name, address) => self.foreign_carried(&name, address),
             Event::ForeignHeld(name, addresses) => self.foreign_held(&name, &addresses),
         }
@@ -115,26 +114,6 @@ impl World {
         let facts = owned(facts);
         change(facts);
         facts.resource_version = resource_version;
-    }
-
-    fn touch(&mut self, target: &Target) {
-        let version = self.next_version();
-        let objects = &mut self.objects;
-        let slot = match target {
-            Target::Pool(name) => objects.pools.get_mut(name).map(|facts| &mut owned(facts).resource_version),
-            // The sandbox has no cloud.
-            Target::Interface(_) => return,
-            Target::HostSubnet(name) => {
-                objects.host_subnets.get_mut(name).map(|facts| &mut owned(facts).resource_version)
-            }
-            Target::NetNamespace(name) => {
-                objects.net_namespaces.get_mut(name).map(|facts| &mut owned(facts).resource_version)
-            }
-            Target::Namespace(name) => objects.namespaces.get_mut(name).map(|facts| &mut owned(facts).resource_version),
-        };
-        if let Some(slot) = slot {
-            *slot = version;
-        }
     }
 
     fn foreign_carried(&mut self, name: &NodeName, address: IpAddr) {

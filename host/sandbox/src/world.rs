@@ -38,7 +38,6 @@ pub(crate) struct World {
     agenda: BTreeMap<(u64, u64), Due>,
     calls: BTreeMap<u64, Call>,
     sequence: u64,
-    version: u64,
 }
 
 /// What happens at a moment.
@@ -77,15 +76,12 @@ impl World {
             agenda: BTreeMap::new(),
             calls: BTreeMap::new(),
             sequence: 0,
-            version: 0,
         }
     }
 
     /// A new resource version. Every change of any object takes one.
     pub(crate) fn next_version(&mut self) -> String {
-        self.objects.generation += 1;
-        self.version += 1;
-        self.version.to_string()
+        self.objects.next_version()
     }
 
     /// Does what is due next and moves the clock there. False if nothing is.

@@ -5,7 +5,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluice_core::cloud::InterfaceAddress;
 use sluice_core::name::{NodeName, OwnerName};
 use sluice_core::observed::{Listed, Observed};
 use sluice_core::round::{Outcome, Round};
@@ -33,76 +32,21 @@ impl Cluster {
         (round, outcome)
     }
 
+    /// Every write changes something, an interface one that is at rest, and only what is ours to change.
     pub(crate) fn apply(&mut self, write: &Write) {
-        self.observed.generation += 1;
-        let version = self.observed.generation.to_string();
-        match (&write.target, &write.change) {
-            (Target::Pool(name), Change::Finalizers(finalizers)) => {
-                let facts = Arc::make_mut(self.observed.pools.get_mut(name).expect("the pool is there"));
-                facts.finalizers.clone_from(finalizers);
-                facts.resource_version = version;
-                if facts.deleting && finalizers.is_empty() {
-                    self.observed.pools.remove(name);
-                }
-            }
-            (Target::HostSubnet(name), Change::HostSubnet { egress_ips, egress_cidrs }) => {
-                let facts = Arc::make_mut(self.observed.host_subnets.get_mut(name).expect("the HostSubnet is there"));
-                facts.resource_version = version;
-                if let Some(list) = egress_ips {
-                    facts.egress_ips = list.iter().map(|text| Listed::from(text.as_str())).collect();
-                }
-                if let Some(list) = egress_cidrs {
-                    facts.egress_cidrs.clone_from(list);
-                }
-            }
-            (Target::NetNamespace(name), Change::NetNamespace { egress_ips, home }) => {
-                let facts = self.observed.net_namespaces.get_mut(name).expect("the NetNamespace is there");
-                let facts = Arc::make_mut(facts);
-                facts.resource_version = version;
-                facts.egress_ips = egress_ips.iter().copied().map(Listed::Address).collect();
-                facts.pool = home.as_ref().map(|home| home.pool.clone());
-                facts.zones = home.as_ref().map(|home| home.zones.clone());
-            }
-            (Target::Namespace(name), Change::Namespace { result, hold }) => {
-                let facts = Arc::make_mut(self.observed.namespaces.get_mut(name).expect("the Namespace is there"));
-                facts.resource_version = version;
-                if let Some(result) = result {
-                    facts.egress_ips.clone_from(result);
-                }
-                if let Some(hold) = hold {
-                    facts.hold.clone_from(hold);
-                }
-            }
-            (Target::Interface(name), Change::Interface { on, off }) => {
-                let cloud = Arc::make_mut(self.observed.cloud.as_mut().expect("there is a cloud"));
-                assert!(cloud.writes, "interfaces are only read");
-                let interface = cloud.interfaces.get_mut(name).expect("the interface is there");
-                assert!(!interface.busy, "{name} is written while it is");
-                (interface.busy, interface.version) = (true, version);
-                for address in off {
-                    let on = interface.addresses.get_mut(address).expect("it is there to be taken off");
-                    assert!(on.ours, "{address} is a stranger's");
-                    on.phase = Phase::Leaving;
-                }
-                for &address in on {
-                    let coming = InterfaceAddress { ours: true, phase: Phase::Arriving };
-                    assert_eq!(interface.addresses.insert(address, coming), None, "{address} is there already");
-                }
-            }
-            (target, change) => panic!("{target} cannot change by {change:?}"),
+        if let (Target::Interface(name), Change::Interface { on, off }) = (&write.target, &write.change) {
+            let cloud = self.observed.cloud.as_ref().expect("there is a cloud");
+            assert!(cloud.writes, "interfaces are only read");
+            let there = &cloud.interfaces[name].addresses;
+            assert!(off.iter().all(|address| there[address].ours), "{write:?} takes a stranger's address");
+            assert!(!on.iter().any(|address| there.contains_key(address)), "{write:?} adds what is there already");
         }
+        assert!(self.observed.carry_out(write), "{write:?} changes nothing");
     }
 
     /// The cloud finishes the updates of interfaces, all or only some.
     pub(crate) fn run_cloud(&mut self, mut done: impl FnMut() -> bool) {
-        let Some(cloud) = self.observed.cloud.as_mut() else { return };
-        for interface in Arc::make_mut(cloud).interfaces.values_mut().filter(|interface| interface.busy) {
-            if done() {
-                interface.busy = false;
-                interface.addresses.retain(|_, on| on.phase != Phase::Leaving);
-                interface.addresses.values_mut().for_each(|on| on.phase = Phase::Settled);
-            }
-        }
+        self.observed.end_updates(|_| done());
         if self.was_twice {
             return;
         }

@@ -1,0 +1,133 @@
+//! What writes make of a cluster in memory: for rehearsals and sandboxes, where there is nobody to ask.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
+use crate::name::NodeName;
+use crate::observed::{HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, Observed};
+use crate::schedule::{Change, Target, Write};
+use crate::snapshot::Phase;
+
+impl Observed {
+    /// A version that no object had before. Every change of any object takes one.
+    pub fn next_version(&mut self) -> String {
+        self.generation += 1;
+        self.generation.to_string()
+    }
+
+    /// Gives an object a new version, if there is such an object.
+    pub fn touch(&mut self, target: &Target) {
+        let version = self.next_version();
+        let slot = match target {
+            Target::Pool(name) => self.pools.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version),
+            Target::HostSubnet(name) => {
+                self.host_subnets.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
+            }
+            Target::NetNamespace(name) => {
+                self.net_namespaces.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
+            }
+            Target::Namespace(name) => {
+                self.namespaces.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
+            }
+            Target::Interface(name) => self.interface_mut(name).map(|interface| &mut interface.version),
+        };
+        if let Some(slot) = slot {
+            *slot = version;
+        }
+    }
+
+    /// Carries out a write, as an API server does a merge patch. An interface is busy from then on until
+    /// [`Observed::end_updates`]. Whether anything changed: nothing does where there is no such object.
+    pub fn carry_out(&mut self, write: &Write) -> bool {
+        let changed = match (&write.target, &write.change) {
+            (Target::Pool(name), Change::Finalizers(finalizers)) => {
+                alter(self.pools.get_mut(name), |facts| facts.finalizers.clone_from(finalizers))
+            }
+            (Target::HostSubnet(name), Change::HostSubnet { egress_ips, egress_cidrs }) => {
+                alter(self.host_subnets.get_mut(name), |facts: &mut HostSubnetFacts| {
+                    if let Some(list) = egress_ips {
+                        facts.egress_ips = list.iter().map(|text| Listed::from(text.as_str())).collect();
+                    }
+                    if let Some(list) = egress_cidrs {
+                        facts.egress_cidrs.clone_from(list);
+                    }
+                })
+            }
+            (Target::NetNamespace(name), Change::NetNamespace { egress_ips, home }) => {
+                alter(self.net_namespaces.get_mut(name), |facts: &mut NetNamespaceFacts| {
+                    facts.egress_ips = egress_ips.iter().copied().map(Listed::Address).collect();
+                    facts.pool = home.as_ref().map(|home| home.pool.clone());
+                    facts.zones = home.as_ref().map(|home| home.zones.clone());
+                })
+            }
+            (Target::Namespace(name), Change::Namespace { result, hold }) => {
+                alter(self.namespaces.get_mut(name), |facts: &mut NamespaceFacts| {
+                    if let Some(result) = result {
+                        facts.egress_ips.clone_from(result);
+                    }
+                    if let Some(hold) = hold {
+                        facts.hold.clone_from(hold);
+                    }
+                })
+            }
+            (Target::Interface(name), Change::Interface { on, off }) => {
+                self.interface_mut(name).is_some_and(|interface| begin_update(interface, on, off))
+            }
+            _ => false,
+        };
+        if changed {
+            self.touch(&write.target);
+            if let Target::Pool(name) = &write.target {
+                // The last finalizer is gone.
+                self.pools.retain(|other, facts| other != name || !facts.deleting || !facts.finalizers.is_empty());
+            }
+        }
+        changed
+    }
+
+    /// The cloud ends updates of interfaces: those that are chosen. Whether there were any.
+    pub fn end_updates(&mut self, mut is_chosen: impl FnMut(&NodeName) -> bool) -> bool {
+        let Some(cloud) = &mut self.cloud else { return false };
+        let interfaces = Arc::make_mut(cloud).interfaces.iter_mut();
+        let ended = interfaces.filter(|(name, interface)| interface.busy && is_chosen(name)).map(|(_, interface)| {
+            interface.busy = false;
+            interface.obscure = false;
+            interface.addresses.retain(|_, on| on.phase != Phase::Leaving);
+            interface.addresses.values_mut().for_each(|on| on.phase = Phase::Settled);
+        });
+        ended.count() > 0
+    }
+
+    fn interface_mut(&mut self, node: &NodeName) -> Option<&mut InterfaceFacts> {
+        let cloud: &mut CloudFacts = Arc::make_mut(self.cloud.as_mut()?);
+        cloud.interfaces.get_mut(node)
+    }
+}
+
+fn alter<T: Clone + PartialEq>(facts: Option<&mut Arc<T>>, change: impl FnOnce(&mut T)) -> bool {
+    let Some(facts) = facts else { return false };
+    let mut changed = T::clone(facts);
+    change(&mut changed);
+    let is_news = changed != **facts;
+    if is_news {
+        *facts = Arc::new(changed);
+    }
+    is_news
+}
+
+/// Whether it began: there is one update at a time.
+fn begin_update(interface: &mut InterfaceFacts, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> bool {
+    if interface.busy {
+        return false;
+    }
+    interface.busy = true;
+    for (_, leaving) in interface.addresses.iter_mut().filter(|(address, there)| off.contains(*address) && there.ours) {
+        leaving.phase = Phase::Leaving;
+    }
+    for &address in on {
+        interface.addresses.entry(address).or_insert(InterfaceAddress { ours: true, phase: Phase::Arriving });
+    }
+    true
+}
