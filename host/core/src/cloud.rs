@@ -53,6 +53,9 @@ pub struct InterfaceFacts {
     pub own: u32,
     /// It is not to be written now: a write is under way, or an earlier one failed and its pause is not over.
     pub busy: bool,
+    /// Its last update failed, so that nobody knows whether its addresses work: it is to be written once more, as it is if
+    /// there is nothing to change.
+    pub failed: bool,
     /// It has been under an update since before we first saw it: it may be giving back addresses that it shows no more.
     pub obscure: bool,
     /// Why the last write failed, for people; none: it did not, or it is nothing to worry about.

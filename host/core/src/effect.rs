@@ -94,6 +94,7 @@ impl Observed {
         let ended = interfaces.filter(|(name, interface)| interface.busy && is_chosen(name)).map(|(_, interface)| {
             interface.busy = false;
             interface.obscure = false;
+            interface.failed = false;
             interface.addresses.retain(|_, on| on.phase != Phase::Leaving);
             interface.addresses.values_mut().for_each(|on| on.phase = Phase::Settled);
         });

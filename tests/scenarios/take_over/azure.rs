@@ -152,7 +152,6 @@ async fn damage_is_repaired_as_planned() {
     .assert_eq(&written_targets(cluster.written_since(mark).await).join("\n"));
     expect![[r#"
         ocp1-x7k2p-worker-westeurope1-c5hrw-nic 200: 1 of ours
-        ocp1-x7k2p-worker-westeurope1-c5hrw-nic 200: 2 of ours
         ocp1-x7k2p-worker-westeurope2-p9d2m-nic 200: 2 of ours
         ocp1-x7k2p-worker-westeurope3-qt6vn-nic 200: 1 of ours"#]]
     .assert_eq(&sorted(puts(&arm).into_iter()).join("\n"));

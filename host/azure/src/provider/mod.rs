@@ -184,7 +184,7 @@ impl Azure {
 
     /// Takes up a change of a node's interface: addresses to put on, and to take off. The facts show it as under way
     /// when this returns. Addresses that are there already, or are not ours to take off, are passed over, and so are
-    /// those that Azure refused a while ago.
+    /// those that Azure refused a while ago. An interface whose last change failed is written even if nothing is left.
     pub fn submit(&self, node: &NodeName, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> Result<(), NotSubmitted> {
         self.change(|state, now| state.submit(now, node, on, off))
     }
@@ -222,8 +222,12 @@ impl Azure {
 }
 
 /// The facts of a listing, without a cloud to change.
-pub(crate) fn facts_of(listing: crate::inventory::Listing, nodes: BTreeMap<NodeName, MachineRef>) -> CloudFacts {
-    let mut state = State::new(false);
+pub(crate) fn facts_of(
+    listing: crate::inventory::Listing,
+    nodes: BTreeMap<NodeName, MachineRef>,
+    writes: bool,
+) -> CloudFacts {
+    let mut state = State::new(writes);
     state.set_nodes(nodes);
     state.listed(listing, Duration::ZERO, Duration::ZERO);
     state.facts(Duration::ZERO, false).unwrap_or_default()

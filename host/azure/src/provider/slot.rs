@@ -21,10 +21,8 @@ pub(crate) struct Change {
 /// What a worker is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Task {
-    /// Write other configurations.
+    /// Write other configurations, or the same once more if its last change failed.
     Change(Change),
-    /// Write it as it is, since its last change failed.
-    Repair,
     /// Read it until it is at rest.
     Watch,
 }
@@ -117,8 +115,7 @@ impl Slot {
         now < self.paused_until
     }
 
-    /// Whether it is not to be written now. One that is `Failed`, and not ours to mend by itself, is mended by what is
-    /// written next.
+    /// Whether it is not to be written now.
     pub(crate) fn is_busy(&self, now: Duration) -> bool {
         self.work.is_some() || self.is_paused(now) || self.view.state == State::Updating || self.own_task(now).is_some()
     }
@@ -131,10 +128,14 @@ impl Slot {
         match self.view.state {
             _ if self.unread => Some(Task::Watch),
             State::Updating => Some(Task::Watch),
-            // One that never had an address of ours is somebody else's to mend, until it is to get one.
-            State::Failed if self.view.has_ours() || !self.unsure.is_empty() => Some(Task::Repair),
             State::Failed | State::Succeeded => None,
         }
+    }
+
+    /// Whether its last change failed and it is ours to mend. One that never had an address of ours is somebody else's,
+    /// until it is to get one.
+    pub(crate) fn is_failed(&self) -> bool {
+        self.view.state == State::Failed && (self.view.has_ours() || !self.unsure.is_empty())
     }
 
     /// Narrows a change down to what may be tried: releases alone, then fewer and fewer additions, those that were
@@ -194,6 +195,7 @@ impl Slot {
             limit: LIMIT,
             own: u32::try_from(own).unwrap_or(LIMIT),
             busy: writes && self.is_busy(now),
+            failed: writes && self.is_failed(),
             obscure: writes && self.is_obscure,
             complaint: self.complaint.clone(),
         }

@@ -238,7 +238,7 @@ impl State {
         node.map_or(LoadBalancerChoice::None, |node| node.pools)
     }
 
-    /// Takes up a change.
+    /// Takes up a change; of an interface whose last one failed also one that changes nothing.
     pub(crate) fn submit(
         &mut self,
         now: Duration,
@@ -266,7 +266,7 @@ impl State {
         let good = wanted.iter().copied().filter(|address| !is_bad(*address));
         let off = off.difference(on).filter(|address| there.get(*address) == Some(&true)).copied();
         let (on, off) = slot.narrowed(good.collect(), off.collect());
-        if on.is_empty() && off.is_empty() {
+        if on.is_empty() && off.is_empty() && !slot.is_failed() {
             return if wanted.is_empty() { Ok(()) } else { Err(NotSubmitted::Refused(node.clone())) };
         }
         self.orders += 1;

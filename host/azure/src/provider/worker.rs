@@ -24,7 +24,6 @@ pub(crate) async fn work(arm: &Arm, job: &Job) -> Report {
     let id = &job.interface;
     let failure = match &job.task {
         Task::Watch => None,
-        Task::Repair => repair(arm, job).await.err(),
         Task::Change(wanted) => {
             let started = arm.pace().now();
             let done = change(arm, job, wanted).await;
@@ -51,7 +50,6 @@ fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError
     let Seen::Interface(view) = seen else { return failure };
     let is_done = match task {
         Task::Change(Change { on, off, .. }) => view.is_as_wanted(on, off),
-        Task::Repair => view.state == State::Succeeded,
         Task::Watch => return failure,
     };
     match view.state {
@@ -69,7 +67,8 @@ fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError
     }
 }
 
-/// Writes other configurations. Whether anything was written.
+/// Writes other configurations. Whether anything was written: an interface that was left `Failed` always is, since that
+/// alone lets Azure finish what it had begun.
 async fn change(arm: &Arm, job: &Job, wanted: &Change) -> Result<bool, ArmError> {
     // Whatever is the matter before the write, it is not the change.
     let before = |mut error: ArmError| {
@@ -86,12 +85,6 @@ async fn change(arm: &Arm, job: &Job, wanted: &Change) -> Result<bool, ArmError>
     }
     write(arm, job, &view.etag, edited.body).await?;
     Ok(true)
-}
-
-/// Writes an interface that was left `Failed` as it is: that alone lets Azure finish what it had begun.
-async fn repair(arm: &Arm, job: &Job) -> Result<(), ArmError> {
-    let (body, view) = settled(arm, &job.interface).await?;
-    if view.state == State::Failed { write(arm, job, &view.etag, body).await } else { Ok(()) }
 }
 
 async fn write(arm: &Arm, job: &Job, etag: &str, body: String) -> Result<(), ArmError> {

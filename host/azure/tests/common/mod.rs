@@ -180,7 +180,7 @@ impl Setup {
         tokio::time::timeout(DEADLINE, all).await.unwrap();
     }
 
-    /// Plans for one node again and again, as the planner does, until it carries what it should.
+    /// Plans for one node again and again, as the planner does, until it carries what it should and is sound.
     pub(crate) async fn reach(&self, name: &str, on: &[&str]) -> InterfaceFacts {
         let (name, on) = (node(name), ips(on));
         let mut watch = self.azure.watch();
@@ -192,7 +192,7 @@ impl Setup {
                 {
                     let ours: BTreeSet<IpAddr> =
                         one.addresses.iter().filter(|(_, it)| it.ours).map(|(address, _)| *address).collect();
-                    if ours == on {
+                    if ours == on && !one.failed {
                         return one.clone();
                     }
                     let off = ours.difference(&on).copied().collect();

@@ -94,19 +94,23 @@ impl Draft<'_> {
             || (sources.iter().any(is_live) && sources.iter().chain(targets).any(|&node| self.is_busy(node)))
     }
 
-    /// Writes each interface once: what has left its `HostSubnet` goes, what no other interface has comes.
+    /// Writes each interface once: what has left its `HostSubnet` goes, what no other interface has comes. One whose last
+    /// update failed is written even so.
     pub(super) fn write_interfaces(&mut self, unsettled: &BTreeSet<IpAddr>, holders: &Holders<'_>) {
         if self.listed.is_none() {
             return;
         }
         let mut on_interfaces: BTreeMap<IpAddr, Vec<(NodeIndex, bool)>> = BTreeMap::new();
+        let mut loads: BTreeMap<NodeIndex, InterfaceLoad> = BTreeMap::new();
         for (name, interface) in self.observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces) {
             let Some(node) = self.snapshot.node_named(name) else { continue };
+            if interface.failed && !interface.busy {
+                loads.entry(node).or_default();
+            }
             for (&address, on) in &interface.addresses {
                 on_interfaces.entry(address).or_default().push((node, on.ours && on.phase == Phase::Settled));
             }
         }
-        let mut loads: BTreeMap<NodeIndex, InterfaceLoad> = BTreeMap::new();
         for &address in unsettled {
             let on = on_interfaces.get(&address).map(Vec::as_slice).unwrap_or_default();
             self.leave_interfaces(address, on, holders, &mut loads);

@@ -201,5 +201,8 @@ impl Sketch {
         if dice.one_in(12) {
             self.lines.push_str(" subnet=10.20.0.0/16");
         }
+        if dice.one_in(12) {
+            self.lines.push_str(" failed");
+        }
     }
 }

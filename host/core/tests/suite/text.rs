@@ -193,6 +193,7 @@ fn interface(observed: &mut Observed, name: &NodeName, words: &Words<'_>) {
         limit: words.value("limit").map_or(256, |text| text.parse().expect("a number")),
         own: 1,
         busy: words.is("busy"),
+        failed: words.is("failed"),
         obscure: words.is("obscure"),
         complaint: words.value("complains").map(str::to_owned),
     };

@@ -109,7 +109,7 @@ fn nothing_is_known_before_nodes_and_lists() {
 fn what_was_seen_before_our_turn_does_not_count() {
     let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
     let job = start(&mut state, s(10), "a", &["10.0.0.52"], &[]);
-    assert_eq!(state.submit(s(10), &node("bb"), &ips(&[]), &ips(&[])), Err(NotSubmitted::Busy(node("bb"))));
+    assert_eq!(state.submit(s(10), &node("bb"), &ips(&[]), &ips(&[])), Ok(()));
     state.set_in_charge(false, s(20));
     assert_eq!((state.turn(), state.next_job(s(400))), (0, None), "nothing is mended, either");
     assert!(state.facts(s(20), false).is_some(), "who stands by may look");
@@ -261,16 +261,18 @@ fn a_list_that_is_older_than_a_write_does_not_undo_it() {
 fn an_interface_that_is_updating_or_failed_is_looked_after() {
     let mut state = state(&[nic("a", "Updating", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
     let told = facts(&state, s(0));
-    assert!(told.interfaces["a"].busy && told.interfaces["bb"].busy);
+    assert!(told.interfaces["a"].busy && !told.interfaces["a"].failed);
+    assert!(!told.interfaces["bb"].busy && told.interfaces["bb"].failed);
     assert!(told.interfaces["a"].obscure && !told.interfaces["bb"].obscure, "what a gives back is not known");
     assert_eq!(told.interfaces["a"].addresses[&ip("10.0.0.50")].phase, sluice_core::snapshot::Phase::Arriving);
-    let (one, other) = (state.next_job(s(0)).unwrap(), state.next_job(s(0)).unwrap());
-    assert_eq!((one.task.clone(), other.task.clone()), (Task::Watch, Task::Repair));
-    assert_eq!(state.next_job(s(0)), None);
+    let one = state.next_job(s(0)).unwrap();
+    assert_eq!((one.task.clone(), state.next_job(s(0))), (Task::Watch, None));
+    let other = start(&mut state, s(0), "bb", &[], &[]);
     let error = ArmError::of_answer(500, None, "");
     state.finish(&other, report(view("bb", "Failed", &["10.0.0.51"]), Some(error)), s(1));
-    assert_eq!(state.next_job(s(2)), None, "it rests");
-    assert_eq!(state.next_job(s(6)).unwrap().task, Task::Repair);
+    assert!(facts(&state, s(2)).interfaces["bb"].busy, "it rests");
+    assert_eq!(state.submit(s(2), &node("bb"), &ips(&[]), &ips(&[])), Err(NotSubmitted::Busy(node("bb"))));
+    start(&mut state, s(6), "bb", &[], &[]);
     state.finish(&one, Report { seen: Seen::Nothing, failure: None }, s(7));
     let one = state.next_job(s(7)).unwrap();
     assert_eq!(one.task, Task::Watch, "until it could be read");
@@ -321,17 +323,17 @@ fn a_single_address_is_narrowed_from_its_releases_only_once() {
 fn a_repair_that_is_refused_is_not_tried_at_once() {
     let mut state = state(&[nic("a", "Failed", &["10.0.0.50"]), nic("bb", "Succeeded", &[])]);
     let by = format!("{}/ipConfigurations/x", id("bb"));
-    let job = state.next_job(s(0)).unwrap();
-    assert_eq!(job.task, Task::Repair);
+    let job = start(&mut state, s(0), "a", &[], &[]);
     state.finish(&job, report(view("a", "Failed", &["10.0.0.50"]), Some(taken("10.0.0.50", &by))), s(1));
-    assert_eq!(state.next_job(s(10)), None);
-    assert_eq!(state.next_job(s(11)).unwrap().task, Task::Repair);
+    assert!(facts(&state, s(10)).interfaces["a"].busy);
+    start(&mut state, s(11), "a", &[], &[]);
 }
 
 #[test]
 fn a_failed_interface_of_somebody_else_s_making_may_be_written() {
     let mut state = state(&[nic("a", "Failed", &[])]);
-    assert!(!facts(&state, s(0)).interfaces["a"].busy && state.next_job(s(0)).is_none());
+    let told = facts(&state, s(0)).interfaces["a"].clone();
+    assert!(!told.busy && !told.failed);
     start(&mut state, s(0), "a", &["10.0.0.50"], &[]);
 }
 
