@@ -29,7 +29,13 @@ pub enum DumpError {
 ///
 /// Without virtual machines, interfaces are found by the machine that they say they are attached to. Without virtual
 /// networks nobody knows the subnets, and a complaint says so.
-pub fn facts_of_dump(text: &str, nodes: &BTreeMap<NodeName, MachineRef>) -> Result<CloudFacts, DumpError> {
+///
+/// `writes` tells whether it is us who would write them.
+pub fn facts_of_dump(
+    text: &str,
+    nodes: &BTreeMap<NodeName, MachineRef>,
+    writes: bool,
+) -> Result<CloudFacts, DumpError> {
     let value: Value = serde_json::from_str(text).map_err(|error| DumpError::NotJson(bounded(&error.to_string())))?;
     let mut listing = Listing::default();
     add(&mut listing, &value, 0);
@@ -40,7 +46,7 @@ pub fn facts_of_dump(text: &str, nodes: &BTreeMap<NodeName, MachineRef>) -> Resu
         let text = "the file has no virtual networks, so what belongs to which subnet is not known";
         listing.complaints.push(text.to_owned());
     }
-    Ok(facts_of(listing, nodes.clone()))
+    Ok(facts_of(listing, nodes.clone(), writes))
 }
 
 /// Adds all resources in lists, and in lists of lists as deep as `{"nics": {"value": [..]}}`.

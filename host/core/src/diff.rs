@@ -1,6 +1,8 @@
 //! A plan for people: one line for each address that changes, by pool and owner.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::rows::{FindingRow, HoldRow, PatchRow, finding_rows, hold_rows, patch_rows};
 use crate::snapshot::Snapshot;
@@ -30,6 +32,18 @@ impl Diff {
     /// The difference that a plan makes to the snapshot it was verified against.
     pub fn new(snapshot: &Snapshot, plan: &VerifiedPlan, holds: &[NamedHold], findings: &[Finding]) -> Self {
         Self { patches: patch_rows(snapshot, plan), holds: hold_rows(holds), findings: finding_rows(findings) }
+    }
+
+    /// Adds what a later round changes. Of an address of which something was said already, that was the beginning of it.
+    /// Who is not served in the end counts.
+    pub fn go_on(&mut self, later: Self) {
+        let about = |row: &PatchRow| (row.owner.clone(), row.address.clone());
+        let said: BTreeSet<_> = self.patches.iter().map(about).collect();
+        self.patches.extend(later.patches.into_iter().filter(|row| !said.contains(&about(row))));
+        // Stable: several rows of an address stay in their order.
+        self.patches
+            .sort_by_cached_key(|row| (row.pool.clone(), row.owner.clone(), row.address.parse::<IpAddr>().ok()));
+        self.holds = later.holds;
     }
 
     /// Whether there is nothing to say.

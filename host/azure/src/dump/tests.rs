@@ -56,7 +56,7 @@ fn check(facts: &CloudFacts) {
 
 #[test]
 fn a_cluster_of_the_operator_before_is_read() {
-    let facts = facts_of_dump(&dump(), &nodes()).unwrap();
+    let facts = facts_of_dump(&dump(), &nodes(), false).unwrap();
     check(&facts);
     assert!(facts.complaints.is_empty());
     assert!(facts.interfaces.values().all(|one| one.subnet == ["10.0.32.0/19".parse().unwrap()]));
@@ -67,10 +67,10 @@ fn a_cluster_of_the_operator_before_is_read() {
 #[test]
 fn what_the_command_line_tool_writes_is_read() {
     let value = flat(serde_json::from_str(&dump()).unwrap());
-    check(&facts_of_dump(&value.to_string(), &nodes()).unwrap());
+    check(&facts_of_dump(&value.to_string(), &nodes(), false).unwrap());
     let mixed: Vec<Value> =
         ["nics", "vms"].iter().flat_map(|list| value[*list]["value"].as_array().unwrap().clone()).collect();
-    let facts = facts_of_dump(&Value::from(mixed).to_string(), &nodes()).unwrap();
+    let facts = facts_of_dump(&Value::from(mixed).to_string(), &nodes(), false).unwrap();
     check(&facts);
     assert_eq!(facts.complaints.len(), 1, "there are no networks in it");
 }
@@ -84,13 +84,13 @@ fn interfaces_alone_will_do_where_nodes_name_their_machine() {
             node.provider_id = Some(format!("azure://{}", machine["id"].as_str().unwrap()));
         }
     }
-    check(&facts_of_dump(&value["nics"]["value"].take().to_string(), &nodes).unwrap());
+    check(&facts_of_dump(&value["nics"]["value"].take().to_string(), &nodes, false).unwrap());
 }
 
 #[test]
 fn what_is_no_dump_is_refused() {
-    assert!(matches!(facts_of_dump("{", &BTreeMap::new()), Err(DumpError::NotJson(_))));
+    assert!(matches!(facts_of_dump("{", &BTreeMap::new(), false), Err(DumpError::NotJson(_))));
     for text in ["[]", "{}", "3", r#"{"nics": [{"id": 3}]}"#] {
-        assert_eq!(facts_of_dump(text, &BTreeMap::new()), Err(DumpError::NoInterfaces), "{text}");
+        assert_eq!(facts_of_dump(text, &BTreeMap::new(), false), Err(DumpError::NoInterfaces), "{text}");
     }
 }

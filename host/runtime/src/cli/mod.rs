@@ -4,6 +4,7 @@ mod inspect;
 mod listen;
 mod logging;
 mod plan;
+mod rehearsal;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! `sluice plan`: one round without its writes.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -15,7 +16,6 @@ use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
-use sluice_core::schedule::Target;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
@@ -26,6 +26,7 @@ use sluice_policy::PolicyInfo;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::rehearsal::Rehearsal;
 use super::{Output, REFUSED, complain, policy_host, print};
 use crate::policy_files::{PolicyFiles, named};
 use crate::run::cloud::machines;
@@ -89,19 +90,17 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         None => from_cluster(args.kubeconfig.clone())?,
     };
     show_cloud(&mut input.observed, &args.azure_dump)?;
-    let round = Round::prepare(&input.observed);
-    let answer = policy.run(round.policy_input()).result.map_err(|error| error.to_string());
-    let outcome = round.finish(&input.observed, answer, &std::collections::BTreeSet::new());
+    let rehearsal = Rehearsal::of(&policy, &input.observed);
     let obstacle = obstacle(&input, args.adopt);
-    let document = Document::new(policy.info(), &round, &outcome, &input.errors, obstacle.is_some());
+    let document = Document::new(policy.info(), &rehearsal, &input.errors, obstacle.is_some());
     print(&match args.output {
         Output::Json => serde_json::to_string_pretty(&document)? + "\n",
-        Output::Text => document.text(&input.observed, &round, &outcome, args.adopt),
+        Output::Text => document.text(&input.observed, &rehearsal, args.adopt),
     })?;
     for text in input.errors.iter().map(ToString::to_string).chain(document.failure.clone()).chain(obstacle) {
         complain(&anyhow::Error::msg(text));
     }
-    Ok(document.exit_code(&outcome))
+    Ok(document.exit_code())
 }
 
 /// Adds the interfaces that files tell of. Where somebody else writes them, planning can do without.
@@ -123,7 +122,9 @@ fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
         let text = std::fs::read_to_string(file).with_context(flag)?;
         parts.push(serde_json::from_str(&text).with_context(flag)?);
     }
-    let mut facts = facts_of_dump(&Value::from(parts).to_string(), &machines(observed)).context("--azure-dump")?;
+    let writes = observed.private_ips.is_none();
+    let mut facts =
+        facts_of_dump(&Value::from(parts).to_string(), &machines(observed), writes).context("--azure-dump")?;
     if facts.interfaces.values().all(|interface| interface.subnet.is_empty()) {
         complain(&anyhow!(
             "note: --azure-dump: the files have no network of the interfaces, so that all ranges are taken to be in their subnets; `az network vnet list -o json` writes them"
@@ -131,7 +132,6 @@ fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
         let all = [IpNet::from(Ipv4Net::default()), IpNet::from(Ipv6Net::default())];
         facts.interfaces.values_mut().for_each(|interface| interface.subnet = all.to_vec());
     }
-    facts.writes = observed.private_ips.is_none();
     observed.cloud = Some(Arc::new(facts));
     Ok(())
 }
@@ -210,8 +210,8 @@ struct InputErrorRow {
 }
 
 impl Document {
-    fn new(policy: &PolicyInfo, round: &Round, outcome: &Outcome, errors: &[InputError], writes_nothing: bool) -> Self {
-        let diff = round.diff(outcome);
+    fn new(policy: &PolicyInfo, rehearsal: &Rehearsal, errors: &[InputError], writes_nothing: bool) -> Self {
+        let diff = rehearsal.diff.clone();
         let input_error = |error: &InputError| InputErrorRow {
             file: error.file.display().to_string(),
             document: error.document,
@@ -220,36 +220,47 @@ impl Document {
         };
         Self {
             policy: named(policy),
-            generation: outcome.plan.generation(),
+            generation: rehearsal.first.plan.generation(),
             patches: diff.patches,
             holds: diff.holds,
             findings: diff.findings,
             input_errors: errors.iter().map(input_error).collect(),
-            writes: if writes_nothing { Vec::new() } else { write_rows(&outcome.writes) },
-            failure: outcome.failure.as_ref().map(Failure::to_string),
+            writes: if writes_nothing { Vec::new() } else { write_rows(&rehearsal.writes()) },
+            failure: rehearsal.failure.as_ref().map(Failure::to_string),
         }
     }
 
-    fn exit_code(&self, outcome: &Outcome) -> ExitCode {
+    fn exit_code(&self) -> ExitCode {
         match () {
             () if !self.input_errors.is_empty() => ExitCode::FAILURE,
-            () if outcome.failure.is_some() => ExitCode::from(REFUSED),
+            () if self.failure.is_some() => ExitCode::from(REFUSED),
             () if !self.holds.is_empty() => ExitCode::from(HOLDS),
             () if !self.patches.is_empty() || !self.writes.is_empty() => ExitCode::from(CHANGES),
             () => ExitCode::SUCCESS,
         }
     }
 
-    fn text(&self, observed: &Observed, round: &Round, outcome: &Outcome, adopt: bool) -> String {
-        let mut text = round.diff(outcome).to_string();
+    fn text(&self, observed: &Observed, rehearsal: &Rehearsal, adopt: bool) -> String {
+        let mut text = rehearsal.diff.to_string();
+        let ends: BTreeSet<usize> = rehearsal
+            .stages
+            .iter()
+            .scan(0, |before, stage| {
+                *before += stage.len();
+                Some(*before)
+            })
+            .collect();
         // Writing to a string cannot fail.
         for write in &self.writes {
             let _ = writeln!(text, "{:>4}. {} {} {}", write.order, write.kind, write.name, write.patch);
+            if ends.contains(&write.order) && write.order < self.writes.len() {
+                text.push_str("      when these interfaces are updated, which takes minutes:\n");
+            }
         }
-        if outcome.writes.iter().any(|write| matches!(write.target, Target::Interface(_))) {
-            text.push_str("note: an interface takes minutes: what waits for one is written when that is done, and is not listed\n");
+        if !rehearsal.is_at_rest {
+            text.push_str("note: this does not come to rest: more writes would follow\n");
         }
-        for note in &round.surveyed().notes {
+        for note in &rehearsal.round.surveyed().notes {
             let _ = writeln!(text, "note: pool {}: {}", note.pool, note.text);
         }
         for (pool, facts) in &observed.pools {
@@ -258,7 +269,7 @@ impl Document {
             }
         }
         if adopt {
-            let (kept, held) = kept(round, outcome);
+            let (kept, held) = kept(&rehearsal.round, &rehearsal.first);
             let _ = writeln!(text, "{kept} of {held} addresses that namespaces hold stay with them");
         }
         let (patches, holds) =

@@ -1,0 +1,88 @@
+//! Rounds one after the other on a copy of the cluster, until nothing is left to do: what waits for a cloud's updates is
+//! written in later rounds than these.
+
+use std::collections::BTreeSet;
+
+use sluice_core::diff::Diff;
+use sluice_core::observed::Observed;
+use sluice_core::round::{Failure, Outcome, Round};
+use sluice_core::schedule::Write;
+use sluice_policy::Policy;
+
+/// Most rounds that are played.
+const MOST_ROUNDS: usize = 64;
+
+/// What would happen if nothing came in between.
+pub(super) struct Rehearsal {
+    /// The first round, which knows the cluster as it is.
+    pub(super) round: Round,
+    /// What came of it.
+    pub(super) first: Outcome,
+    /// What changes in all rounds, and who is not served in the end.
+    pub(super) diff: Diff,
+    /// The writes. Those of each stage wait until the interfaces that the one before it writes are updated.
+    pub(super) stages: Vec<Vec<Write>>,
+    /// Why the policy's plan is not part of a round.
+    pub(super) failure: Option<Failure>,
+    /// The last round found nothing to do.
+    pub(super) is_at_rest: bool,
+}
+
+impl Rehearsal {
+    /// Plays all rounds. Without interfaces of a cloud one is enough: nothing waits for anything.
+    pub(super) fn of(policy: &Policy, observed: &Observed) -> Self {
+        let (round, first) = plan(policy, observed);
+        let mut rehearsal = Self {
+            diff: round.diff(&first),
+            stages: Vec::new(),
+            failure: first.failure.clone(),
+            is_at_rest: true,
+            round,
+            first: first.clone(),
+        };
+        if observed.cloud.as_ref().is_some_and(|cloud| cloud.writes) {
+            rehearsal.play(policy, observed.clone(), first);
+        } else {
+            rehearsal.stages.push(first.writes);
+        }
+        rehearsal
+    }
+
+    fn play(&mut self, policy: &Policy, mut cluster: Observed, mut outcome: Outcome) {
+        let mut stage = Vec::new();
+        for _ in 0..MOST_ROUNDS {
+            let is_over = outcome.writes.is_empty();
+            for write in &outcome.writes {
+                cluster.carry_out(write);
+            }
+            stage.append(&mut outcome.writes);
+            if is_over {
+                self.stages.push(std::mem::take(&mut stage));
+                if !cluster.end_updates(|_| true) {
+                    return;
+                }
+            }
+            let mut promises = cluster.promises.clone();
+            promises.append(&mut outcome.promises);
+            cluster.promise(&promises);
+            let round;
+            (round, outcome) = plan(policy, &cluster);
+            self.diff.go_on(round.diff(&outcome));
+            self.failure = self.failure.take().or(outcome.failure.take());
+        }
+        self.stages.push(stage);
+        self.is_at_rest = false;
+    }
+
+    /// All writes, in their order.
+    pub(super) fn writes(&self) -> Vec<Write> {
+        self.stages.concat()
+    }
+}
+
+fn plan(policy: &Policy, observed: &Observed) -> (Round, Outcome) {
+    let round = Round::prepare(observed);
+    let answer = policy.run(round.policy_input()).result.map_err(|error| error.to_string());
+    let outcome = round.finish(observed, answer, &BTreeSet::new());
+    (round, outcome)
+}
