@@ -29,6 +29,7 @@ pub use self::stage::{While, ranges, serving, two_zones};
 pub use self::wait::{eventually, reads, until};
 
 pub mod audit;
+pub mod azure;
 pub mod bootstrap;
 pub mod dump;
 pub mod etcd;

@@ -18,8 +18,8 @@ use crate::harness::{Cluster, History, Launch, Matcher, Object, Outcome, Proxy, 
 use crate::scenarios::kill_points::fleet::snapshot;
 use crate::scenarios::kill_points::verdict::{Verdict, conclude};
 
-/// Name, zone, and the end of the address of each machine.
-const MACHINES: [(&str, u8, u8); 6] =
+/// Name, zone, and the number of the address of each machine.
+const MACHINES: [(&str, u8, u16); 6] =
     [("a1", 1, 4), ("a2", 1, 5), ("b1", 2, 6), ("b2", 2, 7), ("c1", 3, 8), ("c2", 3, 9)];
 const OWNERS: [&str; 2] = ["shop", "till"];
 
@@ -104,9 +104,9 @@ fn settings() -> Settings {
 /// The cluster before and after its namespaces are served.
 async fn scenes(cluster: &Cluster) -> (Scene, Scene) {
     let stage = Stage::on(cluster.clone(), settings()).await;
-    for (name, zone, last) in MACHINES {
-        stage.machine(name, zone, last).await;
-        let stranger = format!("10.20.9.{last}").parse().expect("an address");
+    for (name, zone, nth) in MACHINES {
+        stage.machine(name, zone, nth).await;
+        let stranger = format!("10.20.9.{nth}").parse().expect("an address");
         stage.arm.add_config(&stage.nic(name), "of-somebody", stranger);
         stage.arm.edit(&stage.nic(name), with_unknown_fields);
     }

@@ -9,6 +9,7 @@ mod life;
 mod misfits;
 mod moves;
 mod refusals;
-pub(super) mod stage;
 mod strangers;
 mod wire;
+
+use crate::harness::azure as stage;

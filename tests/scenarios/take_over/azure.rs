@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings};
 
 use super::{folder, patches, plan, planned_targets, sorted, taken_over, writes, written_targets};
+use crate::harness::azure::{foreign, secret};
 use crate::harness::program::Ran;
 use crate::harness::{Cluster, History, Operator, SOON, eventually, namespace, reads};
 use crate::scenarios::azure::ledger::puts;
-use crate::scenarios::azure::stage::{foreign, secret};
 
 const FILES: [&str; 3] = ["nics.json", "vms.json", "vnet.json"];
 

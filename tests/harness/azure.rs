@@ -1,46 +1,47 @@
 //! A cluster on Azure: its machines in a simulated cloud, its objects in a real API server.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::Ipv4Addr;
 
 use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings, Span};
 
-use crate::harness::bootstrap::OPERATOR_NAMESPACE;
-use crate::harness::{Cluster, Launch, Object, Operator, eventually, infrastructure, node, pool};
+use super::bootstrap::OPERATOR_NAMESPACE;
+use super::{Cluster, Launch, Object, Operator, eventually, infrastructure, node, pool};
 
-pub(super) const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
+pub const SUBSCRIPTION: &str = "00000000-0000-4000-8000-000000000001";
 const TENANT: &str = "00000000-0000-4000-8000-000000000002";
 const CLIENT: &str = "00000000-0000-4000-8000-000000000003";
 /// The client secret: no log, condition or event may ever show it.
-pub(super) const CLIENT_SECRET: &str = "s3cr3t-of-the-test";
+pub const CLIENT_SECRET: &str = "s3cr3t-of-the-test";
 /// The Secret with the account.
-pub(super) const SECRET: &str = "egress-ipam-operator-cloud-credentials";
+pub const SECRET: &str = "egress-ipam-operator-cloud-credentials";
 /// Virtual seconds in a real one: an update of 71 s takes 71 ms.
 const SCALE: u32 = 1000;
 /// Long enough for a few updates of interfaces, also on a busy machine.
-pub(super) const A_WHILE: std::time::Duration = std::time::Duration::from_secs(40);
+pub const A_WHILE: std::time::Duration = std::time::Duration::from_secs(40);
 
 /// The stage: cloud and cluster.
-pub(super) struct Stage {
-    pub(super) cluster: Cluster,
-    pub(super) arm: Arm,
-    pub(super) place: Place,
+pub struct Stage {
+    pub cluster: Cluster,
+    pub arm: Arm,
+    pub place: Place,
     network: Place,
 }
 
 impl Stage {
     /// An empty cluster on Azure with its account; one subnet 10.20.0.0/16 for all zones.
-    pub(super) async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(Settings { scale: SCALE, duration: Span::Fixed(71_000), ..Settings::default() }).await
     }
 
     /// The same, in a cloud of other habits.
-    pub(super) async fn with(settings: Settings) -> Self {
+    pub async fn with(settings: Settings) -> Self {
         Self::on(Cluster::start().await, settings).await
     }
 
     /// The same, around a cluster that is there.
-    pub(super) async fn on(cluster: Cluster, settings: Settings) -> Self {
+    pub async fn on(cluster: Cluster, settings: Settings) -> Self {
         let arm = Arm::start(settings).await.expect("the simulator starts");
         let place = Place::new(SUBSCRIPTION, "ocp1-rg", "eastus");
         let network = Place::new(SUBSCRIPTION, "network-rg", "eastus");
@@ -59,7 +60,7 @@ impl Stage {
     }
 
     /// A pool over three zones, all in the one subnet.
-    pub(super) fn three_zones() -> Object {
+    pub fn three_zones() -> Object {
         pool("egress")
             .range("eastus-1", "10.20.1.0/24")
             .range("eastus-2", "10.20.2.0/24")
@@ -67,43 +68,47 @@ impl Stage {
     }
 
     /// Machines and their Nodes: name and zone. The first gets 10.20.0.4, and so on.
-    pub(super) async fn machines(&self, machines: &[(&str, u8)]) {
-        for (position, (name, zone)) in machines.iter().enumerate() {
-            self.machine(name, *zone, u8::try_from(position).expect("few machines") + 4).await;
-        }
+    pub async fn machines(&self, machines: &[(&str, u8)]) {
+        let nodes = (4..).zip(machines).map(|(nth, (name, zone))| self.virtual_machine(name, *zone, nth));
+        self.cluster.create(nodes).await;
     }
 
-    /// One machine with address 10.20.0.N and its Node.
-    pub(super) async fn machine(&self, name: &str, zone: u8, last: u8) {
+    /// One machine and its Node.
+    pub async fn machine(&self, name: &str, zone: u8, nth: u16) {
+        self.cluster.create([self.virtual_machine(name, zone, nth)]).await;
+    }
+
+    /// A machine with the nth address of the subnet, and what is to be its Node.
+    fn virtual_machine(&self, name: &str, zone: u8, nth: u16) -> Object {
         let subnet = format!("{}/subnets/workers", self.network.id("Microsoft.Network/virtualNetworks", "ocp1-vnet"));
-        let address = format!("10.20.0.{last}");
-        let nic = self.arm.add_nic(&self.place, &nic_name(name), &subnet, address.parse().expect("an address"));
+        let [high, low] = nth.to_be_bytes();
+        let address = Ipv4Addr::new(10, 20, high, low);
+        let nic = self.arm.add_nic(&self.place, &nic_name(name), &subnet, address.into());
         self.arm.add_machine(&self.place, name, Some(&zone.to_string()), &[&nic]);
         let machine = self.place.id("Microsoft.Compute/virtualMachines", name);
-        let node = node(name)
+        node(name)
             .zone(&format!("eastus-{zone}"))
-            .address(&address)
-            .set("spec.providerID", format!("azure://{machine}"));
-        self.cluster.create([node]).await;
+            .address(&address.to_string())
+            .set("spec.providerID", format!("azure://{machine}"))
     }
 
     /// Starts the operator against cloud and cluster.
-    pub(super) async fn operator(&self) -> Operator {
+    pub async fn operator(&self) -> Operator {
         self.launch().start().await
     }
 
     /// How to start it.
-    pub(super) fn launch(&self) -> Launch {
+    pub fn launch(&self) -> Launch {
         Operator::launch(&self.cluster).on_azure(&self.arm)
     }
 
     /// The id of a machine's interface.
-    pub(super) fn nic(&self, machine: &str) -> String {
+    pub fn nic(&self, machine: &str) -> String {
         self.place.id("Microsoft.Network/networkInterfaces", &nic_name(machine))
     }
 
     /// Addresses of ours on interfaces, by machine.
-    pub(super) fn carried(&self, machines: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
+    pub fn carried(&self, machines: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
         let of = |machine: &&str| {
             let configs = self.arm.addresses(&self.nic(machine)).into_iter();
             let ours = configs.filter(|(name, _)| name.starts_with("EgressIP")).map(|(_, address)| address);
@@ -113,7 +118,7 @@ impl Stage {
     }
 
     /// Waits until namespaces, nodes and interfaces agree that these namespaces are served, and nothing is under way.
-    pub(super) async fn serves(&self, namespaces: &[&str], addresses: usize) {
+    pub async fn serves(&self, namespaces: &[&str], addresses: usize) {
         eventually(&format!("{namespaces:?} are served"), A_WHILE, || async {
             let outcome = self.cluster.outcome().await;
             for name in namespaces {
@@ -146,17 +151,17 @@ impl Stage {
     }
 
     /// An interface as it is stored.
-    pub(super) fn stored(&self, machine: &str) -> Value {
+    pub fn stored(&self, machine: &str) -> Value {
         self.arm.resource(&self.nic(machine)).expect("the interface is there")
     }
 
     /// What others have on it: see [`foreign`].
-    pub(super) fn foreign(&self, machine: &str) -> String {
+    pub fn foreign(&self, machine: &str) -> String {
         foreign(&self.arm, &self.nic(machine))
     }
 
     /// Waits until the status of pool `egress` contains all of these texts, and returns it.
-    pub(super) async fn tells(&self, texts: &[&str]) -> String {
+    pub async fn tells(&self, texts: &[&str]) -> String {
         eventually(&format!("the pool's status says {texts:?}"), A_WHILE, || async {
             let status = self.cluster.status("egress").await;
             if texts.iter().all(|text| status.contains(text)) { Ok(status) } else { Err(status) }
@@ -165,7 +170,7 @@ impl Stage {
     }
 
     /// Waits until so many seconds of Azure's time have passed.
-    pub(super) async fn passes(&self, seconds: u64) {
+    pub async fn passes(&self, seconds: u64) {
         let end = self.arm.clock().now() + seconds * 1000;
         eventually(&format!("{seconds} s pass"), A_WHILE, || async {
             let now = self.arm.clock().now();
@@ -175,7 +180,7 @@ impl Stage {
     }
 
     /// Panics if a log, a status, an event or a namespace shows a client secret or a token.
-    pub(super) async fn keeps_secrets(&self, operators: &[&Operator], secrets: &[&str]) {
+    pub async fn keeps_secrets(&self, operators: &[&Operator], secrets: &[&str]) {
         let mut places: Vec<(String, String)> =
             operators.iter().map(|operator| ("the log".to_owned(), operator.log())).collect();
         for kind in ["EgressIPAM", "Event", "Namespace", "NetNamespace", "HostSubnet"] {
@@ -192,19 +197,19 @@ impl Stage {
     }
 
     /// Gives the application another client secret; the one before is refused from now on.
-    pub(super) fn rotate(&self, client_secret: &str) {
+    pub fn rotate(&self, client_secret: &str) {
         self.arm.put_client(client(client_secret));
     }
 
     /// The Secret with the account.
-    pub(super) fn secret(client_secret: &str) -> Object {
+    pub fn secret(client_secret: &str) -> Object {
         secret(client(client_secret).account(SUBSCRIPTION))
     }
 }
 
 impl Launch {
     /// Against a simulated cloud, at its time.
-    pub(in crate::scenarios) fn on_azure(self, arm: &Arm) -> Self {
+    pub fn on_azure(self, arm: &Arm) -> Self {
         let base = arm.base_url();
         let scale = arm.clock().scale().to_string();
         self.args(&["--azure-arm-endpoint", base, "--azure-authority-host", base, "--azure-time-scale", &scale])
@@ -216,7 +221,7 @@ fn client(secret: &str) -> Client {
 }
 
 /// An interface's configurations but those of ours, byte for byte, and everything else that only others write.
-pub(in crate::scenarios) fn foreign(arm: &Arm, nic: &str) -> String {
+pub fn foreign(arm: &Arm, nic: &str) -> String {
     let mut nic = arm.resource(nic).expect("the interface is there");
     let configs = nic["properties"]["ipConfigurations"].as_array_mut().expect("a list");
     configs.retain(|config| !config["name"].as_str().unwrap_or_default().starts_with("EgressIP"));
@@ -251,7 +256,7 @@ fn azure() -> Object {
 }
 
 /// The Secret as the cloud credential operator writes it, for an account.
-pub(in crate::scenarios) fn secret(account: BTreeMap<String, String>) -> Object {
+pub fn secret(account: BTreeMap<String, String>) -> Object {
     let place = [("azure_resourcegroup", "ocp1-rg"), ("azure_region", "eastus")];
     let place = place.map(|(key, text)| (key.to_owned(), text.to_owned()));
     let texts: BTreeMap<String, String> = account.into_iter().chain(place).collect();
