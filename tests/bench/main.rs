@@ -35,13 +35,14 @@ struct Group {
     measure: fn() -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 6] = [
+const GROUPS: [Group; 7] = [
     Group { names: plan::NAMES, measure: plan::measure },
     Group { names: plan::LARGE_NAMES, measure: plan::measure_large },
     Group { names: operator::FAILOVER_NAMES, measure: operator::measure_failover },
     Group { names: operator::ALLOCATION_NAMES, measure: operator::measure_allocation },
     Group { names: operator::SWAP_NAMES, measure: operator::measure_swap },
     Group { names: azure::NAMES, measure: azure::measure },
+    Group { names: azure::LOOK_NAMES, measure: azure::measure_look },
 ];
 
 fn main() {
