@@ -102,6 +102,20 @@ impl Observed {
         self.promises = promises.iter().filter(waits).map(|(&address, promise)| (address, promise.clone())).collect();
     }
 
+    /// How many addresses a node can carry beside the machine's own. Where we write interfaces, that is what is left
+    /// of them; one that is not known carries none. Where somebody else does, he says how many, or else the cloud's
+    /// limit counts: whose addresses are on an interface already is not known then.
+    pub fn capacity(&self, node: &NodeName) -> Capacity {
+        let Some(cloud) = self.cloud.as_deref() else { return Capacity::default() };
+        let interface = cloud.interfaces.get(node);
+        let of_both = |total| Capacity { total, ..Capacity::default() };
+        if cloud.writes {
+            return of_both(Some(interface.map_or(0, InterfaceFacts::capacity)));
+        }
+        let said = self.nodes.get(node).map(|facts| facts.capacity).filter(|said| *said != Capacity::default());
+        said.unwrap_or_else(|| of_both(interface.map(|interface| interface.limit.saturating_sub(interface.own))))
+    }
+
     /// The interface of a node, where it is us who writes it.
     pub(crate) fn interface(&self, node: &NodeName) -> Option<&InterfaceFacts> {
         self.written_interfaces()?.interfaces.get(node)

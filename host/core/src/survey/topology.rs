@@ -10,7 +10,7 @@ use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
 use crate::observed::{NodeFacts, Observed, Platform, PoolFacts};
 use crate::schedule::Target;
-use crate::snapshot::{Capacity, Health, Node, Pool, Zone};
+use crate::snapshot::{Health, Node, Pool, Zone};
 
 /// How many nodes a note names.
 const NODES_SHOWN: usize = 3;
@@ -217,22 +217,10 @@ fn carriers(observed: &Observed) -> Vec<Node> {
     let node = |name: &NodeName| Node {
         name: name.clone(),
         health: observed.nodes.get(name).map_or(Health::Down, |facts| health(facts)),
-        capacity: capacity(observed, name),
+        capacity: observed.capacity(name),
         other_load: 0,
     };
     names.into_iter().map(node).collect()
-}
-
-/// How many addresses a node can carry. A machine whose interface is not known carries none.
-fn capacity(observed: &Observed, name: &NodeName) -> Capacity {
-    match observed.cloud.as_deref() {
-        None => Capacity::default(),
-        Some(cloud) if cloud.writes => {
-            let total = cloud.interfaces.get(name).map_or(0, InterfaceFacts::capacity);
-            Capacity { total: Some(total), ..Capacity::default() }
-        }
-        Some(_) => observed.nodes.get(name).map_or_else(Capacity::default, |facts| facts.capacity),
-    }
 }
 
 fn health(facts: &NodeFacts) -> Health {

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
-//! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 down cordoned unselected nosubnet nonode
+//! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 room=9 down cordoned unselected nosubnet nonode
 //! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
@@ -22,7 +22,7 @@ use sluice_core::observed::{
 };
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::FINALIZER;
-use sluice_core::snapshot::Phase;
+use sluice_core::snapshot::{Capacity, Phase};
 
 use crate::cluster::Cluster;
 
@@ -138,11 +138,13 @@ fn node(observed: &mut Observed, words: &Words<'_>) {
     }
     let ip = words.value("ip").map(|text| text.parse().expect("an address"));
     if !words.is("nonode") {
+        let room = words.value("room").map(|text| text.parse().expect("a number"));
         let facts = NodeFacts {
             labels,
             ready: !words.is("down"),
             unschedulable: words.is("cordoned"),
             addresses: ip.into_iter().collect(),
+            capacity: Capacity { total: room, ..Capacity::default() },
             ..NodeFacts::default()
         };
         observed.nodes.insert(name.clone(), Arc::new(facts));

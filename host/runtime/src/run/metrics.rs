@@ -264,23 +264,30 @@ impl Metrics {
     fn show_nodes(&self, observed: &Observed, round: &Round, outcome: &Outcome) {
         self.capacity.clear();
         self.allocated.clear();
-        let capacity = |node: &NodeName| match &observed.platform {
-            Platform::SelfManaged(_) => UNLIMITED,
-            Platform::Cloud(_) => {
-                let interface = observed.cloud.as_ref().and_then(|cloud| cloud.interfaces.get(node));
-                interface.map_or(0, |interface| i64::from(interface.capacity() + interface.own))
-            }
-            Platform::Unserved(_) | Platform::Unknown => 0,
-        };
         let labels = |pool: &PoolName, node: String| PoolNode { egressipam: pool.to_string(), node };
         for pool in &round.surveyed().snapshot.pools {
             for node in observed.nodes.keys() {
-                self.capacity.get_or_create(&labels(&pool.name, node.to_string())).set(capacity(node));
+                self.capacity.get_or_create(&labels(&pool.name, node.to_string())).set(capacity(observed, node));
             }
         }
         for ((pool, node), addresses) in planned_loads(round, outcome) {
             self.allocated.get_or_create(&labels(pool, node)).set(addresses + 1);
         }
+    }
+}
+
+/// How many addresses a node can carry, the machine's own included; as with the operator that Sluice replaces, 0 where
+/// that is not known.
+fn capacity(observed: &Observed, node: &NodeName) -> i64 {
+    match (&observed.platform, observed.cloud.as_deref()) {
+        (Platform::SelfManaged(_), _) => UNLIMITED,
+        (Platform::Cloud(_), Some(cloud)) => {
+            // Who only reads may not know the interface, but a machine has an address.
+            let own = cloud.interfaces.get(node).map_or(u32::from(!cloud.writes), |interface| interface.own);
+            let capacity = observed.capacity(node);
+            capacity.total.or(capacity.ipv4).map_or(0, |room| i64::from(room) + i64::from(own))
+        }
+        (Platform::Cloud(_), None) | (Platform::Unserved(_) | Platform::Unknown, _) => 0,
     }
 }
 
@@ -306,4 +313,53 @@ fn planned_loads<'a>(round: &'a Round, outcome: &Outcome) -> BTreeMap<(&'a PoolN
 
 fn number(count: usize) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
+
+    use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
+    use sluice_core::observed::{CloudPlatform, NodeFacts};
+    use sluice_core::snapshot::{Capacity, Phase};
+
+    use super::*;
+
+    /// Capacity of a node with an address of ours and two of others, or of one that the cloud does not show.
+    fn shown(writes: bool, said: Capacity, has_interface: bool) -> i64 {
+        let node = NodeName::from("n1");
+        let on = |(last, ours)| (IpAddr::from([10, 0, 0, last]), InterfaceAddress { ours, phase: Phase::Settled });
+        let addresses = [(5, true), (6, false), (7, false)].map(on).into();
+        let interface = InterfaceFacts { addresses, limit: 256, own: 2, ..InterfaceFacts::default() };
+        let interfaces = has_interface.then(|| (node.clone(), interface)).into_iter().collect();
+        let mut observed = Observed {
+            platform: Platform::Cloud(CloudPlatform::default()),
+            cloud: Some(Arc::new(CloudFacts { writes, interfaces, ..CloudFacts::default() })),
+            ..Observed::default()
+        };
+        observed.nodes.insert(node.clone(), Arc::new(NodeFacts { capacity: said, ..NodeFacts::default() }));
+        capacity(&observed, &node)
+    }
+
+    #[test]
+    fn who_writes_interfaces_says_what_they_can_carry() {
+        let nothing = Capacity::default();
+        let total = Capacity { total: Some(100), ..nothing };
+        assert_eq!(shown(true, total, true), 254, "ours: without what strangers have");
+        assert_eq!(shown(true, total, false), 0, "ours, not known");
+        assert_eq!(shown(false, total, true), 102, "the controller's");
+        assert_eq!(shown(false, total, false), 101, "the controller's, read without an account");
+        assert_eq!(shown(false, Capacity { ipv4: Some(9), ipv6: Some(4), ..nothing }, true), 11, "by family");
+        assert_eq!(shown(false, nothing, true), 256, "nobody says");
+        assert_eq!(shown(false, nothing, false), 0, "nobody knows");
+    }
+
+    #[test]
+    fn without_a_cloud_there_is_no_limit() {
+        let platform = |platform| capacity(&Observed { platform, ..Observed::default() }, &NodeName::from("n1"));
+        assert_eq!(platform(Platform::SelfManaged("None".to_owned())), UNLIMITED);
+        assert_eq!(platform(Platform::Cloud(CloudPlatform::default())), 0, "not read yet");
+        assert_eq!(platform(Platform::Unserved("GCP".to_owned())), 0);
+    }
 }
