@@ -44,11 +44,16 @@ pub struct Observed {
     pub promises: BTreeMap<IpAddr, Promise>,
 }
 
-/// One `CloudPrivateIPConfig`.
+/// What one `CloudPrivateIPConfig` says of its address.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PrivateIpFacts {
-    /// Why the cloud does not give the address, in the controller's words.
-    pub failure: Option<String>,
+pub enum PrivateIpFacts {
+    /// The cloud gives it.
+    #[default]
+    Given,
+    /// The cloud does not give it yet: what the controller waits for, for people.
+    Awaited(String),
+    /// Why the cloud does not give it, in the controller's words.
+    Refused(String),
 }
 
 /// For whom an interface gets an address.

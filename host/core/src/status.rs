@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use crate::name::{NodeIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
-use crate::observed::{Observed, PoolFacts};
+use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
 use crate::plan::Operation;
 use crate::round::Failure;
 use crate::snapshot::{Health, Pool, Zone};
@@ -21,7 +21,8 @@ pub struct PoolReport {
     pub generation: i64,
     /// Opted-in namespaces, without those that are about to get their NetNamespace.
     pub owners: u32,
-    /// Of these, without any hold; where nothing may be written, also with nothing left to be given.
+    /// Of these, without any hold, and with nothing that a cloud has still to do; where nothing may be written, also
+    /// with nothing left to be given.
     pub served: u32,
     /// Of these, with a hold.
     pub held: u32,
@@ -29,6 +30,8 @@ pub struct PoolReport {
     pub zones: Vec<ZoneReport>,
     /// Errors that make the round of this pool a failure: spec, policy, refused writes. Empty: success.
     pub errors: Vec<String>,
+    /// Addresses that somebody else has not put onto interfaces yet, if any: Ready is False with this text.
+    pub awaited: Option<String>,
     /// What stops writing at all (platform without provider, missing CRDs); Ready is False with this text.
     pub blocked: Option<String>,
     /// Load balancer pools that new addresses do not join, and why: told once.
@@ -71,6 +74,7 @@ pub(crate) fn reports(
         *owners.entry(pool).or_default() += 1;
     }
     let used = used_by_zone(survey);
+    let ungiven = Ungiven::of(observed, survey);
     // What a cloud takes minutes for is not there yet.
     let takes_time = observed.refusal().is_some() || observed.written_interfaces().is_some();
     let waiting = if takes_time { waiting(survey, plan) } else { BTreeSet::new() };
@@ -81,8 +85,8 @@ pub(crate) fn reports(
         let owners = owners.get(&pool.name).copied().unwrap_or(0);
         let held_count = u32::try_from(held.len()).unwrap_or(u32::MAX);
         let index = PoolIndex::at(position);
-        let in_vain = waiting.iter().filter(|(pool, owner)| *pool == index && !held.contains(owner)).count();
-        let in_vain = u32::try_from(in_vain).unwrap_or(u32::MAX);
+        let in_vain = waiting.union(&ungiven.owners).filter(|(pool, owner)| *pool == index && !held.contains(owner));
+        let in_vain = u32::try_from(in_vain.count()).unwrap_or(u32::MAX);
         let zones = survey.snapshot.zones_of(index).enumerate();
         Some(PoolReport {
             pool: pool.name.clone(),
@@ -99,7 +103,9 @@ pub(crate) fn reports(
                 .map(ToString::to_string)
                 .chain(failure.map(ToString::to_string))
                 .chain(complaints(observed, survey, index))
+                .chain(ungiven.refused(index))
                 .collect(),
+            awaited: ungiven.awaited(index),
             blocked: observed.refusal(),
             passed_over: passed_over(observed, facts),
             warnings: warnings(survey, plan, holds, pool),
@@ -123,14 +129,48 @@ fn complaints(observed: &Observed, survey: &Survey, pool: PoolIndex) -> Vec<Stri
         let name = &survey.snapshot.node(node)?.name;
         Some(format!("interface of {name}: {}", cloud.interfaces.get(name)?.complaint.as_ref()?))
     });
-    let owners = survey.snapshot.owners.iter().filter(|owner| owner.pool == pool);
-    let held = owners.flat_map(|owner| &owner.allocations).map(|allocation| allocation.address);
-    let of_addresses = held.filter_map(|address| {
-        let failure = observed.private_ips.as_ref()?.get(&address)?.failure.as_ref()?;
-        Some(format!("CloudPrivateIPConfig {address}: {failure}"))
-    });
-    let few = of_nodes.take(SPELLED_OUT).chain(of_addresses.take(SPELLED_OUT));
-    cloud.complaints.iter().cloned().chain(few).collect()
+    cloud.complaints.iter().cloned().chain(of_nodes.take(SPELLED_OUT)).collect()
+}
+
+/// What the cloud network config controller has not given of what owners hold.
+#[derive(Default)]
+struct Ungiven<'a> {
+    owners: BTreeSet<(PoolIndex, &'a OwnerName)>,
+    /// What it could not give, and why.
+    refused: BTreeMap<PoolIndex, Vec<String>>,
+    /// What it has not given yet.
+    awaited: BTreeMap<PoolIndex, Vec<String>>,
+}
+
+impl<'a> Ungiven<'a> {
+    fn of(observed: &Observed, survey: &'a Survey) -> Self {
+        let mut ungiven = Self::default();
+        // What we write ourselves we see for ourselves: there may be nobody who sees to these objects.
+        let is_theirs = observed.cloud.as_deref().is_some_and(|cloud| !cloud.writes);
+        let Some(told) = observed.private_ips.as_ref().filter(|_| is_theirs) else { return ungiven };
+        for owner in &survey.snapshot.owners {
+            for address in owner.allocations.iter().map(|allocation| allocation.address) {
+                let (list, text) = match told.get(&address) {
+                    Some(PrivateIpFacts::Refused(why)) => (&mut ungiven.refused, why),
+                    Some(PrivateIpFacts::Awaited(what)) => (&mut ungiven.awaited, what),
+                    Some(PrivateIpFacts::Given) | None => continue,
+                };
+                list.entry(owner.pool).or_default().push(format!("CloudPrivateIPConfig {address}: {text}"));
+                ungiven.owners.insert((owner.pool, &owner.name));
+            }
+        }
+        ungiven
+    }
+
+    fn refused(&self, pool: PoolIndex) -> impl Iterator<Item = String> {
+        self.refused.get(&pool).into_iter().flatten().take(SPELLED_OUT).cloned()
+    }
+
+    fn awaited(&self, pool: PoolIndex) -> Option<String> {
+        let all = self.awaited.get(&pool)?;
+        let few: Vec<&str> = all.iter().take(SPELLED_OUT).map(String::as_str).collect();
+        Some(format!("{} addresses wait for the cloud: {}", all.len(), few.join("; ")))
+    }
 }
 
 /// Owners whom the plan would give addresses.

@@ -55,6 +55,7 @@ pub fn blocked_patch(text: &str, generation: i64, current: &Value, now: Timestam
         held: 0,
         zones: Vec::new(),
         errors: vec![text.to_owned()],
+        awaited: None,
         blocked: Some(text.to_owned()),
         passed_over: Vec::new(),
         warnings: Vec::new(),
@@ -147,6 +148,7 @@ fn ready(report: &PoolReport, errors: &str) -> Verdict {
             let text = format!("{} of {} namespaces wait, see their annotation", report.held, report.owners);
             verdict(false, "Held", format!("{text} {}", names::HOLD_ANNOTATION))
         }
+        None if report.awaited.is_some() => verdict(false, "Awaited", report.awaited.clone().unwrap_or_default()),
         None => verdict(true, "Served", format!("{} namespaces served", report.served)),
     }
 }
@@ -165,7 +167,8 @@ fn degraded(report: &PoolReport, errors: &str) -> Verdict {
         () => (false, "AsExpected"),
     };
     let errors = report.errors.iter().cloned();
-    let message = errors.chain(without_node).chain(report.warnings.iter().cloned()).collect::<Vec<_>>().join("; ");
+    let rest = report.awaited.iter().chain(&report.warnings).cloned();
+    let message = errors.chain(without_node).chain(rest).collect::<Vec<_>>().join("; ");
     Verdict { kind: names::DEGRADED, holds, reason, message }
 }
 

@@ -152,6 +152,7 @@ fn a_report_tells_the_story_of_a_pool() {
                 },
             ],
             errors: [],
+            awaited: None,
             blocked: None,
             passed_over: [],
             warnings: [
@@ -168,6 +169,46 @@ fn where_nothing_is_written_nobody_is_served_by_a_plan() {
     let (_, outcome) = cluster.plan(&BTreeSet::new());
     let report = &outcome.reports[0];
     assert_eq!((report.owners, report.served, report.held), (3, 1, 1), "new, old and taken");
+}
+
+#[test]
+fn what_the_controller_has_not_given_is_told_and_moves_nothing() {
+    let text = "
+        cloud azure reads
+        pool egress zone=a:10.20.0.0/24
+        pool other zone=a:10.21.0.0/24
+        ns calm pool=egress holds=10.20.0.2 says mark=egress zones=a
+        ns refused pool=egress holds=10.20.0.3 says mark=egress zones=a
+        ns waiting pool=egress holds=10.20.0.4 says mark=egress zones=a
+        ns elsewhere pool=other holds=10.21.0.2 says mark=other zones=a
+        node n1 zone=a carries=10.20.0.2,10.20.0.3,10.20.0.4,10.21.0.2
+        node n2 zone=a
+        private 10.20.0.2 given
+        private 10.20.0.3 refused=somebody_has_it
+        private 10.20.0.4 awaited=Adding_IP_address
+        private 10.20.0.5 awaited=of_nobody
+    ";
+    let told = |text: &str| {
+        let (_, outcome) = cluster(text).plan(&BTreeSet::new());
+        assert_eq!(outcome.writes, [], "nothing follows from it");
+        let report = |report: &PoolReport| {
+            let PoolReport { pool, owners, served, held, errors, awaited, .. } = report;
+            format!("{pool}: {served} of {owners} served, {held} held, {errors:?}, {awaited:?}")
+        };
+        outcome.reports.iter().map(report).collect::<Vec<_>>().join("\n")
+    };
+    expect![[r#"
+        egress: 1 of 3 served, 0 held, ["CloudPrivateIPConfig 10.20.0.3: somebody has it"], Some("1 addresses wait for the cloud: CloudPrivateIPConfig 10.20.0.4: Adding IP address")
+        other: 1 of 1 served, 0 held, [], None"#]].assert_eq(&told(text));
+    let answered = text.replace("refused=", "given was=").replace("awaited=", "given was=");
+    expect![[r#"
+        egress: 3 of 3 served, 0 held, [], None
+        other: 1 of 1 served, 0 held, [], None"#]]
+    .assert_eq(&told(&answered));
+    let ours = text
+        .replace("azure reads", "azure")
+        .replace("a carries=", "a nic=10.20.0.2,10.20.0.3,10.20.0.4,10.21.0.2 carries=");
+    assert_eq!(told(&ours), told(&answered), "where we write, its word does not count");
 }
 
 #[test]

@@ -5,10 +5,11 @@
 //! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 room=9 down cordoned unselected nosubnet nonode
 //! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
+//! private 10.20.0.2 given awaited=why refused=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
 //! ```
 //!
-//! In `says` and `hold` an underscore is a space; `says` alone repeats `holds`.
+//! In `says`, `hold`, `awaited` and `refused` an underscore is a space; `says` alone repeats `holds`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,7 +19,7 @@ use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::observed::{
     CloudPlatform, HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector, Observed,
-    Platform, PoolEntry, PoolFacts, PoolSpec, Requirement, SpecError,
+    Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
 };
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::FINALIZER;
@@ -36,6 +37,7 @@ pub(crate) fn cluster(text: &str) -> Cluster {
             "node" => node(&mut observed, &words),
             "ns" => namespace(&mut observed, &words),
             "cloud" => cloud(&mut observed, &words),
+            "private" => private_ip(&mut observed, &words),
             kind => panic!("what is a {kind}?"),
         }
     }
@@ -173,6 +175,14 @@ fn cloud(observed: &mut Observed, words: &Words<'_>) {
     };
     observed.platform = Platform::Cloud(CloudPlatform { name: words.name.to_owned(), ..CloudPlatform::default() });
     observed.cloud = Some(Arc::new(facts));
+}
+
+fn private_ip(observed: &mut Observed, words: &Words<'_>) {
+    let text = |key| words.value(key).map(|text| text.replace('_', " "));
+    let refused = text("refused").map(PrivateIpFacts::Refused);
+    let facts = refused.or_else(|| text("awaited").map(PrivateIpFacts::Awaited)).unwrap_or_default();
+    let known = observed.private_ips.get_or_insert_default();
+    known.insert(words.name.parse().expect("an address"), facts);
 }
 
 fn interface(observed: &mut Observed, name: &NodeName, words: &Words<'_>) {

@@ -62,16 +62,19 @@ pub fn private_ip(name: &str) -> Option<IpAddr> {
 }
 
 /// What the cloud network config controller says of an address. Its condition `Assigned` is `False` when the cloud
-/// refused, `Unknown` while it works.
+/// refused, `Unknown` while it works, and missing until it begins.
 pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
     let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
-    let failed = |condition: &&Value| {
-        condition.get("type").is_some_and(|name| name == "Assigned")
-            && condition.get("status").is_some_and(|status| status == "False")
-    };
-    let message = |condition: &Value| {
-        let message = condition.get("message").and_then(Value::as_str).unwrap_or("the cloud refused it");
-        failure::bounded(message)
-    };
-    PrivateIpFacts { failure: conditions.iter().find(failed).map(message) }
+    let condition = conditions.iter().find(|condition| condition.get("type").is_some_and(|name| name == "Assigned"));
+    let field = |name| condition.and_then(|condition| condition.get(name)).and_then(Value::as_str);
+    let says = |instead: &str| failure::bounded(field("message").filter(|text| !text.is_empty()).unwrap_or(instead));
+    match field("status") {
+        Some("False") => PrivateIpFacts::Refused(says("the cloud refused it")),
+        Some("True") if !object.is_deleting() => PrivateIpFacts::Given,
+        Some("True") => PrivateIpFacts::Awaited("it is to be taken off a node".to_owned()),
+        _ => {
+            let since = field("lastTransitionTime").map(|time| format!(" since {time}")).unwrap_or_default();
+            PrivateIpFacts::Awaited(says("the controller has not begun") + &since)
+        }
+    }
 }

@@ -27,6 +27,7 @@ fn report(errors: &[&str]) -> PoolReport {
         held: 0,
         zones: Vec::new(),
         errors: errors.iter().map(|text| (*text).to_owned()).collect(),
+        awaited: None,
         blocked: None,
         passed_over: Vec::new(),
         warnings: Vec::new(),

@@ -24,6 +24,7 @@ fn good() -> PoolReport {
         held: 0,
         zones: vec![zone("a", "10.0.1.0/24", 12, 2), zone("b", "10.0.2.0/24", 11, 1)],
         errors: Vec::new(),
+        awaited: None,
         blocked: None,
         passed_over: Vec::new(),
         warnings: Vec::new(),
@@ -161,6 +162,25 @@ fn conditions_of_other_rounds() {
         ReconcileError False LastReconcileCycleSucceded: 
         Ready False Blocked: platform Azure needs a provider
         Degraded False AsExpected: 
+    "#]],
+    );
+    let awaited = Some("1 addresses wait for the cloud: 10.0.1.2".to_owned());
+    check_conditions(
+        &PoolReport { served: 11, awaited: awaited.clone(), ..good() },
+        &expect![[r#"
+        ReconcileSuccess True LastReconcileCycleSucceded: 
+        ReconcileError False LastReconcileCycleSucceded: 
+        Ready False Awaited: 1 addresses wait for the cloud: 10.0.1.2
+        Degraded False AsExpected: 1 addresses wait for the cloud: 10.0.1.2
+    "#]],
+    );
+    check_conditions(
+        &PoolReport { served: 10, held: 1, awaited, ..good() },
+        &expect![[r#"
+        ReconcileSuccess True LastReconcileCycleSucceded: 
+        ReconcileError False LastReconcileCycleSucceded: 
+        Ready False Held: 1 of 12 namespaces wait, see their annotation sluice.dev/hold
+        Degraded True Held: 1 addresses wait for the cloud: 10.0.1.2
     "#]],
     );
     let zones = vec![zone("a", "10.0.1.0/24", 12, 0), zone("b", "10.0.2.0/24", 12, 1)];
