@@ -16,6 +16,8 @@ const CLIENT: &str = "00000000-0000-4000-8000-000000000003";
 pub const CLIENT_SECRET: &str = "s3cr3t-of-the-test";
 /// The Secret with the account.
 pub const SECRET: &str = "egress-ipam-operator-cloud-credentials";
+/// The prefix of our configurations' names.
+pub const OURS: &str = "EgressIP";
 /// Virtual seconds in a real one: an update of 71 s takes 71 ms.
 const SCALE: u32 = 1000;
 /// Long enough for a few updates of interfaces, also on a busy machine.
@@ -111,7 +113,7 @@ impl Stage {
     pub fn carried(&self, machines: &[&str]) -> BTreeMap<String, BTreeSet<String>> {
         let of = |machine: &&str| {
             let configs = self.arm.addresses(&self.nic(machine)).into_iter();
-            let ours = configs.filter(|(name, _)| name.starts_with("EgressIP")).map(|(_, address)| address);
+            let ours = configs.filter(|(name, _)| name.starts_with(OURS)).map(|(_, address)| address);
             ((*machine).to_owned(), ours.collect())
         };
         machines.iter().map(of).collect()
@@ -157,7 +159,7 @@ impl Stage {
 
     /// What others have on it: see [`foreign`].
     pub fn foreign(&self, machine: &str) -> String {
-        foreign(&self.arm, &self.nic(machine))
+        foreign(&self.arm, &self.nic(machine), &[OURS])
     }
 
     /// Waits until the status of pool `egress` contains all of these texts, and returns it.
@@ -220,11 +222,13 @@ fn client(secret: &str) -> Client {
     Client::with_secret(TENANT, CLIENT, secret)
 }
 
-/// An interface's configurations but those of ours, byte for byte, and everything else that only others write.
-pub fn foreign(arm: &Arm, nic: &str) -> String {
+/// An interface's configurations but those with names of ours, byte for byte, and everything else that only others
+/// write.
+pub fn foreign(arm: &Arm, nic: &str, ours: &[&str]) -> String {
     let mut nic = arm.resource(nic).expect("the interface is there");
     let configs = nic["properties"]["ipConfigurations"].as_array_mut().expect("a list");
-    configs.retain(|config| !config["name"].as_str().unwrap_or_default().starts_with("EgressIP"));
+    let is_ours = |name: &str| ours.iter().any(|prefix| name.starts_with(prefix));
+    configs.retain(|config| !is_ours(config["name"].as_str().unwrap_or_default()));
     configs.iter_mut().for_each(without_versions);
     without_versions(&mut nic);
     nic.to_string()

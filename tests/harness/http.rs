@@ -6,7 +6,7 @@ use std::time::Duration;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
@@ -39,17 +39,22 @@ impl Connection {
             .header("content-type", "application/json")
             .body(Full::new(Bytes::from(body)))
             .map_err(|error| error.to_string())?;
+        let answer = self.send(request).await?;
+        Ok((answer.status(), answer.into_body()))
+    }
+
+    /// Sends a request, and reads the whole answer.
+    pub async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Response<String>, String> {
+        let place = format!("{}{}", self.address, request.uri());
         let exchange = async {
             self.sender.ready().await?;
-            let answer = self.sender.send_request(request).await?;
-            let status = answer.status();
-            let body = answer.into_body().collect().await?.to_bytes();
-            Ok((status, String::from_utf8_lossy(&body).into_owned()))
+            let (head, body) = self.sender.send_request(request).await?.into_parts();
+            let body = body.collect().await?.to_bytes();
+            Ok(Response::from_parts(head, String::from_utf8_lossy(&body).into_owned()))
         };
-        let answer: Result<_, hyper::Error> = timeout(DEADLINE, exchange)
-            .await
-            .map_err(|_| format!("{}{path}: no answer in {DEADLINE:?}", self.address))?;
-        answer.map_err(|error| format!("{}{path}: {error}", self.address))
+        let answer: Result<_, hyper::Error> =
+            timeout(DEADLINE, exchange).await.map_err(|_| format!("{place}: no answer in {DEADLINE:?}"))?;
+        answer.map_err(|error| format!("{place}: {error}"))
     }
 }
 

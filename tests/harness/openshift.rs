@@ -5,6 +5,8 @@
 //! - deleted Namespaces are finalized;
 //! - claimed addresses are placed on nodes with `egressCIDRs` ([`placement`](super::placement)).
 //!
+//! What it does in a cloud besides is in [`cloud`].
+//!
 //! Each can be switched off. As in OpenShift, an object that somebody deletes by hand does not come back.
 
 use std::collections::BTreeSet;
@@ -18,6 +20,7 @@ use self::act::Actor;
 use self::view::View;
 
 mod act;
+pub mod cloud;
 mod view;
 
 /// What the stand-in does.
@@ -88,7 +91,7 @@ impl Drop for OpenShift {
 }
 
 async fn run(client: Client, mut switches: watch::Receiver<Switches>) {
-    let mut view = View::watch(&client);
+    let mut view = View::watch(&client, &["Namespace", "NetNamespace", "Node", "HostSubnet"]);
     let mut actor = Actor::new(client);
     while view.changed_or(&mut switches).await {
         let current = switches.borrow_and_update().clone();

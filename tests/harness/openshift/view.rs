@@ -12,7 +12,6 @@ use kube::{Client, ResourceExt as _};
 use tokio::sync::watch;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
-use super::Switches;
 use crate::harness::kinds;
 
 /// Something failed for a moment (a conflict, a restarting server): look again after this.
@@ -31,12 +30,10 @@ pub struct View {
     synced: BTreeSet<&'static str>,
 }
 
-const KINDS: [&str; 4] = ["Namespace", "NetNamespace", "Node", "HostSubnet"];
-
 impl View {
-    /// Starts watching.
-    pub fn watch(client: &Client) -> Self {
-        let streams = KINDS.map(|kind| {
+    /// Starts watching objects of these kinds.
+    pub fn watch(client: &Client, kinds: &[&'static str]) -> Self {
+        let streams = kinds.iter().map(|&kind| {
             watcher(kinds::all(client, kind), Config::default())
                 .default_backoff()
                 .filter_map(move |event| async move { event.ok().map(|event| (kind, event)) })
@@ -47,7 +44,7 @@ impl View {
         Self {
             events: futures::stream::select_all(streams),
             retry,
-            objects: KINDS.map(|kind| (kind, ByName::new())).into(),
+            objects: kinds.iter().map(|&kind| (kind, ByName::new())).collect(),
             listed: BTreeMap::new(),
             gone: BTreeMap::new(),
             synced: BTreeSet::new(),
@@ -55,7 +52,7 @@ impl View {
     }
 
     /// Waits for a change, takes in all that are there, and returns true: or false when there will be no more.
-    pub async fn changed_or(&mut self, switches: &mut watch::Receiver<Switches>) -> bool {
+    pub async fn changed_or<T>(&mut self, switches: &mut watch::Receiver<T>) -> bool {
         loop {
             let event = tokio::select! {
                 event = self.events.next() => event,
@@ -70,10 +67,15 @@ impl View {
                 self.take(kind, event);
                 next = self.events.next().now_or_never().flatten();
             }
-            if self.synced.len() == KINDS.len() {
+            if self.is_complete() {
                 return true;
             }
         }
+    }
+
+    /// Whether all objects of all kinds have been seen.
+    pub fn is_complete(&self) -> bool {
+        self.synced.len() == self.objects.len()
     }
 
     /// All objects of a kind.

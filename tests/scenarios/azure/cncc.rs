@@ -5,9 +5,9 @@ use serde_json::json;
 use super::ledger::Ledger;
 use super::stage::{A_WHILE, Stage};
 use crate::harness::bootstrap::{documents, fixtures, is_served};
+use crate::harness::openshift::cloud::CAPACITY_ANNOTATION;
 use crate::harness::{Cluster, Object, eventually, namespace};
 
-const CAPACITY: &str = "cloud.network.openshift.io/egress-ipconfig";
 const MACHINES: [&str; 4] = ["w1", "w2", "w3", "w4"];
 const OWNERS: [&str; 4] = ["a", "b", "c", "d"];
 
@@ -20,7 +20,7 @@ async fn stage() -> Stage {
 }
 
 /// The cluster has the controller's definition.
-async fn has_controller(cluster: &Cluster) {
+pub(super) async fn has_controller(cluster: &Cluster) {
     let definition = documents(&fixtures().join("crds/001_cloudprivateipconfigs.crd.yaml")).remove(0);
     cluster.create([Object::from_json(definition)]).await;
     is_served(&cluster.client(), "CloudPrivateIPConfig").await;
@@ -65,7 +65,7 @@ async fn where_the_controller_is_interfaces_are_only_read() {
     has_controller(&stage.cluster).await;
     for (node, limit) in [("w1", 1), ("w2", 3)] {
         let interface = json!({"interface": "nic", "ifaddr": {"ipv4": "10.20.0.0/16"}, "capacity": {"ip": limit}});
-        stage.cluster.annotate("Node", node, CAPACITY, Some(&json!([interface]).to_string())).await;
+        stage.cluster.annotate("Node", node, CAPACITY_ANNOTATION, Some(&json!([interface]).to_string())).await;
     }
     let operator = stage.operator().await;
     stage.cluster.create(OWNERS.map(|name| namespace(name).in_pool("egress"))).await;

@@ -6,11 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Logged};
 
-use super::stage::{A_WHILE, Stage};
+use super::stage::{A_WHILE, OURS, Stage, foreign};
 use crate::harness::{History, NamespaceState, Outcome, eventually};
-
-/// The prefix of our configurations' names.
-const OURS: &str = "EgressIP";
 
 /// What others have on the machines' interfaces, and how to judge ours.
 pub(super) struct Ledger<'a> {
@@ -18,6 +15,8 @@ pub(super) struct Ledger<'a> {
     foreign: BTreeMap<String, String>,
     /// Interfaces that are no machine's.
     strangers: Vec<String>,
+    /// The cloud network config controller writes interfaces, too.
+    beside_controller: bool,
     history: History,
 }
 
@@ -25,7 +24,8 @@ impl<'a> Ledger<'a> {
     /// Gives the interfaces of these machines fields that nobody knows yet, and notes what others have there.
     pub(super) async fn open(stage: &'a Stage, machines: &[&str]) -> Self {
         let history = History::start(&stage.cluster).await;
-        let mut ledger = Self { stage, foreign: BTreeMap::new(), strangers: Vec::new(), history };
+        let mut ledger =
+            Self { stage, foreign: BTreeMap::new(), strangers: Vec::new(), beside_controller: false, history };
         for machine in machines {
             stage.arm.edit(&stage.nic(machine), with_unknown_fields);
             ledger.note(machine);
@@ -33,9 +33,24 @@ impl<'a> Ledger<'a> {
         ledger
     }
 
+    /// What the cloud network config controller has on these machines is not of others either.
+    pub(super) fn beside_controller(mut self) -> Self {
+        self.beside_controller = true;
+        for machine in self.foreign.keys().cloned().collect::<Vec<_>>() {
+            self.note(&machine);
+        }
+        self
+    }
+
     /// Notes what others have on a machine's interface now: somebody has changed it on purpose.
     pub(super) fn note(&mut self, machine: &str) {
-        self.foreign.insert(machine.to_owned(), self.stage.foreign(machine));
+        self.foreign.insert(machine.to_owned(), self.foreign_now(machine));
+    }
+
+    fn foreign_now(&self, machine: &str) -> String {
+        let controllers = format!("{machine}_");
+        let names = if self.beside_controller { vec![OURS, &controllers] } else { vec![OURS] };
+        foreign(&self.stage.arm, &self.stage.nic(machine), &names)
     }
 
     /// Forgets a machine whose interface is gone.
@@ -82,7 +97,7 @@ impl<'a> Ledger<'a> {
     /// Panics unless what others have is what it was.
     pub(super) fn is_untouched(&self) {
         for (machine, before) in &self.foreign {
-            assert_eq!(&self.stage.foreign(machine), before, "of others, on the interface of {machine}");
+            assert_eq!(&self.foreign_now(machine), before, "of others, on the interface of {machine}");
         }
     }
 
@@ -102,7 +117,9 @@ impl<'a> Ledger<'a> {
                 faults.push(format!("the interface of {machine} is being updated"));
             }
             for (name, address) in self.stage.arm.addresses(&nic) {
-                if name == format!("{OURS}{address}") && outcome.holders_of(&address).is_empty() {
+                let is_controllers = self.beside_controller && name == format!("{machine}_{address}");
+                let is_ours = is_controllers || name == format!("{OURS}{address}");
+                if is_ours && outcome.holders_of(&address).is_empty() {
                     faults.push(format!("{name} is on {machine} for nobody"));
                 }
                 on.entry(address).or_default().push(machine);

@@ -2,6 +2,7 @@
 
 mod account;
 mod cncc;
+mod controller;
 mod kills;
 mod leaving;
 pub(super) mod ledger;

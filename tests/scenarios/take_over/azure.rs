@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings};
 
 use super::{folder, patches, plan, planned_targets, sorted, taken_over, writes, written_targets};
-use crate::harness::azure::{foreign, secret};
+use crate::harness::azure::{OURS, foreign, secret};
 use crate::harness::program::Ran;
 use crate::harness::{Cluster, History, Operator, SOON, eventually, namespace, reads};
 use crate::scenarios::azure::ledger::puts;
@@ -114,7 +114,7 @@ async fn repairs_of_damage_are_planned_beforehand() {
 async fn damage_is_repaired_as_planned() {
     let (arm, subscription) = cloud("messy-azure").await;
     let nics = interfaces("messy-azure");
-    let others = || nics.iter().map(|nic| foreign(&arm, nic)).collect::<Vec<_>>();
+    let others = || nics.iter().map(|nic| foreign(&arm, nic, &[OURS])).collect::<Vec<_>>();
     let before = others();
     let cluster = Cluster::start().await;
     cluster.load_dump("messy-azure").await;

@@ -51,6 +51,8 @@ pub(crate) struct Reply {
 pub struct Logged {
     /// When it came, in virtual milliseconds.
     pub at: u64,
+    /// Whose token it had, if that was valid.
+    pub principal: Option<String>,
     /// The method.
     pub method: String,
     /// Path and query.

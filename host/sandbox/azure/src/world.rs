@@ -86,6 +86,7 @@ impl World {
         let reply = self.answer(now, request);
         let logged = Logged {
             at: now,
+            principal: self.tokens.principal(now, request.bearer.as_deref()).ok(),
             method: request.method.clone(),
             path: format!("{}{query}", request.path),
             status: reply.answer.as_ref().map(|answer| answer.status),

@@ -148,6 +148,7 @@ async fn requests_are_logged_and_counted() {
     assert_eq!(lab.arm.count("PUT", "/NETWORKINTERFACES/a-nic"), 1);
     let log = lab.arm.log();
     assert_eq!((log[1].at, log[1].status, log[1].body.is_some()), (6, Some(200), true));
+    assert_eq!(log[1].principal.as_deref(), Some("operator"));
 }
 
 #[tokio::test]
