@@ -9,7 +9,7 @@ use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
 use crate::plan::Operation;
 use crate::round::Failure;
 use crate::snapshot::{Health, Pool, Zone};
-use crate::survey::{NamedHold, Survey};
+use crate::survey::{NamedHold, Survey, carriers};
 use crate::verify::VerifiedPlan;
 
 /// The story of one pool after one round.
@@ -150,9 +150,12 @@ impl<'a> Ungiven<'a> {
         let Some(told) = observed.private_ips.as_ref().filter(|_| is_theirs) else { return ungiven };
         for owner in &survey.snapshot.owners {
             for address in owner.allocations.iter().map(|allocation| allocation.address) {
+                let is_carried = || carriers(&survey.snapshot, address).next().is_some();
                 let (list, text) = match told.get(&address) {
-                    Some(PrivateIpFacts::Refused(why)) => (&mut ungiven.refused, why),
-                    Some(PrivateIpFacts::Awaited(what)) => (&mut ungiven.awaited, what),
+                    Some(PrivateIpFacts::Refused(why)) => (&mut ungiven.refused, why.as_str()),
+                    Some(PrivateIpFacts::Awaited(what)) => (&mut ungiven.awaited, what.as_str()),
+                    // SDN makes none for a node whose HostSubnet it does not accept.
+                    None if is_carried() => (&mut ungiven.awaited, "there is none yet"),
                     Some(PrivateIpFacts::Given) | None => continue,
                 };
                 list.entry(owner.pool).or_default().push(format!("CloudPrivateIPConfig {address}: {text}"));

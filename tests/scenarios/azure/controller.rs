@@ -193,6 +193,23 @@ async fn what_the_controller_waits_for_is_told_and_moves_nothing() {
     assert_eq!(writes(&stage), (3, 0));
 }
 
+/// SDN ignores the HostSubnet of a node of which it does not know how many addresses it can carry.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_nobody_asks_for_is_told() {
+    let stage = first_of(Stage::start().await, &["w1"]).await;
+    let network = controllers(&stage).await;
+    network.is_away(true);
+    let _operator = stage.operator().await;
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    stage.cluster.becomes(expect!["shop: egress, 10.20.1.2 on w1"]).await;
+    let told = "1 addresses wait for the cloud: CloudPrivateIPConfig 10.20.1.2: there is none yet";
+    stage.tells(&["served 0 of 1, held 0", &format!("Ready=False Awaited: {told}")]).await;
+    network.is_away(false);
+    stage.serves(&["shop"], 1).await;
+    stage.tells(&["served 1 of 1", "Ready=True"]).await;
+    assert_eq!(writes(&stage), (1, 0));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn who_always_writes_is_first_and_the_controller_finds_it_done() {
     let (stage, network, _operator) = pair(&ALWAYS).await;

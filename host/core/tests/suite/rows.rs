@@ -180,13 +180,15 @@ fn what_the_controller_has_not_given_is_told_and_moves_nothing() {
         ns calm pool=egress holds=10.20.0.2 says mark=egress zones=a
         ns refused pool=egress holds=10.20.0.3 says mark=egress zones=a
         ns waiting pool=egress holds=10.20.0.4 says mark=egress zones=a
+        ns ignored pool=egress holds=10.20.0.6 says mark=egress zones=a
         ns elsewhere pool=other holds=10.21.0.2 says mark=other zones=a
-        node n1 zone=a carries=10.20.0.2,10.20.0.3,10.20.0.4,10.21.0.2
+        node n1 zone=a carries=10.20.0.2,10.20.0.3,10.20.0.4,10.20.0.6,10.21.0.2
         node n2 zone=a
         private 10.20.0.2 given
         private 10.20.0.3 refused=somebody_has_it
         private 10.20.0.4 awaited=Adding_IP_address
         private 10.20.0.5 awaited=of_nobody
+        private 10.21.0.2 given
     ";
     let told = |text: &str| {
         let (_, outcome) = cluster(text).plan(&BTreeSet::new());
@@ -198,16 +200,17 @@ fn what_the_controller_has_not_given_is_told_and_moves_nothing() {
         outcome.reports.iter().map(report).collect::<Vec<_>>().join("\n")
     };
     expect![[r#"
-        egress: 1 of 3 served, 0 held, ["CloudPrivateIPConfig 10.20.0.3: somebody has it"], Some("1 addresses wait for the cloud: CloudPrivateIPConfig 10.20.0.4: Adding IP address")
+        egress: 1 of 4 served, 0 held, ["CloudPrivateIPConfig 10.20.0.3: somebody has it"], Some("2 addresses wait for the cloud: CloudPrivateIPConfig 10.20.0.6: there is none yet; CloudPrivateIPConfig 10.20.0.4: Adding IP address")
         other: 1 of 1 served, 0 held, [], None"#]].assert_eq(&told(text));
-    let answered = text.replace("refused=", "given was=").replace("awaited=", "given was=");
+    let all = format!("{text}private 10.20.0.6 given");
+    let answered = all.replace("refused=", "given was=").replace("awaited=", "given was=");
     expect![[r#"
-        egress: 3 of 3 served, 0 held, [], None
+        egress: 4 of 4 served, 0 held, [], None
         other: 1 of 1 served, 0 held, [], None"#]]
     .assert_eq(&told(&answered));
     let ours = text
         .replace("azure reads", "azure")
-        .replace("a carries=", "a nic=10.20.0.2,10.20.0.3,10.20.0.4,10.21.0.2 carries=");
+        .replace("a carries=", "a nic=10.20.0.2,10.20.0.3,10.20.0.4,10.20.0.6,10.21.0.2 carries=");
     assert_eq!(told(&ours), told(&answered), "where we write, its word does not count");
 }
 
