@@ -181,6 +181,22 @@ impl Stage {
         .await;
     }
 
+    /// Waits until everything was listed twice more.
+    pub(super) async fn two_inventories(&self) {
+        let before = self.arm.count("GET", "virtualMachines");
+        eventually("two inventories", A_WHILE, || async {
+            let now = self.arm.count("GET", "virtualMachines");
+            if now >= before + 2 { Ok(()) } else { Err(now - before) }
+        })
+        .await;
+    }
+
+    /// Waits until the operator has seen the cloud anew and made of it what there is to make.
+    pub(super) async fn looks_again(&self) {
+        self.two_inventories().await;
+        self.cluster.settled().await;
+    }
+
     /// Panics if a log, a status, an event or a namespace shows a client secret or a token.
     pub async fn keeps_secrets(&self, operators: &[&Operator], secrets: &[&str]) {
         let mut places: Vec<(String, String)> =

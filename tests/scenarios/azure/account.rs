@@ -268,14 +268,14 @@ async fn a_restart_and_a_rest_write_nothing() {
     let mark = stage.cluster.audit().mark().await;
     stage.arm.clear_log();
     let _operator = stage.operator().await;
-    two_inventories(&stage).await;
+    stage.two_inventories().await;
     stage.cluster.settled().await;
     let written = stage.cluster.written_since(mark).await;
     assert_eq!((puts(&stage), written.to_string().as_str()), (0, ""));
     ledger.closes().await;
 
     stage.arm.clear_log();
-    two_inventories(&stage).await;
+    stage.two_inventories().await;
     let log = stage.arm.log();
     let name = |one: &Logged| {
         let path = one.path.split('?').next().unwrap_or_default();
@@ -293,14 +293,4 @@ async fn a_restart_and_a_rest_write_nothing() {
     // How many there were meanwhile depends on how busy the machine is.
     let inventories = log.iter().filter(|one| name(one) == "GET virtualMachines").count();
     assert!(log.len() <= 8 * (inventories + 1), "{} requests in {inventories} inventories: {kinds:?}", log.len());
-}
-
-/// Waits until everything was listed twice more.
-async fn two_inventories(stage: &Stage) {
-    let before = stage.arm.count("GET", "virtualMachines");
-    eventually("two inventories", A_WHILE, || async {
-        let now = stage.arm.count("GET", "virtualMachines");
-        if now >= before + 2 { Ok(()) } else { Err(now - before) }
-    })
-    .await;
 }

@@ -115,10 +115,23 @@ async fn never_writes_without_the_controller() {
     let stage = stage().await;
     let ledger = Ledger::open(&stage, &MACHINES).await;
     stage.cluster.create([namespace("shop").in_pool("egress")]).await;
-    let _operator = stage.launch().args(&["--azure-nic-writes", "never"]).start().await;
+    let operator = stage.launch().args(&["--azure-nic-writes", "never"]).start().await;
     are_placed(&stage, &["shop"]).await;
-    assert_eq!(stage.arm.count("PUT", ""), 0);
     ledger.is_untouched();
+    // Somebody does what the HostSubnets say.
+    let before = stage.cluster.outcome().await;
+    for address in before.addresses_of("shop") {
+        let [node] = before.nodes_of(address)[..] else { panic!("{before}") };
+        let config = format!("by-hand-{address}");
+        stage.arm.add_config(&stage.nic(node), &config, address.parse().expect("an address"));
+    }
+    stage.looks_again().await;
+    stage.serves(&["shop"], 3).await;
+    assert_eq!(stage.cluster.outcome().await, before);
+    assert_eq!(stage.arm.count("PUT", ""), 0);
+    // Nobody says otherwise: the cloud's limit, the machine's own address included.
+    let capacity = r#"egressip_ip_capacity{egressipam="egress",node="w1"}"#;
+    assert_eq!(operator.metric(capacity).await, Some(256.0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

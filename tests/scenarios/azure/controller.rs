@@ -52,17 +52,6 @@ fn names(stage: &Stage, machine: &str) -> Vec<String> {
     stage.arm.addresses(&stage.nic(machine)).into_keys().filter(|name| name != "ipconfig1").collect()
 }
 
-/// Waits until everything was listed anew.
-async fn looks_again(stage: &Stage) {
-    let before = stage.arm.count("GET", "virtualMachines");
-    eventually("two inventories", A_WHILE, || async {
-        let now = stage.arm.count("GET", "virtualMachines");
-        if now >= before + 2 { Ok(()) } else { Err(now - before) }
-    })
-    .await;
-    stage.cluster.settled().await;
-}
-
 /// All that an operator says nodes can carry.
 async fn capacities(operator: &Operator) -> BTreeSet<String> {
     let (_, page) = operator.page("/metrics").await.expect("metrics");
@@ -120,7 +109,7 @@ async fn an_address_that_lingers_on_a_dead_nodes_interface_is_waited_for() {
     );
     stage.tells(&["served 0 of 2", &told, "Degraded=False"]).await;
     stage.cluster.create([namespace("late").in_pool("egress")]).await;
-    looks_again(&stage).await;
+    stage.looks_again().await;
     stage
         .cluster
         .becomes(expect![[r#"
@@ -181,7 +170,7 @@ async fn what_the_controller_waits_for_is_told_and_moves_nothing() {
     stage.cluster.settled().await;
     let before = stage.cluster.outcome().await.to_string();
     let mark = stage.cluster.audit().mark().await;
-    looks_again(&stage).await;
+    stage.looks_again().await;
     assert_eq!(stage.cluster.written_since(mark).await.to_string(), "", "it is told once");
     assert_eq!(stage.cluster.outcome().await.to_string(), before);
     assert_eq!((stage.cluster.holds().await, stage.cluster.warnings().await), (String::new(), String::new()));
@@ -241,6 +230,26 @@ async fn who_always_writes_is_first_and_the_controller_finds_it_done() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_always_writes_bears_a_controller_that_undoes_it() {
+    let (stage, _network, _operator) = pair(&ALWAYS).await;
+    let ledger = Ledger::open(&stage, &PAIR).await.beside_controller();
+    // The controller takes the address off, and SDN asks for it again at once.
+    stage.cluster.delete("CloudPrivateIPConfig", "10.20.1.2").await;
+    eventually("the controller has written", A_WHILE, || async {
+        if writes(&stage).0 > 0 { Ok(()) } else { Err("it has not") }
+    })
+    .await;
+    stage.looks_again().await;
+    stage.serves(&["crm", "shop"], 1).await;
+    ledger.closes().await;
+    stage.cluster.becomes(expect!["crm: egress, 10.20.1.2 on w1\nshop: egress, 10.20.1.3 on w1"]).await;
+    stage.tells(&["served 2 of 2", "Ready=True"]).await;
+    assert_eq!(names(&stage, "w1").len(), 2, "whoever was first, it is there once");
+    let warnings = stage.cluster.warnings().await;
+    assert!(!warnings.contains("AddressesChanged"), "{warnings}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_the_controller_put_there_is_carried_for_who_writes_after_it() {
     let (stage, network, operator) = pair(&[]).await;
     drop(network);
@@ -249,7 +258,7 @@ async fn what_the_controller_put_there_is_carried_for_who_writes_after_it() {
     stage.arm.clear_log();
     let mark = stage.cluster.audit().mark().await;
     let _operator = stage.launch().args(&ALWAYS).start().await;
-    looks_again(&stage).await;
+    stage.looks_again().await;
     let written = stage.cluster.written_since(mark).await.except(&["leases"]);
     assert_eq!((writes(&stage), written.to_string().as_str()), ((0, 0), ""));
     assert_eq!(names(&stage, "w1"), ["w1_10.20.1.2", "w1_10.20.1.3"]);
@@ -260,4 +269,23 @@ async fn what_the_controller_put_there_is_carried_for_who_writes_after_it() {
     assert_eq!(ours.iter().filter(|name| name.starts_with(OURS)).count(), 1, "{ours:?}");
     // What the controller left there is of others now, and is as it was.
     ledger.closes().await;
+
+    // Where it may not stay, nobody takes it off any more: its owner gets another.
+    stage.cluster.set_cordoned("w2", false).await;
+    stage.cluster.set_ready("w1", false).await;
+    stage
+        .cluster
+        .becomes(expect![[r#"
+            crm: egress, 10.20.1.5 on w2
+            late: egress, 10.20.1.4 on w2
+            shop: egress, 10.20.1.6 on w2
+        "#]])
+        .await;
+    let told = "Namespace crm: AddressesChanged: egress addresses changed from 10.20.1.2 to";
+    eventually("they are told", A_WHILE, || async {
+        let warnings = stage.cluster.warnings().await;
+        if warnings.contains(told) { Ok(()) } else { Err(warnings) }
+    })
+    .await;
+    ledger.is_untouched();
 }
