@@ -182,7 +182,7 @@ impl Stage {
     }
 
     /// Waits until everything was listed twice more.
-    pub(super) async fn two_inventories(&self) {
+    pub async fn two_inventories(&self) {
         let before = self.arm.count("GET", "virtualMachines");
         eventually("two inventories", A_WHILE, || async {
             let now = self.arm.count("GET", "virtualMachines");
@@ -192,7 +192,7 @@ impl Stage {
     }
 
     /// Waits until the operator has seen the cloud anew and made of it what there is to make.
-    pub(super) async fn looks_again(&self) {
+    pub async fn looks_again(&self) {
         self.two_inventories().await;
         self.cluster.settled().await;
     }
