@@ -176,8 +176,10 @@ impl World {
         };
         match (&operation.outcome, result) {
             (None, false) => {
-                let answer = Answer::new(200, json!({"status": "InProgress"}));
-                answer.with_some("retry-after", self.settings.poll_retry_after)
+                // The versions of 2014 and 2015 never said when to ask again, those from 2016-12-01 on always.
+                let tells = request.parameter("api-version").is_some_and(|version| version.as_str() >= "2016");
+                let retry_after = self.settings.poll_retry_after.filter(|_| tells);
+                Answer::new(200, json!({"status": "InProgress"})).with_some("retry-after", retry_after)
             }
             (Some(outcome), false) => Answer::new(200, outcome.clone()),
             (None, true) => {

@@ -1,8 +1,10 @@
 //! Tests of the core with the time given.
 
 mod life;
+mod order;
 mod random;
 mod rules;
+mod subnets;
 mod writers;
 
 use std::net::IpAddr;
