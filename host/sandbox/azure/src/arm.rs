@@ -1,6 +1,6 @@
 //! The handle of a running simulator.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::Ipv4Addr;
 use std::sync::{Arc, Mutex};
@@ -104,6 +104,12 @@ impl Arm {
     /// Gives all permissions back.
     pub fn allow_all(&self) {
         self.shared.world().denials.clear();
+    }
+
+    /// The actions that requests took so far: what their principals had to be permitted, e.g.
+    /// `Microsoft.Network/networkInterfaces/read`.
+    pub fn actions(&self) -> BTreeSet<String> {
+        self.shared.world().taken.clone()
     }
 
     /// A resource as it is stored, read without a request.

@@ -19,6 +19,8 @@ pub(crate) struct Config {
     /// The application security groups, in lower case.
     pub(crate) groups: BTreeSet<String>,
     pub(crate) pools: Vec<String>,
+    /// Inbound NAT rules.
+    pub(crate) rules: Vec<String>,
     pub(crate) public: Option<String>,
     pub(crate) prefix_length: Option<u64>,
 }
@@ -43,6 +45,7 @@ impl Config {
             ipv6: says("/properties/privateIPAddressVersion", "IPv6"),
             groups: ids(value, "/properties/applicationSecurityGroups").iter().map(|id| key(id)).collect(),
             pools: ids(value, "/properties/loadBalancerBackendAddressPools"),
+            rules: ids(value, "/properties/loadBalancerInboundNatRules"),
             public: text(value, "/properties/publicIPAddress/id"),
             prefix_length: value.pointer("/properties/privateIPAddressPrefixLength").and_then(Value::as_u64),
         }

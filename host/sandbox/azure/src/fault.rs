@@ -64,6 +64,8 @@ pub enum Wrong {
         /// The message.
         message: String,
     },
+    /// 307: the same can be had at this address.
+    Redirected(String),
     /// An error with this status, although the request is carried out.
     FailedAfter {
         /// The status.
@@ -138,6 +140,7 @@ impl Wrong {
             }
             Self::Refused { status, code, message } if token => Some(refuse(*status, code, message)),
             Self::Refused { status, code, message } => Some(Answer::arm(*status, code, message)),
+            Self::Redirected(to) => Some(Answer::arm(307, "Redirected", "It is elsewhere.").with("location", to)),
             _ => None,
         }
     }

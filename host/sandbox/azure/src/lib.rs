@@ -19,6 +19,7 @@ mod others;
 mod read;
 mod request;
 mod resource;
+mod rights;
 mod seed;
 mod settings;
 #[cfg(test)]

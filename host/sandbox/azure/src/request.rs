@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::answer::Answer;
 
@@ -26,6 +26,15 @@ impl Request {
         form_urlencoded::parse(self.query.as_bytes())
             .find(|(found, _)| found.eq_ignore_ascii_case(name))
             .map(|(_, value)| value.into_owned())
+    }
+
+    /// The body as the log has it. Of a request for a token it is what the token is to be good for, and nothing else.
+    pub(crate) fn shown(&self) -> Option<Value> {
+        if self.path.contains("/oauth2/") {
+            let scope = form_urlencoded::parse(&self.body).find(|(name, _)| name == "scope")?.1;
+            return Some(json!({"scope": scope}));
+        }
+        serde_json::from_slice(&self.body).ok()
     }
 
     /// The body as JSON.
@@ -61,7 +70,7 @@ pub struct Logged {
     pub status: Option<u16>,
     /// The `If-Match` header.
     pub if_match: Option<String>,
-    /// The body that was sent, if it was JSON.
+    /// The body that was sent, if it was JSON; of a request for a token its `scope`.
     pub body: Option<Value>,
 }
 

@@ -7,8 +7,8 @@ use sluice_sandbox::Dice;
 
 use crate::address::{Holders, Subnet, expand};
 use crate::answer::Answer;
-use crate::config::{Config, text};
-use crate::fault::{Denial, Faults, Reason, Wrong};
+use crate::config::text;
+use crate::fault::{Denial, Faults, Wrong};
 use crate::operation::Operation;
 use crate::request::{Hook, Logged, Reply, Request};
 use crate::resource::{Path, group_key, key, parent};
@@ -37,6 +37,8 @@ pub(crate) struct World {
     pub(crate) throttles: Throttles,
     pub(crate) faults: Faults,
     pub(crate) denials: Vec<Denial>,
+    /// The actions that requests took so far.
+    pub(crate) taken: BTreeSet<String>,
     pub(crate) log: Vec<Logged>,
     pub(crate) hook: Hook,
 }
@@ -59,6 +61,7 @@ impl World {
             throttles: Throttles::default(),
             faults: Faults::default(),
             denials: Vec::new(),
+            taken: BTreeSet::new(),
             log: Vec::new(),
             hook: Hook::default(),
         }
@@ -81,7 +84,6 @@ impl World {
     pub(crate) fn handle(&mut self, now: u64, request: &Request) -> Reply {
         self.settle(now);
         self.holders.sweep(now);
-        let secret = request.path.contains("/oauth2/");
         let query = if request.query.is_empty() { String::new() } else { format!("?{}", request.query) };
         let reply = self.answer(now, request);
         let logged = Logged {
@@ -91,7 +93,7 @@ impl World {
             path: format!("{}{query}", request.path),
             status: reply.answer.as_ref().map(|answer| answer.status),
             if_match: request.if_match.clone(),
-            body: if secret { None } else { serde_json::from_slice(&request.body).ok() },
+            body: request.shown(),
         };
         self.hook.call(&logged);
         self.log.push(logged);
@@ -164,9 +166,7 @@ impl World {
             return Err(gateway(Answer::arm(404, "SubscriptionNotFound", &text)));
         }
         let verb = Verb::of(&request.method);
-        if !path.is("Microsoft.Network", "locations") {
-            self.permit(principal, path, verb)?;
-        }
+        self.permit(principal, path, verb)?;
         if let Some(group) = &path.group
             && !self.groups.contains(&group_key(&path.subscription, group))
         {
@@ -193,42 +193,6 @@ impl World {
             "DELETE" => self.delete_nic(now, (path, version), wrong),
             _ => Err(Answer::arm(405, "SimulatedNotServed", "The simulator does not serve this method.")),
         }
-    }
-
-    /// Refuses what a principal may not do to the resource itself.
-    fn permit(&self, principal: &str, path: &Path, verb: Verb) -> Result<(), Answer> {
-        let verb = match verb {
-            Verb::Read => "read",
-            Verb::Write => "write",
-            Verb::Delete => "delete",
-        };
-        let types: Vec<&str> = path.parts.iter().step_by(2).map(String::as_str).collect();
-        let action = format!("{}/{}/{verb}", path.provider, types.join("/"));
-        let id = path.to_string();
-        let denied = self.denials.iter().find(|denial| denial.covers(&action, &id));
-        denied.map_or(Ok(()), |denial| Err(denial.answer(principal, &id, None)))
-    }
-
-    /// Refuses references that a principal may not make.
-    pub(crate) fn permit_links(&self, principal: &str, path: &Path, body: &Value) -> Result<(), Answer> {
-        let mut links: Vec<(&str, String)> = Vec::new();
-        for config in Config::read_all(&path.to_string(), body) {
-            links.extend(config.subnet.map(|id| ("virtualNetworks/subnets/join", id)));
-            links.extend(config.pools.into_iter().map(|id| ("loadBalancers/backendAddressPools/join", id)));
-            links.extend(config.groups.into_iter().map(|id| ("applicationSecurityGroups/joinIpConfiguration", id)));
-            links.extend(config.public.map(|id| ("publicIPAddresses/join", id)));
-        }
-        let filter = text(body, "/properties/networkSecurityGroup/id");
-        links.extend(filter.map(|id| ("networkSecurityGroups/join", id)));
-        for (action, id) in links {
-            let action = format!("Microsoft.Network/{action}/action");
-            if let Some(denial) = self.denials.iter().find(|denial| denial.covers(&action, &id)) {
-                let has = ("Microsoft.Network/networkInterfaces/write", path.to_string());
-                let linked = (denial.reason == Reason::Role).then_some((has.0, has.1.as_str()));
-                return Err(denial.answer(principal, &id, linked));
-            }
-        }
-        Ok(())
     }
 
     /// The subnet of an id.
