@@ -79,18 +79,22 @@ impl Environment {
     }
 
     fn known(cloud: &str, options: &EnvironmentOptions) -> Result<Self, EnvironmentError> {
-        let (manager, authority) = match cloud.to_ascii_lowercase().as_str() {
-            "azurepubliccloud" | "azurecloud" => ("https://management.azure.com", "https://login.microsoftonline.com"),
-            "azureusgovernmentcloud" | "azureusgovernment" => {
-                ("https://management.usgovcloudapi.net", "https://login.microsoftonline.us")
+        let known = match cloud.to_ascii_lowercase().as_str() {
+            "azurepubliccloud" | "azurecloud" => {
+                Some(("https://management.azure.com", "https://login.microsoftonline.com"))
             }
-            "azurechinacloud" => ("https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn"),
-            _ => return Err(EnvironmentError::UnknownCloud(bounded(cloud))),
+            "azureusgovernmentcloud" | "azureusgovernment" => {
+                Some(("https://management.usgovcloudapi.net", "https://login.microsoftonline.us"))
+            }
+            "azurechinacloud" => Some(("https://management.chinacloudapi.cn", "https://login.chinacloudapi.cn")),
+            _ => None,
         };
-        let chosen = |option: &Option<String>| option.clone().filter(|text| !text.is_empty());
-        let own = chosen(&options.manager);
-        let manager = address(MANAGER_FLAG, own.as_deref().unwrap_or(manager))?;
-        let authority = address(AUTHORITY_FLAG, chosen(&options.authority).as_deref().unwrap_or(authority))?;
+        let chosen = |option: &Option<String>, known: Option<&str>| {
+            let own = option.as_deref().filter(|text| !text.is_empty());
+            own.or(known).map(str::to_owned).ok_or_else(|| EnvironmentError::UnknownCloud(bounded(cloud)))
+        };
+        let manager = address(MANAGER_FLAG, &chosen(&options.manager, known.map(|(manager, _)| manager))?)?;
+        let authority = address(AUTHORITY_FLAG, &chosen(&options.authority, known.map(|(_, authority)| authority))?)?;
         let audience = manager.as_str().trim_end_matches('/').to_owned();
         Ok(Self { manager, authority, audience })
     }
@@ -191,10 +195,12 @@ mod tests {
             assert_eq!(found.scope(), format!("https://{manager}/.default"));
             assert_eq!(found.token_url("t").unwrap().as_str(), format!("https://{authority}/t/oauth2/v2.0/token"));
         }
-        assert_eq!(
-            known("AzureGermanCloud", "", ""),
-            Err(EnvironmentError::UnknownCloud("AzureGermanCloud".to_owned()))
-        );
+        let unknown = Err(EnvironmentError::UnknownCloud("AzureGermanCloud".to_owned()));
+        for (manager, authority) in [("", ""), ("https://arm.example", ""), ("", "https://login.example")] {
+            assert_eq!(known("AzureGermanCloud", manager, authority), unknown);
+        }
+        let found = known("AzureGermanCloud", "https://arm.example", "https://login.example").unwrap();
+        assert_eq!(found.scope(), "https://arm.example/.default");
     }
 
     #[test]
