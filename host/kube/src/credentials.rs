@@ -126,11 +126,10 @@ fn present(found: &Value, namespace: &str) -> Requested {
 
 /// What Sluice does in Azure. A write of an interface names its subnet, load balancer pools, security groups and public
 /// address again, and Azure asks for the right to join each of them.
-const AZURE_PERMISSIONS: [&str; 12] = [
+const AZURE_PERMISSIONS: [&str; 11] = [
     "Microsoft.Compute/virtualMachines/read",
     "Microsoft.Network/applicationSecurityGroups/joinIpConfiguration/action",
     "Microsoft.Network/loadBalancers/backendAddressPools/join/action",
-    "Microsoft.Network/loadBalancers/backendAddressPools/read",
     "Microsoft.Network/loadBalancers/inboundNatRules/join/action",
     "Microsoft.Network/loadBalancers/read",
     "Microsoft.Network/networkInterfaces/read",
