@@ -180,7 +180,7 @@ async fn the_secret_comes_late_and_lacks_a_key() {
 }
 
 /// Has the cluster serve `CredentialsRequest`s.
-async fn serve_requests(cluster: &Cluster) {
+pub(super) async fn serve_requests(cluster: &Cluster) {
     let definition = documents(&fixtures().join("crds/credentialsrequests.crd.yaml")).remove(0);
     cluster.create([Object::from_json(definition)]).await;
     is_served(&cluster.client(), "CredentialsRequest").await;

@@ -10,6 +10,7 @@ mod life;
 mod misfits;
 mod moves;
 mod refusals;
+mod rights;
 mod strangers;
 mod wire;
 
