@@ -1,4 +1,4 @@
-//! A proxy as companies have them: it lets nothing out but tunnels, and is the only way to a host with a certificate of
+//! A proxy as companies have them: it lets nothing out but tunnels, and is the only way to hosts with a certificate of
 //! the company's own authority.
 
 use std::collections::BTreeSet;
@@ -33,9 +33,9 @@ pub struct Tunnel {
 }
 
 struct Shared {
-    /// The host that exists only here, as `host:443`.
-    host: String,
-    /// Where that host really is, in plain HTTP: `address:port`.
+    /// The hosts that exist only here, each as `host:443`.
+    hosts: BTreeSet<String>,
+    /// Where they really are, in plain HTTP: `address:port`.
     upstream: String,
     tls: TlsAcceptor,
     asked: Mutex<BTreeSet<String>>,
@@ -48,13 +48,14 @@ impl Drop for Tunnel {
 }
 
 impl Tunnel {
-    /// Starts one that knows `host`, and ends TLS in front of `upstream`, a URL.
-    pub async fn start(host: &str, upstream: &str) -> Self {
+    /// Starts one that knows some hosts, and ends TLS in front of `upstream`, a URL.
+    pub async fn start(hosts: &[&str], upstream: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let authority = folder.path().join("authority.pem");
-        let tls = acceptor(host, &authority);
+        let tls = acceptor(hosts, &authority);
         let upstream = upstream.trim_start_matches("http://").trim_end_matches('/').to_owned();
-        let shared = Arc::new(Shared { host: format!("{host}:443"), upstream, tls, asked: Mutex::default() });
+        let hosts = hosts.iter().map(|host| format!("{host}:443")).collect();
+        let shared = Arc::new(Shared { hosts, upstream, tls, asked: Mutex::default() });
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("a bound port"));
         let task = tokio::spawn(serve(listener, Arc::clone(&shared)));
@@ -77,15 +78,15 @@ impl Tunnel {
     }
 }
 
-/// Makes an authority, whose certificate it writes to a file, and a certificate of the host.
-fn acceptor(host: &str, authority: &Path) -> TlsAcceptor {
+/// Makes an authority, whose certificate it writes to a file, and a certificate of the hosts.
+fn acceptor(hosts: &[&str], authority: &Path) -> TlsAcceptor {
     let (own_key, key) = (KeyPair::generate().expect("a key"), KeyPair::generate().expect("a key"));
     let mut own = CertificateParams::new(Vec::new()).expect("no names");
     own.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let certificate = own.self_signed(&own_key).expect("an authority");
     std::fs::write(authority, certificate.pem()).expect("a temporary file");
     let issuer = Issuer::new(own, own_key);
-    let leaf = CertificateParams::new(vec![host.to_owned()]).expect("a name");
+    let leaf = CertificateParams::new(hosts.iter().map(ToString::to_string).collect::<Vec<_>>()).expect("names");
     let leaf = leaf.signed_by(&key, &issuer).expect("a certificate");
     let key = PrivateKeyDer::Pkcs8(key.serialize_der().into());
     let config =
@@ -126,9 +127,10 @@ fn answer(mut request: Request<Incoming>, shared: &Arc<Shared>) -> Response<Empt
 async fn tunnel(upgrade: OnUpgrade, host: String, shared: Arc<Shared>) {
     let Ok(client) = upgrade.await else { return };
     let mut client: TokioIo<Upgraded> = TokioIo::new(client);
-    let to = if host == shared.host { &shared.upstream } else { &host };
+    let is_known = shared.hosts.contains(&host);
+    let to = if is_known { &shared.upstream } else { &host };
     let Ok(mut server) = TcpStream::connect(to).await else { return };
-    if host != shared.host {
+    if !is_known {
         let _ = copy_bidirectional(&mut client, &mut server).await;
     } else if let Ok(mut client) = shared.tls.accept(client).await {
         let _ = copy_bidirectional(&mut client, &mut server).await;

@@ -16,7 +16,7 @@ const HOST: &str = "management.stack.test";
 async fn stack() -> (Stage, Tunnel) {
     let stage = Stage::with(Settings::default()).await;
     stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3)]).await;
-    let tunnel = Tunnel::start(HOST, stage.arm.base_url()).await;
+    let tunnel = Tunnel::start(&[HOST], stage.arm.base_url()).await;
     stage.arm.goes_by(&format!("https://{HOST}"));
     let stack = json!({
         "cloudName": "AzureStackCloud",
@@ -30,7 +30,7 @@ async fn stack() -> (Stage, Tunnel) {
 }
 
 /// An operator that is told of the proxy, and of no endpoint.
-fn launch(stage: &Stage, tunnel: &Tunnel, direct: &str) -> Launch {
+pub(super) fn launch(stage: &Stage, tunnel: &Tunnel, direct: &str) -> Launch {
     let scale = stage.arm.clock().scale().to_string();
     Operator::launch(&stage.cluster)
         .args(&["--azure-time-scale", &scale])
@@ -66,7 +66,7 @@ async fn an_azure_stack_is_reached_through_a_proxy_and_the_api_server_without() 
 async fn an_authority_that_is_not_trusted_is_told() {
     let (stage, tunnel) = stack().await;
     let own = stage.cluster.folder().join("nobody.pem");
-    std::fs::copy(Tunnel::start(HOST, stage.arm.base_url()).await.authority(), &own).expect("a file");
+    std::fs::copy(Tunnel::start(&[HOST], stage.arm.base_url()).await.authority(), &own).expect("a file");
     let path = own.to_str().expect("a path in UTF-8").to_owned();
     let _operator = launch(&stage, &tunnel, "127.0.0.1").env("SSL_CERT_FILE", &path).start().await;
     stage.tells(&["Ready=False", &format!("the endpoints of the Azure Stack at https://{HOST}/ cannot be read")]).await;
