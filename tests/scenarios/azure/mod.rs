@@ -1,6 +1,7 @@
 //! Azure: the interfaces of the machines, in a simulated cloud.
 
 mod account;
+mod buckets;
 mod clouds;
 mod cncc;
 mod controller;
