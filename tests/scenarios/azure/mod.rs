@@ -15,5 +15,6 @@ mod refusals;
 mod rights;
 mod strangers;
 mod wire;
+mod zones;
 
 use crate::harness::azure as stage;
