@@ -5,6 +5,7 @@ mod buckets;
 mod clouds;
 mod cncc;
 mod controller;
+mod edges;
 mod kills;
 mod leaving;
 pub(super) mod ledger;

@@ -161,6 +161,54 @@ async fn damage_is_repaired_as_planned() {
     cluster.assert_sound().await;
 }
 
+/// Somebody has made the range smaller while the old operator was down.
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_outside_of_the_pool_are_replaced_one_for_one() {
+    let (arm, subscription) = cloud("azure").await;
+    let cluster = Cluster::start().await;
+    cluster.load_dump("azure").await;
+    cluster.create([secret(client().account(&subscription))]).await;
+    let ranges = json!([{"labelValue": "", "CIDR": "10.0.40.0/28", "reservedIPs": ["10.0.40.8"]}]);
+    cluster.patch("EgressIPAM", "egressipam-azure", &json!({"spec": {"cidrAssignments": ranges}})).await;
+    let nics = interfaces("azure");
+    let before = cluster.outcome().await;
+    assert_eq!(before.addresses_of("search"), ["10.0.40.77"]);
+    let history = History::start(&cluster).await;
+    let _operator = Operator::launch(&cluster).on_azure(&arm).start().await;
+    taken_over(&cluster).await;
+    eventually("it is replaced, and off the interface", SOON, || async {
+        let outcome = cluster.outcome().await;
+        let on = ours(&arm, &nics);
+        match outcome.addresses_of("search") {
+            [address] if address != "10.0.40.77" && !on.contains("10.0.40.77") => Ok(()),
+            _ => Err(format!("{on}\n{outcome}")),
+        }
+    })
+    .await;
+    cluster.settled().await;
+    let after = cluster.outcome().await;
+    assert_eq!(after.addresses_of("search"), ["10.0.40.2"]);
+    for name in ["batch", "billing", "reports", "shop"] {
+        let addresses = after.addresses_of(name);
+        assert_eq!(addresses, before.addresses_of(name), "{name} keeps what it has");
+        assert_eq!(after.nodes_of(&addresses[0]), before.nodes_of(&addresses[0]), "{name}");
+    }
+    // It is on another interface and listed before the namespace is told, and only then the old one goes.
+    let (from, to) = (before.nodes_of("10.0.40.77").concat(), after.nodes_of("10.0.40.2").concat());
+    assert_eq!(puts(&arm), [format!("{to}-nic 200: 2 of ours"), format!("{from}-nic 200: 1 of ours")]);
+    let transcript = history.transcript().await;
+    let at = |wanted: &dyn Fn(&str) -> bool| transcript.lines().position(wanted);
+    let listed = at(&|line| line.starts_with(&format!("HostSubnet {to}: ")) && line.ends_with(" 10.0.40.2"));
+    let told = at(&|line| line == "NetNamespace search: 10.0.40.77 -> 10.0.40.2");
+    let gone = at(&|line| line == format!("HostSubnet {from}: 10.0.40.7 10.0.40.77 -> 10.0.40.7"));
+    assert!(listed.is_some() && listed < told && told < gone, "{transcript}");
+    reads(expect![[r#"
+        Namespace search: AddressesChanged: egress addresses changed from 10.0.40.77 to 10.0.40.2: 10.0.40.77: no longer an address of its pool
+    "#]], || cluster.warnings()).await;
+    assert_eq!(history.breaches().await, [""; 0]);
+    cluster.assert_sound().await;
+}
+
 /// The ids of the interfaces of a dump.
 fn interfaces(dump: &str) -> Vec<String> {
     let text = std::fs::read_to_string(folder(dump).join("nics.json")).expect("the dump is there");
