@@ -75,7 +75,6 @@ impl Stage {
         self.cluster.create(nodes).await;
     }
 
-<<<<<<< HEAD:tests/harness/azure.rs
     /// One machine and its Node.
     pub async fn machine(&self, name: &str, zone: u8, nth: u16) {
         self.cluster.create([self.virtual_machine(name, zone, nth)]).await;
@@ -93,20 +92,6 @@ impl Stage {
             .zone(&format!("eastus-{zone}"))
             .address(&address.to_string())
             .set("spec.providerID", format!("azure://{machine}"))
-=======
-    /// One machine with address 10.20.0.N and its Node.
-    pub async fn machine(&self, name: &str, zone: u8, last: u8) {
-        self.cluster.create([self.machine_at(name, zone, &format!("10.20.0.{last}"))]).await;
-    }
-
-    /// One machine; the Node that it has to have.
-    pub fn machine_at(&self, name: &str, zone: u8, address: &str) -> Object {
-        let subnet = format!("{}/subnets/workers", self.network.id("Microsoft.Network/virtualNetworks", "ocp1-vnet"));
-        let nic = self.arm.add_nic(&self.place, &nic_name(name), &subnet, address.parse().expect("an address"));
-        self.arm.add_machine(&self.place, name, Some(&zone.to_string()), &[&nic]);
-        let machine = self.place.id("Microsoft.Compute/virtualMachines", name);
-        node(name).zone(&format!("eastus-{zone}")).address(address).set("spec.providerID", format!("azure://{machine}"))
->>>>>>> d2fd5c9 (tests: stay below azure's limits with 220 interfaces):tests/scenarios/azure/stage.rs
     }
 
     /// Starts the operator against cloud and cluster.

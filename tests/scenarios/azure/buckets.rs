@@ -29,16 +29,13 @@ async fn azure_never_has_to_say_that_there_are_too_many_requests() {
     let stage = Stage::with(quick()).await;
     let names: Vec<String> = (0..COUNT).map(|number| format!("w{number:03}")).collect();
     let machines: Vec<&str> = names.iter().map(String::as_str).collect();
-    let node = |(number, name): (usize, &&str)| {
-        stage.machine_at(name, 1, &format!("10.20.{}.{}", 64 + number / 200, 10 + number % 200))
-    };
-    let nodes: Vec<_> = machines.iter().enumerate().map(node).collect();
+    stage.machines(&machines.iter().map(|name| (*name, 1)).collect::<Vec<_>>()).await;
     let ledger = Ledger::open(&stage, &machines).await;
     let owners: Vec<String> = (0..COUNT).map(|number| format!("shop-{number:03}")).collect();
     let owners: Vec<&str> = owners.iter().map(String::as_str).collect();
     let egress = pool("egress").range("eastus-1", "10.20.4.0/22");
     let namespaces = owners.iter().map(|name| namespace(name).in_pool("egress"));
-    stage.cluster.create(nodes.into_iter().chain([egress]).chain(namespaces)).await;
+    stage.cluster.create([egress].into_iter().chain(namespaces)).await;
     eventually("all nodes and namespaces have what the network makes for them", LONG, || async {
         let made = (stage.cluster.list("HostSubnet").await.len(), stage.cluster.list("NetNamespace").await.len());
         if made.0 >= COUNT && made.1 >= COUNT { Ok(()) } else { Err(format!("{made:?}")) }
