@@ -54,6 +54,8 @@ async fn they_kill_no_watch_and_stop_nobody_else() {
     assert!(operator.is_running());
     let outcome = cluster.outcome().await;
     assert_eq!(outcome.nodes_of("10.20.0.9"), Vec::<&str>::new(), "{outcome}");
+    // Events come after all that is done.
+    cluster.settled().await;
     let mark = cluster.audit().mark().await;
     let ((), ()) = tokio::join!(operator.plans_again(), cluster.create([namespace("bystander")]));
     cluster.settled().await;
