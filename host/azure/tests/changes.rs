@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use sluice_azure::{Config, NotSubmitted};
 use sluice_core::snapshot::Phase;
-use sluice_sandbox_azure::{Conflict, Ending, Fault, Members, Nics, Settings, Span, Wrong};
+use sluice_sandbox_azure::{Conflict, Ending, Fault, Members, Nics, Pool, Settings, Span, Wrong};
 
 #[tokio::test]
 async fn many_addresses_take_one_write() {
@@ -151,6 +151,10 @@ async fn a_pool_with_an_outbound_rule_is_not_joined() {
     assert!(body["properties"]["ipConfigurations"][1]["properties"]["loadBalancerBackendAddressPools"].is_null());
     let told = setup.azure.facts().unwrap().passed_over.clone();
     assert!(told.len() == 1 && told.first().unwrap().contains(&pool), "{told:?}");
+
+    let pools = [Pool { name: "outbound".to_owned(), outbound: false }];
+    setup.arm.add_load_balancer(&setup.place, "lb", &pools);
+    setup.until(|facts| facts.passed_over.is_empty()).await;
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::arm::{ArmError, Kind};
+use crate::id::ResourceId;
 
 /// A rest after a failure.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +47,14 @@ pub(crate) fn after(error: &ArmError, count: u32, blame: Blame) -> Pause {
     };
     let span = if blame == Blame::Narrowed { span.min(secs(1)) } else { span };
     Pause { span, complaint: (count >= tell_from).then(|| words(error)) }
+}
+
+/// For people: why addresses do not join a pool that the machine's own address is in.
+pub(crate) fn passed_over(pool: &ResourceId) -> String {
+    format!(
+        "egress addresses do not join {pool}: it has an outbound rule, which Azure allows for the machines' own addresses \
+         only, or cannot be read"
+    )
 }
 
 /// A failure for people.

@@ -8,7 +8,7 @@ use sluice_core::cloud::CloudFacts;
 use sluice_core::name::NodeName;
 
 use super::NotSubmitted;
-use super::pause::{Blame, after, words};
+use super::pause::{Blame, after, passed_over, words};
 use super::refused::Refused;
 use super::slot::{Change, Slot, Task, Work};
 use crate::arm::{ArmError, Kind};
@@ -71,7 +71,7 @@ pub(crate) struct State {
     /// Why the last reading of the cloud failed.
     blind: Option<String>,
     /// Load balancer pools that new addresses did not join.
-    passed_over: BTreeSet<String>,
+    passed_over: BTreeSet<ResourceId>,
     orders: u64,
     /// Something was seen that the lists should tell more of.
     is_curious: bool,
@@ -199,6 +199,8 @@ impl State {
         for id in gone {
             self.slots.remove(&id);
         }
+        let joinable = listing.joinable();
+        self.passed_over.retain(|pool| !joinable.contains(pool));
         self.listing = Some(listing);
         self.listed_from = started;
         self.blind = None;
@@ -322,9 +324,7 @@ impl State {
                 && !on.is_empty()
             {
                 let own = slot.view.own().into_iter().flat_map(|own| &own.pools);
-                self.passed_over.extend(own.filter(|pool| !joinable.contains(*pool)).map(|pool| {
-                    format!("egress addresses do not join {pool}: it has an outbound rule, which Azure allows for the machines' own addresses only, or cannot be read")
-                }));
+                self.passed_over.extend(own.filter(|pool| !joinable.contains(*pool)).cloned());
             }
             slot.failures = 0;
             slot.complaint = None;
@@ -426,7 +426,7 @@ impl State {
             reserved: self.judged.reserved.clone(),
             lingering: self.refused.lingering(now),
             doubtful: self.refused.doubtful().chain(avoided().map(|(address, _)| *address)).collect(),
-            passed_over: self.passed_over.clone(),
+            passed_over: self.passed_over.iter().map(passed_over).collect(),
             complaints: self
                 .blind
                 .iter()
