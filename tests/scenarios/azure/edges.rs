@@ -75,7 +75,7 @@ async fn an_address_that_azure_keeps_for_itself_is_replaced() {
     .assert_eq(&ledger.puts().join("\n"));
     reads(expect![[r#"
         EgressIPAM egress: ProcessingError: PrivateIPAddressInReservedRange: Private static IP address 10.20.0.1 falls within reserved IP range of subnet prefix 10.20.0.0/16.
-        Namespace crm: AddressesChanged: egress addresses changed from 10.20.0.1 to 10.20.0.5: 10.20.0.1: somebody else in the cloud has it
+        Namespace crm: AddressesChanged: egress addresses changed from 10.20.0.1 to 10.20.0.5: 10.20.0.1: somebody else in the cloud has it, or it is given to nobody
     "#]], || stage.cluster.warnings()).await;
     // Nor is one of them given to who asks for it.
     stage.cluster.create([namespace("shop").in_pool("egress").requesting("10.20.0.2")]).await;

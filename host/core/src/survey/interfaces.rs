@@ -26,7 +26,7 @@ impl Survey {
                     Some(name) if self.may_stay(owner.pool, held.zone, name) => continue,
                     Some(name) => format!("it is on the interface of {name} under a name that is not ours to remove"),
                     None if cloud.occupied.contains(&address) && !carried() => {
-                        "somebody else in the cloud has it".to_owned()
+                        "somebody else in the cloud has it, or it is given to nobody".to_owned()
                     }
                     None => continue,
                 };
