@@ -233,7 +233,13 @@ async fn who_always_writes_is_first_and_the_controller_finds_it_done() {
 async fn who_always_writes_bears_a_controller_that_undoes_it() {
     let (stage, _network, _operator) = pair(&ALWAYS).await;
     let ledger = Ledger::open(&stage, &PAIR).await.beside_controller();
-    // The controller takes the address off, and SDN asks for it again at once.
+    eventually("the controller knows the address", A_WHILE, || async {
+        let object = stage.cluster.get("CloudPrivateIPConfig", "10.20.1.2").await;
+        let is_given = |object: &kube::core::DynamicObject| object.data["status"]["conditions"][0]["status"] == "True";
+        if object.as_ref().is_some_and(is_given) { Ok(()) } else { Err(format!("{object:?}")) }
+    })
+    .await;
+    // It takes the address off, and SDN asks for it again at once.
     stage.cluster.delete("CloudPrivateIPConfig", "10.20.1.2").await;
     eventually("the controller has written", A_WHILE, || async {
         if writes(&stage).0 > 0 { Ok(()) } else { Err("it has not") }
