@@ -59,6 +59,13 @@ const MANAGER_FLAG: &str = "--azure-arm-endpoint";
 const AUTHORITY_FLAG: &str = "--azure-authority-host or AZURE_AUTHORITY_HOST";
 
 impl Environment {
+    /// Whether the endpoints that were chosen are addresses to which a token may be sent. No network is asked.
+    pub fn check(options: &EnvironmentOptions) -> Result<(), EnvironmentError> {
+        let chosen = [(MANAGER_FLAG, &options.manager), (AUTHORITY_FLAG, &options.authority)];
+        let chosen = chosen.into_iter().filter_map(|(flag, text)| Some((flag, text.as_deref()?)));
+        chosen.filter(|(_, text)| !text.is_empty()).try_for_each(|(flag, text)| address(flag, text).map(drop))
+    }
+
     /// The endpoints of a cloud. Those of Azure Stack are asked for over the network.
     pub async fn find(options: &EnvironmentOptions, http: &Client) -> Result<Self, EnvironmentError> {
         let cloud = options.cloud.as_deref().filter(|cloud| !cloud.is_empty()).unwrap_or("AzurePublicCloud");
@@ -142,9 +149,12 @@ impl Environment {
 
 fn address(what: &'static str, text: &str) -> Result<Url, EnvironmentError> {
     let failed = |text: String| EnvironmentError::Endpoint { what, text };
-    let mut url = Url::parse(text).map_err(|error| failed(format!("not an address such as https://host: {error}")))?;
+    // Before an @ may be a password.
+    let shown = if text.contains('@') { "what it is set to".to_owned() } else { bounded(text) };
+    let no_address = || failed(format!("{shown} is not an address such as https://host"));
+    let mut url = Url::parse(text).map_err(|_| no_address())?;
     if url.host_str().is_none_or(str::is_empty) || url.cannot_be_a_base() {
-        return Err(failed("not an address such as https://host".to_owned()));
+        return Err(no_address());
     }
     if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
         return Err(failed("an address without user, query and fragment is needed".to_owned()));

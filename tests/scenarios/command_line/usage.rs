@@ -64,6 +64,22 @@ async fn a_kubeconfig_that_cannot_be_used_is_bad_input_and_shows_no_token() {
     assert!(ran.stderr.contains("no cluster"), "{}", ran.stderr);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn endpoints_that_would_show_tokens_are_refused_before_anything_is_done() {
+    let cases = [
+        ("--azure-arm-endpoint", "http://example.com", "plain http to http://example.com would show tokens"),
+        ("--azure-arm-endpoint", "http://localhost.evil.example", "would show tokens"),
+        ("--azure-arm-endpoint", "garbage", "garbage is not an address such as https://host"),
+        ("--azure-authority-host", "ftp://login.example", "only https is served, not ftp"),
+        ("--azure-authority-host", "https://me:hush@login.example", "without user"),
+    ];
+    for (flag, value, told) in cases {
+        let ran = sluice(["run", "--kubeconfig", "/no/such/file", flag, value]).await.ended_with(3);
+        assert!(ran.stderr.contains(flag) && ran.stderr.contains(told), "{value}: {}", ran.stderr);
+        assert!(!ran.stderr.contains("hush"), "{}", ran.stderr);
+    }
+}
+
 /// A full disk, or a reader of the log that is gone: what is said is lost, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_cannot_be_written_ends_nothing() {

@@ -56,6 +56,14 @@ pub(crate) struct AzureArgs {
     time_scale: u32,
 }
 
+impl AzureArgs {
+    /// Whether they make sense, wherever the cluster is.
+    pub(crate) fn check(&self) -> Result<()> {
+        let (manager, authority) = (self.arm_endpoint.clone(), self.authority_host.clone());
+        Ok(Environment::check(&EnvironmentOptions { manager, authority, ..EnvironmentOptions::default() })?)
+    }
+}
+
 /// What planning sees of the cloud. There may be none.
 pub(super) struct Cloud {
     args: AzureArgs,

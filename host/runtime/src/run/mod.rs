@@ -79,6 +79,7 @@ pub(crate) enum Ended {
 pub(crate) async fn run(options: RunOptions) -> Ended {
     info!(version = env!("CARGO_PKG_VERSION"), "sluice starts");
     let started = async {
+        options.azure.check()?;
         let mut signals = Signals::catch()?;
         tokio::select! {
             operator = Operator::start(options) => Ok(Some((operator?, signals))),
