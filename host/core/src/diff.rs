@@ -1,6 +1,6 @@
 //! A plan for people: one line for each address that changes, by pool and owner.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -34,12 +34,21 @@ impl Diff {
         Self { patches: patch_rows(snapshot, plan), holds: hold_rows(holds), findings: finding_rows(findings) }
     }
 
-    /// Adds what a later round changes. Of an address of which something was said already, that was the beginning of it.
-    /// Who is not served in the end counts.
+    /// Adds what a later round changes. Of an address of which something was said already, that was the beginning of it;
+    /// where it goes in the end counts, and who is not served in the end.
     pub fn go_on(&mut self, later: Self) {
         let about = |row: &PatchRow| (row.owner.clone(), row.address.clone());
         let said: BTreeSet<_> = self.patches.iter().map(about).collect();
-        self.patches.extend(later.patches.into_iter().filter(|row| !said.contains(&about(row))));
+        let (more, news): (Vec<PatchRow>, Vec<PatchRow>) =
+            later.patches.into_iter().partition(|row| said.contains(&about(row)));
+        let ends: BTreeMap<_, _> =
+            more.iter().filter(|row| row.to.is_some()).map(|row| (about(row), &row.to)).collect();
+        for row in self.patches.iter_mut().filter(|row| row.to.is_some()) {
+            if let Some(end) = ends.get(&about(row)) {
+                row.to.clone_from(end);
+            }
+        }
+        self.patches.extend(news);
         // Stable: several rows of an address stay in their order.
         self.patches
             .sort_by_cached_key(|row| (row.pool.clone(), row.owner.clone(), row.address.parse::<IpAddr>().ok()));

@@ -180,7 +180,12 @@ fn marked_wrongly(intent: &Intent<'_>, facts: &NetNamespaceFacts) -> bool {
 pub(super) fn hold_texts(holds: &[NamedHold]) -> BTreeMap<OwnerName, String> {
     let mut texts: BTreeMap<OwnerName, String> = BTreeMap::new();
     for hold in holds {
-        let zone = hold.zone.as_ref().map(|zone| format!(" (zone {zone})")).unwrap_or_default();
+        let zone = hold
+            .zone
+            .as_ref()
+            .filter(|zone| !zone.is_empty())
+            .map(|zone| format!(" (zone {zone})"))
+            .unwrap_or_default();
         let why = if hold.text.is_empty() { String::new() } else { format!(": {}", hold.text) };
         let text = format!("{}{why}{zone}", hold.code);
         let all = texts.entry(hold.owner.clone()).or_default();

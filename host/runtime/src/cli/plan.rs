@@ -1,7 +1,7 @@
 //! `sluice plan`: one round without its writes.
 
-use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
+use sluice_core::schedule::Write;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
@@ -120,7 +121,7 @@ fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
     for file in files {
         let flag = || format!("--azure-dump {}", file.display());
         let text = std::fs::read_to_string(file).with_context(flag)?;
-        parts.push(serde_json::from_str(&text).with_context(flag)?);
+        parts.push(serde_json::from_str(text.trim_start_matches('\u{feff}')).with_context(flag)?);
     }
     let writes = observed.private_ips.is_none();
     let mut facts =
@@ -154,6 +155,16 @@ fn from_files(path: &std::path::Path) -> Result<Input> {
         bail!("--from {}: no object that Sluice reads, such as EgressIPAM, Namespace or Node", path.display());
     }
     let (observed, lock) = at_present(&loaded.index).context("the files are not read yet")?;
+    let missing = [
+        ("HostSubnet", observed.host_subnets.is_empty() && !observed.nodes.is_empty()),
+        (
+            "NetNamespace",
+            observed.net_namespaces.is_empty() && observed.namespaces.values().any(|one| one.pool.is_some()),
+        ),
+    ];
+    for (kind, _) in missing.iter().filter(|(_, is_missing)| *is_missing) {
+        complain(&anyhow!("note: --from {}: there is no {kind} in it, as if the cluster had none", path.display()));
+    }
     Ok(Input { observed, lock, errors: loaded.errors })
 }
 
@@ -195,10 +206,46 @@ struct Document {
     holds: Vec<HoldRow>,
     findings: Vec<FindingRow>,
     input_errors: Vec<InputErrorRow>,
-    writes: Vec<WriteRow>,
+    writes: Vec<StagedRow>,
+    /// Nothing is left to do after these writes.
+    #[serde(skip_serializing_if = "is_true")]
+    at_rest: bool,
     /// Why the policy's plan is not part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
+}
+
+/// A write and, if it is not zero, how many times interfaces are updated before.
+#[derive(Serialize)]
+struct StagedRow {
+    #[serde(flatten)]
+    row: WriteRow,
+    #[serde(skip_serializing_if = "is_zero")]
+    stage: usize,
+}
+
+impl Deref for StagedRow {
+    type Target = WriteRow;
+
+    fn deref(&self) -> &WriteRow {
+        &self.row
+    }
+}
+
+fn staged_rows(stages: &[Vec<Write>]) -> Vec<StagedRow> {
+    let numbers = stages.iter().enumerate().flat_map(|(stage, writes)| writes.iter().map(move |_| stage));
+    let rows = write_rows(&stages.concat());
+    rows.into_iter().zip(numbers).map(|(row, stage)| StagedRow { row, stage }).collect()
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_true(value: &bool) -> bool {
+    *value
 }
 
 #[derive(Serialize)]
@@ -225,7 +272,8 @@ impl Document {
             holds: diff.holds,
             findings: diff.findings,
             input_errors: errors.iter().map(input_error).collect(),
-            writes: if writes_nothing { Vec::new() } else { write_rows(&rehearsal.writes()) },
+            writes: if writes_nothing { Vec::new() } else { staged_rows(&rehearsal.stages) },
+            at_rest: rehearsal.is_at_rest,
             failure: rehearsal.failure.as_ref().map(Failure::to_string),
         }
     }
@@ -242,22 +290,16 @@ impl Document {
 
     fn text(&self, observed: &Observed, rehearsal: &Rehearsal, adopt: bool) -> String {
         let mut text = rehearsal.diff.to_string();
-        let ends: BTreeSet<usize> = rehearsal
-            .stages
-            .iter()
-            .scan(0, |before, stage| {
-                *before += stage.len();
-                Some(*before)
-            })
-            .collect();
-        // Writing to a string cannot fail.
+        let mut stage = 0;
         for write in &self.writes {
-            let _ = writeln!(text, "{:>4}. {} {} {}", write.order, write.kind, write.name, write.patch);
-            if ends.contains(&write.order) && write.order < self.writes.len() {
-                text.push_str("      when these interfaces are updated, which takes minutes:\n");
+            if write.stage != stage {
+                stage = write.stage;
+                text.push_str("      when interfaces are updated, which takes minutes:\n");
             }
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{:>4}. {} {} {}", write.order, write.kind, write.name, write.patch);
         }
-        if !rehearsal.is_at_rest {
+        if !self.at_rest {
             text.push_str("note: this does not come to rest: more writes would follow\n");
         }
         for note in &rehearsal.round.surveyed().notes {
@@ -295,5 +337,6 @@ fn kept(round: &Round, outcome: &Outcome) -> (usize, usize) {
             kept += usize::from(holders.iter().any(|holding| stays(holding.holder)));
         }
     }
-    (kept, held)
+    let leaving = round.surveyed().snapshot.leaving.iter();
+    (kept, held + leaving.map(|leaving| leaving.addresses.len()).sum::<usize>())
 }

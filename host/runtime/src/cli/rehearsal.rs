@@ -73,11 +73,6 @@ impl Rehearsal {
         self.stages.push(stage);
         self.is_at_rest = false;
     }
-
-    /// All writes, in their order.
-    pub(super) fn writes(&self) -> Vec<Write> {
-        self.stages.concat()
-    }
 }
 
 fn plan(policy: &Policy, observed: &Observed) -> (Round, Outcome) {
