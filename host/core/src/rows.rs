@@ -82,6 +82,9 @@ pub struct WriteRow {
     pub name: String,
     /// Body of the JSON merge patch, without the precondition.
     pub patch: Value,
+    /// How many times a cloud's interfaces are updated before.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub stage: usize,
 }
 
 /// The patches of a plan by pool, owner and address; patches of no pool come first. `snapshot` is the surveyed one
@@ -126,13 +129,20 @@ pub fn finding_rows(findings: &[Finding]) -> Vec<FindingRow> {
     findings.iter().map(row).collect()
 }
 
-/// Writes as rows, in their order.
-pub fn write_rows(writes: &[Write]) -> Vec<WriteRow> {
-    let row = |(order, write): (usize, &Write)| WriteRow {
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
+fn is_zero(number: &usize) -> bool {
+    *number == 0
+}
+
+/// Writes as rows, in their order, stage by stage.
+pub fn write_rows(stages: &[Vec<Write>]) -> Vec<WriteRow> {
+    let writes = (0..).zip(stages).flat_map(|(stage, writes)| writes.iter().map(move |write| (stage, write)));
+    let row = |(order, (stage, write)): (usize, (usize, &Write))| WriteRow {
         order,
         kind: write.target.kind().to_owned(),
         name: write.target.name().to_owned(),
         patch: write.change.merge_patch(),
+        stage,
     };
     (1..).zip(writes).map(row).collect()
 }

@@ -36,7 +36,9 @@ fn rows_have_the_fields_that_are_printed() {
     }
     lines.extend(hold_rows(&outcome.holds).iter().map(|row| serde_json::to_string(row).unwrap()));
     lines.extend(finding_rows(&outcome.findings).iter().map(|row| serde_json::to_string(row).unwrap()));
-    lines.extend(write_rows(&outcome.writes).iter().take(2).map(|row| serde_json::to_string(row).unwrap()));
+    lines.extend(
+        write_rows(std::slice::from_ref(&outcome.writes)).iter().take(2).map(|row| serde_json::to_string(row).unwrap()),
+    );
     expect![[r#"
         {"op":"unassign","pool":"egress","address":"10.21.0.6","from":"n3","reason":"stale"}
         {"op":"allocate","pool":"egress","zone":"zone-a","owner":"new","address":"10.20.0.5","reason":"wanted"}

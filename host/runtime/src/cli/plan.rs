@@ -1,7 +1,6 @@
 //! `sluice plan`: one round without its writes.
 
 use std::fmt::Write as _;
-use std::ops::Deref;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -16,7 +15,6 @@ use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
-use sluice_core::schedule::Write;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
@@ -206,41 +204,13 @@ struct Document {
     holds: Vec<HoldRow>,
     findings: Vec<FindingRow>,
     input_errors: Vec<InputErrorRow>,
-    writes: Vec<StagedRow>,
+    writes: Vec<WriteRow>,
     /// Nothing is left to do after these writes.
     #[serde(skip_serializing_if = "is_true")]
     at_rest: bool,
     /// Why the policy's plan is not part of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<String>,
-}
-
-/// A write and, if it is not zero, how many times interfaces are updated before.
-#[derive(Serialize)]
-struct StagedRow {
-    #[serde(flatten)]
-    row: WriteRow,
-    #[serde(skip_serializing_if = "is_zero")]
-    stage: usize,
-}
-
-impl Deref for StagedRow {
-    type Target = WriteRow;
-
-    fn deref(&self) -> &WriteRow {
-        &self.row
-    }
-}
-
-fn staged_rows(stages: &[Vec<Write>]) -> Vec<StagedRow> {
-    let numbers = stages.iter().enumerate().flat_map(|(stage, writes)| writes.iter().map(move |_| stage));
-    let rows = write_rows(&stages.concat());
-    rows.into_iter().zip(numbers).map(|(row, stage)| StagedRow { row, stage }).collect()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
@@ -272,7 +242,7 @@ impl Document {
             holds: diff.holds,
             findings: diff.findings,
             input_errors: errors.iter().map(input_error).collect(),
-            writes: if writes_nothing { Vec::new() } else { staged_rows(&rehearsal.stages) },
+            writes: if writes_nothing { Vec::new() } else { write_rows(&rehearsal.stages) },
             at_rest: rehearsal.is_at_rest,
             failure: rehearsal.failure.as_ref().map(Failure::to_string),
         }
