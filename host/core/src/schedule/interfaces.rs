@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::carry::Holders;
 use super::{Change, Draft, Target};
-use crate::cloud::InterfaceAddress;
+use crate::cloud::{InterfaceAddress, InterfaceFacts};
 use crate::name::NodeIndex;
 use crate::observed::{Listed, Observed};
 use crate::snapshot::{Phase, Snapshot};
@@ -78,23 +78,22 @@ impl Draft<'_> {
     }
 
     fn on_interface(&self, address: IpAddr, node: NodeIndex) -> Option<&InterfaceAddress> {
-        self.observed.interface(self.node_name(node)?)?.addresses.get(&address)
+        self.interface(node)?.addresses.get(&address)
     }
 
-    fn has_interface(&self, node: NodeIndex) -> bool {
-        self.listed.is_none() || self.node_name(node).is_some_and(|name| self.observed.interface(name).is_some())
+    fn interface(&self, node: NodeIndex) -> Option<&InterfaceFacts> {
+        self.observed.interface(self.node_name(node)?)
     }
 
     fn is_busy(&self, node: NodeIndex) -> bool {
-        let interface = self.node_name(node).and_then(|name| self.observed.interface(name));
-        self.listed.is_some() && interface.is_none_or(|interface| interface.busy)
+        self.listed.is_some() && self.interface(node).is_none_or(|interface| interface.busy)
     }
 
     /// Whether an address would be taken off a node that works before the cloud can move it on, or cannot be moved. A node
     /// that has no interface does not carry it, whatever its `HostSubnet` says.
     pub(super) fn would_get_stuck(&self, address: IpAddr, sources: &[NodeIndex], targets: &[NodeIndex]) -> bool {
         let is_theirs = |&node: &NodeIndex| self.on_interface(address, node).is_some_and(|on| !on.ours);
-        let is_live = |&&node: &&NodeIndex| is_live(self.snapshot, node) && self.has_interface(node);
+        let is_live = |&&node: &&NodeIndex| is_live(self.snapshot, node) && self.interface(node).is_some();
         let mut live = sources.iter().filter(is_live).peekable();
         sources.iter().any(is_theirs) || (live.peek().is_some() && live.chain(targets).any(|&node| self.is_busy(node)))
     }
