@@ -31,6 +31,15 @@ pub(super) async fn open_the_others(stage: &Stage, machines: &[&str]) {
     stage.cluster.zone_has("egress", "eastus-1", count, count).await;
 }
 
+/// Waits until none of ours is on a machine's interface.
+pub(super) async fn is_emptied(stage: &Stage, machine: &str) {
+    eventually(&format!("{machine} is empty"), A_WHILE, || async {
+        let left = stage.carried(&[machine])[machine].len();
+        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
     let machines = ["w1", "w2", "w3", "w4"];
@@ -48,11 +57,7 @@ async fn a_hundred_addresses_leave_a_dead_node_in_one_write() {
     stage.arm.clear_log();
 
     stage.cluster.set_ready("w1", false).await;
-    eventually("the dead node is empty", A_WHILE, || async {
-        let left = stage.carried(&["w1"])["w1"].len();
-        if left == 0 { Ok(()) } else { Err(format!("{left} are left")) }
-    })
-    .await;
+    is_emptied(&stage, "w1").await;
     stage.serves(&names, 1).await;
     let mut puts = ledger.puts();
     assert_eq!(puts.remove(0), "w1-nic 200: 0 of ours", "first all go off, at once");

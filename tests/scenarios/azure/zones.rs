@@ -6,7 +6,7 @@ use expect_test::expect;
 use sluice_sandbox_azure::{Settings, Span};
 
 use super::ledger::Ledger;
-use super::moves::{first_of, open_the_others};
+use super::moves::{first_of, is_emptied, open_the_others};
 use super::stage::{A_WHILE, Stage};
 use crate::harness::{Operator, eventually, namespace, reads};
 
@@ -39,6 +39,18 @@ async fn third_zone(stage: &Stage, operator: Operator, ready: bool) -> Operator 
     stage.operator().await
 }
 
+/// Waits until all owners are told that zone 3 has nobody to carry their addresses.
+async fn owners_are_held(stage: &Stage) {
+    reads(
+        expect![[r#"
+            crm: no-node: no healthy node (zone eastus-3)
+            shop: no-node: no healthy node (zone eastus-3)
+            wiki: no-node: no healthy node (zone eastus-3)"#]],
+        || stage.cluster.holds(),
+    )
+    .await;
+}
+
 /// How often each interface was written; each time with success.
 fn writes(ledger: &Ledger<'_>) -> BTreeMap<String, usize> {
     let mut writes = BTreeMap::new();
@@ -62,14 +74,7 @@ async fn owners_of_a_zone_that_is_down_are_held_and_nothing_is_written() {
     let before = stage.carried(&MACHINES);
     let placed = stage.cluster.outcome().await.to_string();
     let operator = third_zone(&stage, operator, false).await;
-    reads(
-        expect![[r#"
-            crm: no-node: no healthy node (zone eastus-3)
-            shop: no-node: no healthy node (zone eastus-3)
-            wiki: no-node: no healthy node (zone eastus-3)"#]],
-        || stage.cluster.holds(),
-    )
-    .await;
+    owners_are_held(&stage).await;
     ledger.closes().await;
     let _operator = third_zone(&stage, operator, true).await;
     reads(expect![""], || stage.cluster.holds()).await;
@@ -121,14 +126,7 @@ async fn a_zone_that_fails_machine_by_machine_is_served_again_when_it_returns() 
     })
     .await;
     stage.cluster.set_ready("c2", false).await;
-    reads(
-        expect![[r#"
-            crm: no-node: no healthy node (zone eastus-3)
-            shop: no-node: no healthy node (zone eastus-3)
-            wiki: no-node: no healthy node (zone eastus-3)"#]],
-        || stage.cluster.holds(),
-    )
-    .await;
+    owners_are_held(&stage).await;
     stage.arm.configure(|settings| settings.duration = Span::Fixed(71_000));
     eventually("the first one is free", A_WHILE, || async {
         let carried = stage.carried(&["c1", "c2"]);
@@ -170,11 +168,7 @@ async fn addresses_move_however_long_each_update_takes() {
 
     let began = stage.arm.clock().now();
     stage.cluster.set_ready("w1", false).await;
-    eventually("the dead machine is empty", A_WHILE, || async {
-        let left = stage.carried(&["w1"])["w1"].len();
-        if left == 0 { Ok(()) } else { Err(left) }
-    })
-    .await;
+    is_emptied(&stage, "w1").await;
     stage.serves(&names, 1).await;
     let passed = (stage.arm.clock().now() - began) / 1000;
     assert!(passed >= 2 * 30, "{passed} s: two updates, one after the other");
