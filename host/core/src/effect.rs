@@ -59,7 +59,7 @@ impl Observed {
                 alter(self.net_namespaces.get_mut(name), |facts: &mut NetNamespaceFacts| {
                     facts.egress_ips = egress_ips.iter().copied().map(Listed::Address).collect();
                     facts.pool = home.as_ref().map(|home| home.pool.clone());
-                    facts.zones = home.as_ref().map(|home| home.zones.clone());
+                    facts.zones = home.iter().flat_map(|home| home.zones.iter().cloned()).collect();
                 })
             }
             (Target::Namespace(name), Change::Namespace { result, hold }) => {

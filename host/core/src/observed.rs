@@ -300,8 +300,8 @@ pub struct NetNamespaceFacts {
     pub egress_ips: Vec<Listed>,
     /// Annotation `sluice.dev/pool`: we wrote the addresses, for this pool.
     pub pool: Option<PoolName>,
-    /// Annotation `sluice.dev/zones`: home zones in the order of the addresses.
-    pub zones: Option<Vec<String>>,
+    /// Annotation `sluice.dev/zones`: home zones of addresses.
+    pub zones: BTreeMap<IpAddr, String>,
 }
 
 /// One HostSubnet: what a node carries.

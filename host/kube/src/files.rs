@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::index::{Index, WatchState};
+use crate::index::{Index, Problem, WatchState};
 use crate::kind::Kind;
 use crate::object::Object;
 
@@ -27,14 +27,14 @@ pub struct Loaded {
     pub errors: Vec<InputError>,
 }
 
-/// Something in a file that cannot be read.
+/// Something in a file, or in a cluster, that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InputError {
-    /// The file.
-    pub file: PathBuf,
+    /// The file; none for a cluster.
+    pub file: Option<PathBuf>,
     /// Line of a syntax error, from 1.
     pub line: Option<usize>,
-    /// Position of the document in the file, from 1; 0 if it is about the file.
+    /// Position of the document in the file, from 1; 0 if it is about the file, or about a cluster.
     pub document: usize,
     /// Kind, name and field, as far as known: `EgressIPAM east: spec.cidrAssignments[0].CIDR`.
     pub field: String,
@@ -42,19 +42,26 @@ pub struct InputError {
     pub text: String,
 }
 
+impl From<Problem> for InputError {
+    fn from(Problem { kind, name, note }: Problem) -> Self {
+        Self { file: None, line: None, document: 0, field: format!("{kind} {name}: {}", note.field), text: note.text }
+    }
+}
+
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.file.display())?;
+        if let Some(file) = &self.file {
+            write!(f, "{}", file.display())?;
+        }
         if let Some(line) = self.line {
             write!(f, ":{line}")?;
         }
         if 1 < self.document {
             write!(f, ": document {}", self.document)?;
         }
-        if !self.field.is_empty() {
-            write!(f, ": {}", self.field)?;
-        }
-        write!(f, ": {}", self.text)
+        let file_end = if self.file.is_some() { ": " } else { "" };
+        let field_end = if self.field.is_empty() { "" } else { ": " };
+        write!(f, "{file_end}{}{field_end}{}", self.field, self.text)
     }
 }
 
@@ -72,7 +79,7 @@ pub fn load(path: &Path, now: u64) -> Loaded {
 
 impl Loaded {
     fn error(&mut self, file: &Path, document: usize, text: impl Into<String>) {
-        let (file, text) = (file.to_owned(), text.into());
+        let (file, text) = (Some(file.to_owned()), text.into());
         self.errors.push(InputError { file, line: None, document, field: String::new(), text });
     }
 
@@ -123,7 +130,7 @@ impl Loaded {
     ) {
         let own_place = place.map(|(line, column)| format!(" at line {line} column {column}")).unwrap_or_default();
         self.errors.push(InputError {
-            file: file.to_owned(),
+            file: Some(file.to_owned()),
             line: place.map(|(line, _)| first_line + line),
             document,
             field: String::new(),
@@ -172,8 +179,8 @@ impl Loaded {
         self.objects += 1;
         self.index.apply(kind, object);
         for note in self.index.notes_of(kind, object) {
-            let field = format!("{kind} {}: {}", object.name(), note.field);
-            self.errors.push(InputError { file: path.to_owned(), line: None, document, field, text: note.text });
+            let problem = Problem { kind, name: object.name().to_owned(), note };
+            self.errors.push(InputError { file: Some(path.to_owned()), document, ..InputError::from(problem) });
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What a component imports and exports, read before it is compiled.
 
+use std::mem;
+
 use wasmparser::{BinaryReaderError, ElementItems, Parser, Payload};
 
 use crate::error::LoadError;
@@ -28,8 +30,8 @@ pub(crate) struct Contents {
     pub(crate) imports: Vec<String>,
     /// Names of exports.
     pub(crate) exports: Vec<String>,
-    /// Bytes an instance of the greediest core module needs outside memories and tables.
-    instance_bytes: usize,
+    /// The most that an instance of any one core module needs.
+    needs: Needs,
 }
 
 /// A parser's text is one line, except where it shows the bytes it expected.
@@ -72,9 +74,7 @@ impl Contents {
         }
         let foreign = self.imports.iter().filter(|name| versioned(name, LOG).is_none());
         refusals.extend(foreign.map(|name| LoadError::ForeignImport { name: name.clone() }));
-        if self.instance_bytes > limits.instance_bytes {
-            refusals.push(LoadError::InstanceTooLarge { asked: self.instance_bytes, limit: limits.instance_bytes });
-        }
+        refusals.extend(self.needs.over(limits));
         refusals
     }
 
@@ -83,13 +83,9 @@ impl Contents {
         let mut module = ModuleSize::default();
         for payload in Parser::new(0).parse_all(bytes) {
             match payload? {
-                Payload::ComponentSection { .. } => depth += 1,
-                Payload::ModuleSection { .. } => {
-                    depth += 1;
-                    module = ModuleSize::default();
-                }
+                Payload::ComponentSection { .. } | Payload::ModuleSection { .. } => depth += 1,
                 Payload::End(_) => {
-                    self.instance_bytes = self.instance_bytes.max(module.instance_bytes());
+                    self.needs.raise(&mem::take(&mut module).needs());
                     depth = depth.saturating_sub(1);
                 }
                 // Names inside nested components are that component's own affair.
@@ -129,36 +125,93 @@ fn keep(names: &mut Vec<String>, name: &str) {
     }
 }
 
-/// What decides how much of the host's memory an instance takes besides memories and tables, which are limited as
-/// they grow. Nothing else bounds it: 200 instances of a module with a million globals would take 3 GB.
+/// What an instance needs before its first instruction.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Needs {
+    /// Bytes outside memories and tables, which nothing else bounds: 200 instances of a module with a million globals
+    /// would take 3 GB.
+    instance_bytes: u64,
+    memories: u64,
+    /// Of the largest memory.
+    memory_bytes: u64,
+    tables: u64,
+    /// Of the largest table.
+    table_elements: u64,
+}
+
+impl Needs {
+    fn raise(&mut self, other: &Self) {
+        self.instance_bytes = self.instance_bytes.max(other.instance_bytes);
+        self.memories = self.memories.max(other.memories);
+        self.memory_bytes = self.memory_bytes.max(other.memory_bytes);
+        self.tables = self.tables.max(other.tables);
+        self.table_elements = self.table_elements.max(other.table_elements);
+    }
+
+    /// What can never be had. What several instances need together is counted as they are made.
+    fn over(&self, limits: &Limits) -> impl Iterator<Item = LoadError> {
+        let rows = [
+            ("bytes for globals and functions", self.instance_bytes, limits.instance_bytes),
+            ("memories", self.memories, limits.memories),
+            ("bytes of a memory", self.memory_bytes, limits.memory_bytes),
+            ("tables", self.tables, limits.tables),
+            ("elements of a table", self.table_elements, limits.table_elements),
+        ];
+        rows.into_iter().filter_map(|(what, asked, limit)| {
+            let limit = u64::try_from(limit).unwrap_or(u64::MAX);
+            (asked > limit).then_some(LoadError::ModuleTooLarge { what, asked, limit })
+        })
+    }
+}
+
+/// The sections of a core module that decide what an instance needs.
 #[derive(Debug, Default)]
 struct ModuleSize {
-    globals: usize,
-    imports: usize,
-    functions: usize,
+    globals: u64,
+    imports: u64,
+    functions: u64,
     /// Upper bound of the functions that can be referred to, each of which has a reference in the instance.
-    referable: usize,
+    referable: u64,
+    /// Memories and tables.
+    room: Needs,
 }
 
 impl ModuleSize {
-    const GLOBAL_BYTES: usize = 16;
-    const FUNCTION_BYTES: usize = 32;
+    const GLOBAL_BYTES: u64 = 16;
+    const FUNCTION_BYTES: u64 = 32;
+    /// 2 to this power.
+    const PAGE_BYTES_LOG2: u32 = 16;
 
     fn count(&mut self, payload: &Payload<'_>) -> Result<(), BinaryReaderError> {
         match payload {
-            Payload::ImportSection(section) => self.imports += section.count() as usize,
-            Payload::FunctionSection(section) => self.functions += section.count() as usize,
-            Payload::ExportSection(section) => self.referable += section.count() as usize,
+            Payload::ImportSection(section) => self.imports += u64::from(section.count()),
+            Payload::FunctionSection(section) => self.functions += u64::from(section.count()),
+            Payload::ExportSection(section) => self.referable += u64::from(section.count()),
             Payload::GlobalSection(section) => {
-                self.globals += section.count() as usize;
-                self.referable += section.count() as usize;
+                self.globals += u64::from(section.count());
+                self.referable += u64::from(section.count());
             }
             Payload::ElementSection(section) => {
                 for element in section.clone() {
-                    self.referable += match element?.items {
-                        ElementItems::Functions(items) => items.count() as usize,
-                        ElementItems::Expressions(_, items) => items.count() as usize,
-                    };
+                    self.referable += u64::from(match element?.items {
+                        ElementItems::Functions(items) => items.count(),
+                        ElementItems::Expressions(_, items) => items.count(),
+                    });
+                }
+            }
+            Payload::MemorySection(section) => {
+                self.room.memories += u64::from(section.count());
+                for memory in section.clone() {
+                    let memory = memory?;
+                    let page = 1_u64.checked_shl(memory.page_size_log2.unwrap_or(Self::PAGE_BYTES_LOG2));
+                    let bytes = memory.initial.saturating_mul(page.unwrap_or(u64::MAX));
+                    self.room.memory_bytes = self.room.memory_bytes.max(bytes);
+                }
+            }
+            Payload::TableSection(section) => {
+                self.room.tables += u64::from(section.count());
+                for table in section.clone() {
+                    self.room.table_elements = self.room.table_elements.max(table?.ty.initial);
                 }
             }
             _ => {}
@@ -166,8 +219,9 @@ impl ModuleSize {
         Ok(())
     }
 
-    fn instance_bytes(&self) -> usize {
-        let functions = self.imports + self.referable.min(self.functions + self.imports);
-        self.globals.saturating_mul(Self::GLOBAL_BYTES).saturating_add(functions.saturating_mul(Self::FUNCTION_BYTES))
+    fn needs(self) -> Needs {
+        let functions = self.imports.saturating_add(self.referable.min(self.functions + self.imports));
+        let globals = self.globals.saturating_mul(Self::GLOBAL_BYTES);
+        Needs { instance_bytes: globals.saturating_add(functions.saturating_mul(Self::FUNCTION_BYTES)), ..self.room }
     }
 }

@@ -4,13 +4,26 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread;
 use std::time::Duration;
 
-use wasmtime::{Config, Engine, EngineWeak, WasmBacktraceDetails, WasmFeatures};
+use wasmtime::{
+    Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
+};
+
+use crate::limits::Limits;
 
 /// How often the epoch advances: the resolution of wall-clock limits.
 pub(crate) const TICK: Duration = Duration::from_millis(10);
 
 /// Stack a policy may use. Part of the engine's configuration, hence the same for all policies.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// Bytes of each memory that stay with the process when a call is over, zeroed: fresh pages would cost a quarter of a
+/// plan's time. A plan needs 10.6 MB in Rust for 10,000 owners and 92 MB for 100,000. All calls together keep no more
+/// than they may use while they run.
+const KEPT_MEMORY_BYTES: usize = 128 << 20;
+
+/// The most that a 32-bit memory can have, and the address space that wasmtime reserves for each. What a policy gets is
+/// for the limiter to say, which names its limit.
+const MAX_MEMORY_BYTES: usize = 4 << 30;
 
 /// Settings that decide what code is made. An artifact loads only into an engine with the same ones, so the compile
 /// child and the serving process both start here.
@@ -31,17 +44,40 @@ fn config() -> Config {
     config
 }
 
-/// An engine without a clock: enough to compile.
+/// An engine without clock and without room for instances: enough to compile, in an address space that is limited.
 pub(crate) fn compiling() -> wasmtime::Result<Engine> {
     Engine::new(&config())
 }
 
 /// An engine with its clock. Without one no wall-clock limit would ever fire, so there is no way to get the one
 /// without the other.
-pub(crate) fn serving() -> wasmtime::Result<Engine> {
-    let engine = compiling()?;
+pub(crate) fn serving(limits: &Limits) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    let engine = Engine::new(&config)?;
     start_ticker(engine.weak())?;
     Ok(engine)
+}
+
+/// Room for as many calls as may run at once, each with all that the limits allow: the pool never says no, since
+/// components are refused and calls are ended before they could ask for more.
+fn pool(limits: &Limits) -> PoolingAllocationConfig {
+    let count = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    let for_all = |each: usize| count(each.saturating_mul(limits.concurrent_calls.max(1)));
+    let mut pool = PoolingAllocationConfig::default();
+    pool.total_component_instances(for_all(1))
+        .total_core_instances(for_all(limits.core_instances))
+        .total_memories(for_all(limits.memories))
+        .max_memories_per_module(count(limits.memories))
+        .max_memory_size(MAX_MEMORY_BYTES)
+        .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+        .total_tables(for_all(limits.tables))
+        .max_tables_per_module(count(limits.tables))
+        .table_elements(limits.table_elements)
+        // Neither is reserved, and both are bounded by `instance_bytes`.
+        .max_core_instance_size(MAX_MEMORY_BYTES)
+        .max_component_instance_size(MAX_MEMORY_BYTES);
+    pool
 }
 
 /// Advances the epoch until the last holder of the engine is gone.
@@ -69,7 +105,7 @@ mod tests {
 
     #[test]
     fn the_ticker_ends_with_the_engine() {
-        let engine = serving().unwrap();
+        let engine = serving(&Limits::default()).unwrap();
         let weak = engine.weak();
         drop(engine);
         let deadline = Instant::now() + Duration::from_secs(5);

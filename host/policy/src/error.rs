@@ -48,13 +48,15 @@ pub enum LoadError {
         /// The contract it was built for, if any.
         found: Option<String>,
     },
-    /// A core module of the component needs too much room outside its memories.
-    #[error("core module too large: an instance needs {asked} bytes for globals and functions, limit {limit}")]
-    InstanceTooLarge {
-        /// What an instance needs.
-        asked: usize,
+    /// An instance of one core module alone needs more than all of the policy may have.
+    #[error("core module too large: an instance needs {asked} {what}, limit {limit}")]
+    ModuleTooLarge {
+        /// Of what: bytes for globals and functions, memories, bytes of a memory, tables, elements of a table.
+        what: &'static str,
+        /// What an instance needs at its start.
+        asked: u64,
         /// The limit.
-        limit: usize,
+        limit: u64,
     },
     /// Compiling took too long.
     #[error("compiling took longer than {limit:?}; make the component smaller, or raise the limit")]
@@ -314,7 +316,7 @@ impl LoadError {
             Self::Malformed { .. } => "Malformed",
             Self::ForeignImport { .. } => "ForeignImport",
             Self::WrongWorld { .. } => "WrongWorld",
-            Self::InstanceTooLarge { .. } => "InstanceTooLarge",
+            Self::ModuleTooLarge { .. } => "ModuleTooLarge",
             Self::CompileTimeout { .. } => "CompileTimeout",
             Self::CompileOutOfMemory { .. } => "CompileOutOfMemory",
             Self::ArtifactTooLarge { .. } => "ArtifactTooLarge",

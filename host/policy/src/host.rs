@@ -47,15 +47,16 @@ impl PolicyHost {
     /// Starts the engine and its clock.
     pub fn new(limits: Limits, compiler: Compiler) -> Result<Self, HostError> {
         let cannot = |error: wasmtime::Error| HostError(format!("{error:#}"));
-        let engine = engine::serving().map_err(cannot)?;
+        let engine = engine::serving(&limits).map_err(cannot)?;
         let linker = linker(&engine).map_err(cannot)?;
         let gate = Arc::new(Gate::new(limits.concurrent_calls));
         let shared = Shared { engine, linker, compiler, gate, compiled: Mutex::default() };
         Ok(Self { shared: Arc::new(shared), limits: Arc::new(limits) })
     }
 
-    /// The same host with other limits for the policies loaded from now on. The bound on concurrent calls stays.
-    pub fn with_limits(&self, limits: Limits) -> Self {
+    /// The same host with this much fuel for plans of the policies loaded from now on, whatever the snapshot's size.
+    pub fn with_plan_fuel(&self, plan_fuel: u64) -> Self {
+        let limits = Limits { plan_fuel, plan_fuel_per_item: 0, ..self.limits.as_ref().clone() };
         Self { shared: Arc::clone(&self.shared), limits: Arc::new(limits) }
     }
 

@@ -98,8 +98,9 @@ impl Sum {
         breach: impl FnOnce(usize, usize) -> Breach,
     ) -> Result<bool, Breach> {
         self.last_grant = 0;
-        // The guest's own maximum is its own affair: growing past it returns -1, as the specification says.
-        if maximum.is_some_and(|maximum| desired > maximum) {
+        // The guest's own maximum is its own affair: growing past it returns -1, as the specification says. One that is
+        // not below the limit may be the room that the engine has for the limit.
+        if maximum.is_some_and(|maximum| desired > maximum && maximum < self.limit) {
             return Ok(false);
         }
         let more = desired.saturating_sub(current);
@@ -137,6 +138,14 @@ mod tests {
         assert!(limiter.memory_growing(0, 60, None).unwrap());
         limiter.memory_grow_failed(wasmtime::Error::msg("no memory")).unwrap();
         assert_eq!(limiter.peak_memory(), 0);
+    }
+
+    #[test]
+    fn growing_past_the_engines_room_is_over_the_limit() {
+        let mut limiter = Limiter::new(&Limits { table_elements: 100, ..Limits::default() });
+        assert!(limiter.table_growing(0, 60, Some(100)).unwrap());
+        let error = limiter.table_growing(60, 101, Some(100)).unwrap_err();
+        assert_eq!(error.downcast_ref::<Breach>(), Some(&Breach::TableElements { asked: 101, limit: 100 }));
     }
 
     #[test]

@@ -84,7 +84,7 @@ pub struct Limits {
     /// fuel, and a few lines of references can stand for more parts than there are atoms.
     pub schema_nodes: usize,
     /// Calls that run at once, over all policies of a host; the others wait. At least two, so that a policy that is
-    /// tried out does not delay the one in charge.
+    /// tried out does not delay the one in charge; each reserves address space for all memories that it may have.
     pub concurrent_calls: usize,
 }
 
@@ -120,7 +120,7 @@ impl Default for Limits {
             schema_bytes: 64 * KIB,
             schema_depth: 32,
             schema_nodes: 10_000,
-            concurrent_calls: thread::available_parallelism().map_or(2, |count| count.get().max(2)),
+            concurrent_calls: thread::available_parallelism().map_or(2, |count| count.get().clamp(2, 8)),
         }
     }
 }

@@ -149,8 +149,8 @@ impl<'a> Auditor<'a> {
         if addresses.is_empty() && !is_held {
             self.complain(format!("{name} has no address and no hold"));
         }
-        for (position, &address) in addresses.iter().enumerate() {
-            self.check_address(name, (pool_name, pool), net, position, address);
+        for &address in &addresses {
+            self.check_address(name, (pool_name, pool), net, address);
         }
         self.check_siblings(name, &addresses);
         self.check_entries(name, pool, &addresses);
@@ -162,7 +162,6 @@ impl<'a> Auditor<'a> {
         name: &OwnerName,
         (pool_name, pool): (&PoolName, &PoolFacts),
         net: &NetNamespaceFacts,
-        position: usize,
         address: IpAddr,
     ) {
         if range_of(pool, address).is_none() || reserved_in_spec(pool, address) {
@@ -174,8 +173,7 @@ impl<'a> Auditor<'a> {
         if net.pool.as_ref().is_some_and(|marked| marked != pool_name) {
             self.complain(format!("the NetNamespace of {name} is marked as of another pool"));
         }
-        let recorded = net.zones.as_ref().filter(|zones| zones.len() == net.egress_ips.len());
-        let home = recorded.and_then(|zones| zones.get(position)).map(String::as_str).filter(|zone| !zone.is_empty());
+        let home = net.zones.get(&address).map(String::as_str);
         if let Some(home) = home
             && pool.spec.cidr.is_none()
             && !pool.spec.entries.iter().any(|entry| entry.label_value == home && entry.cidr.contains(&address))

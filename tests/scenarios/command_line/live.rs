@@ -1,5 +1,6 @@
 //! `sluice plan` against a cluster: the same plan as from its dump, and not one write.
 
+use expect_test::expect;
 use serde_json::{Value, json};
 
 use super::{folder, text};
@@ -55,6 +56,26 @@ async fn of_a_messy_cluster() {
 #[tokio::test(flavor = "multi_thread")]
 async fn of_a_pool_that_is_being_deleted() {
     same_plan_without_a_write("mid-deletion", 11).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_cluster_with_fields_that_cannot_be_read() {
+    let cluster = Cluster::start().await;
+    cluster.load_dump("two-pools").await;
+    let broken = json!({ "egressIPs": ["10.20.0.5", "ten"] });
+    let node = cluster.list("HostSubnet").await[0]["metadata"]["name"].clone();
+    cluster.patch("HostSubnet", node.as_str().expect("a name"), &broken).await;
+    let kubeconfig = cluster.sluice_kubeconfig();
+    let live = sluice(["plan", "-o", "json", "--kubeconfig", text(&kubeconfig)]).await.ended_with(1);
+    let files = dump(&cluster).await;
+    let from = sluice(["plan", "-o", "json", "--from", text(files.path())]).await.ended_with(1).json();
+    let said = |plan: &Value| {
+        let rows = plan["inputErrors"].as_array().expect("a list").iter();
+        rows.map(|row| format!("{}: {}", row["field"], row["text"])).collect::<Vec<_>>().join("\n")
+    };
+    expect![[r#""#]].assert_eq(&said(&from));
+    assert_eq!(said(&live.json()), said(&from));
+    expect![[r#""#]].assert_eq(&live.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -105,10 +105,14 @@ impl<'a> Draft<'a> {
         if intent.zones.is_empty() {
             return None;
         }
-        let name = |zone: &Option<ZoneIndex>| {
-            zone.and_then(|zone| self.snapshot.zone(zone)).map_or_else(String::new, |zone| zone.name.to_string())
+        let home = |(address, zone): (&IpAddr, &Option<ZoneIndex>)| {
+            let zone = zone.and_then(|zone| self.snapshot.zone(zone))?;
+            Some((*address, zone.name.to_string()))
         };
-        Some(Home { pool: intent.pool.clone()?, zones: intent.zones.iter().map(name).collect() })
+        Some(Home {
+            pool: intent.pool.clone()?,
+            zones: intent.shall.iter().zip(&intent.zones).filter_map(home).collect(),
+        })
     }
 
     /// Who holds an address after the plan, if an owner does.

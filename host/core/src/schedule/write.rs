@@ -17,7 +17,7 @@ pub const RESULT_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/egress
 pub const HOLD_ANNOTATION: &str = "sluice.dev/hold";
 /// Annotation of a NetNamespace: the pool Sluice wrote its addresses for.
 pub const OWNED_BY_POOL_ANNOTATION: &str = "sluice.dev/pool";
-/// Annotation of a NetNamespace: home zones, in the order of its addresses.
+/// Annotation of a NetNamespace: home zones of its addresses, such as `10.20.0.5=east-1,10.21.0.7=east-2`.
 pub const ZONES_ANNOTATION: &str = "sluice.dev/zones";
 /// Finalizer of an EgressIPAM. Name of the operator Sluice replaces.
 pub const FINALIZER: &str = "EgressIPAM_controller";
@@ -129,8 +129,16 @@ pub enum Change {
 pub struct Home {
     /// Its pool.
     pub pool: PoolName,
-    /// The zone of each address, in their order; empty text: unknown.
-    pub zones: Vec<String>,
+    /// The zone of each address where it is known, in their order.
+    pub zones: Vec<(IpAddr, String)>,
+}
+
+impl Home {
+    /// The text of [`ZONES_ANNOTATION`]; none: no zone is known.
+    fn zones_text(&self) -> Option<String> {
+        let zones = self.zones.iter().map(|(address, zone)| format!("{address}={zone}"));
+        (!self.zones.is_empty()).then(|| zones.collect::<Vec<_>>().join(","))
+    }
 }
 
 impl Change {
@@ -152,7 +160,7 @@ impl Change {
                 "egressIPs": egress_ips,
                 "metadata": {"annotations": {
                     OWNED_BY_POOL_ANNOTATION: home.as_ref().map(|home| home.pool.as_str()),
-                    ZONES_ANNOTATION: home.as_ref().map(|home| home.zones.join(",")),
+                    ZONES_ANNOTATION: home.as_ref().and_then(Home::zones_text),
                 }},
             }),
             Self::Namespace { result, hold } => {

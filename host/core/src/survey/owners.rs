@@ -130,12 +130,10 @@ impl Survey {
     }
 
     fn allocations(&self, net: &NetNamespaceFacts, facts: &PoolFacts, pool: PoolIndex) -> Vec<Allocation> {
-        let recorded = net.zones.as_ref().filter(|zones| zones.len() == net.egress_ips.len());
         let mut allocations: Vec<Allocation> = Vec::with_capacity(net.egress_ips.len());
-        for (position, listed) in net.egress_ips.iter().enumerate() {
-            let Some(address) = listed.address() else { continue };
+        for address in net.egress_ips.iter().filter_map(Listed::address) {
             if allocations.iter().all(|earlier| earlier.address != address) {
-                let recorded = recorded.and_then(|zones| zones.get(position)).map(String::as_str);
+                let recorded = net.zones.get(&address).map(String::as_str);
                 allocations.push(Allocation { address, zone: self.home(facts, pool, address, recorded) });
             }
         }

@@ -229,12 +229,12 @@ fn namespace(observed: &mut Observed, words: &Words<'_>) {
         observed.namespaces.insert(name.clone(), Arc::new(facts));
     }
     if !words.is("nonet") {
-        let facts = NetNamespaceFacts {
-            resource_version: "1".to_owned(),
-            egress_ips: words.listed("holds"),
-            pool: words.value("mark").map(PoolName::from),
-            zones: words.value("zones").map(|zones| zones.split(',').map(str::to_owned).collect()),
-        };
+        let egress_ips = words.listed("holds");
+        let zones = words.value("zones").into_iter().flat_map(|zones| zones.split(','));
+        let homes = egress_ips.iter().zip(zones).filter(|(_, zone)| !zone.is_empty());
+        let zones = homes.filter_map(|(listed, zone)| Some((listed.address()?, zone.to_owned()))).collect();
+        let pool = words.value("mark").map(PoolName::from);
+        let facts = NetNamespaceFacts { resource_version: "1".to_owned(), egress_ips, pool, zones };
         observed.net_namespaces.insert(name, Arc::new(facts));
     }
 }

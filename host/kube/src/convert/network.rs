@@ -8,7 +8,7 @@ use sluice_core::name::PoolName;
 use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts, PrivateIpFacts};
 
 use super::Unreadable;
-use super::read::{Notes, address, check_texts, list, listed, text};
+use super::read::{Note, Notes, address, check_texts, list, listed, shown, text};
 use crate::failure;
 use crate::names;
 use crate::object::Object;
@@ -35,14 +35,23 @@ pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetName
     check_texts(object.at("/metadata/annotations"), "metadata.annotations", notes);
     let egress_ips = addresses(object, notes)?;
     let pool = object.annotation(names::OWNED_BY_POOL_ANNOTATION).filter(|name| !name.is_empty());
-    let zones = object.annotation(names::ZONES_ANNOTATION);
+    let zones = object.annotation(names::ZONES_ANNOTATION).unwrap_or_default();
     Ok(NetNamespaceFacts {
         resource_version: object.resource_version().to_owned(),
         egress_ips,
         pool: pool.map(PoolName::from),
-        // An empty text is one zone without a name: a label value may be empty.
-        zones: zones.map(|zones| zones.split(',').map(str::to_owned).collect()),
+        zones: zones.split(',').filter(|text| !text.is_empty()).filter_map(|text| home(text, notes)).collect(),
     })
+}
+
+/// An address and its zone, whose name may be empty as a label's value may.
+fn home(text: &str, notes: &mut Notes) -> Option<(IpAddr, String)> {
+    let home = text.split_once('=').and_then(|(address, zone)| Some((address.parse().ok()?, zone.to_owned())));
+    if home.is_none() {
+        let field = format!("metadata.annotations[{}]", names::ZONES_ANNOTATION);
+        notes.push(Note::new(field, format!("{} is not like 10.20.0.5=east-1", shown(&text.into()))));
+    }
+    home
 }
 
 fn addresses(object: &Object, notes: &mut Notes) -> Result<Vec<sluice_core::observed::Listed>, Unreadable> {

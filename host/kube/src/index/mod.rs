@@ -225,6 +225,18 @@ impl Index {
         notes
     }
 
+    /// Every field that cannot be read now, those of pools' specs included.
+    pub fn all_problems(&self) -> Vec<Problem> {
+        let in_specs = self.observed.pools.iter().flat_map(|(pool, facts)| {
+            facts.errors.iter().map(|error| Problem {
+                kind: Kind::Pool,
+                name: pool.to_string(),
+                note: Note { field: error.field.clone(), text: error.text.clone() },
+            })
+        });
+        self.problems.all().chain(in_specs).collect()
+    }
+
     /// What is known of an EgressIPAM beside its facts.
     pub fn pool_object(&self, name: &PoolName) -> Option<&PoolObject> {
         self.pools.get(name)

@@ -46,6 +46,12 @@ impl Problems {
         self.notes.get(&(kind, key)).cloned().unwrap_or_default()
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = Problem> {
+        self.notes.iter().flat_map(|((kind, key), notes)| {
+            notes.iter().map(|note| Problem { kind: *kind, name: key.to_string(), note: note.clone() })
+        })
+    }
+
     pub(super) fn count(&self) -> usize {
         self.notes.values().map(Vec::len).sum()
     }

@@ -71,7 +71,7 @@ fn requests() {
             Target::NetNamespace("shop".into()),
             Change::NetNamespace {
                 egress_ips: vec!["10.0.0.9".parse().unwrap()],
-                home: Some(Home { pool: "east".into(), zones: vec!["a".to_owned()] }),
+                home: Some(Home { pool: "east".into(), zones: vec![("10.0.0.9".parse().unwrap(), "a".to_owned())] }),
             },
         ),
         &expect![[r#"

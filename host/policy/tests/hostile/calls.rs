@@ -141,6 +141,61 @@ fn nothing_survives_from_one_call_to_the_next() {
     assert!(costs.iter().all(|fuel| *fuel == costs[0]), "the same work costs the same: {costs:?}");
 }
 
+/// Makes room to this many pages, ends the call if a byte of it is not zero, and leaves none zero.
+fn scrawler(pages: u32) -> Guest {
+    let first = 16;
+    let body = format!(
+        "(local $at i32) (drop (memory.grow (i32.const {})))
+        (local.set $at (i32.const {}))
+        (loop $look
+            (if (i64.ne (i64.load (local.get $at)) (i64.const 0)) (then unreachable))
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br_if $look (i32.lt_u (local.get $at) (i32.const {}))))
+        (memory.fill (i32.const {}) (i32.const 0xff) (i32.const {}))
+        (i64.store (i32.const 16) (i64.load (local.get 0))) (i32.const 8)",
+        pages - first,
+        first << 16,
+        pages << 16,
+        first << 16,
+        (pages - first) << 16,
+    );
+    Guest { pages: first, ..Guest::planning(&body) }
+}
+
+#[test]
+fn memory_that_is_used_again_is_empty() {
+    let host = host(Limits::default());
+    // What stays with the process and what does not: 1, 30, 33 and 200 MiB. Each finds what all before it left.
+    let policies: Vec<_> =
+        [17, 480, 528, 3200].map(|pages| host.load(&scrawler(pages).component(), "").unwrap()).into();
+    for _ in 0..2 {
+        for policy in policies.iter().chain(policies.iter().rev()) {
+            assert_eq!(policy.plan(&snapshot()).unwrap().plan.generation, GENERATION);
+        }
+    }
+}
+
+#[test]
+fn as_many_calls_as_may_run_at_once_get_all_that_they_may_have() {
+    const CALLS: usize = 3;
+    let limits = Limits { concurrent_calls: CALLS, ..Limits::default() };
+    let Limits { memories, tables, core_instances, table_elements, .. } = limits;
+    // Besides `libc`, with its memory, and `main`.
+    let parts = format!(
+        "(core module $empty) (core module $memory (memory 1)) (core module $table (table {} funcref)) {} {} {}",
+        table_elements / tables,
+        "(core instance (instantiate $memory))".repeat(memories - 1),
+        "(core instance (instantiate $table))".repeat(tables),
+        "(core instance (instantiate $empty))".repeat(core_instances - 2 - (memories - 1) - tables),
+    );
+    let policy = host(limits).load(&Guest { before: parts, ..Guest::default() }.component(), "").unwrap();
+    std::thread::scope(|scope| {
+        let one = || (0..20).all(|_| policy.plan(&snapshot()).unwrap().plan.generation == GENERATION);
+        let calls: Vec<_> = (0..CALLS).map(|_| scope.spawn(one)).collect();
+        assert!(calls.into_iter().all(|call| call.join().unwrap()));
+    });
+}
+
 #[test]
 fn calls_run_side_by_side() {
     let limits = Limits { concurrent_calls: 2, ..Limits::default() };

@@ -122,6 +122,13 @@ fn out_of_fuel(error: &CallError) -> bool {
     matches!(error, CallError::FuelExhausted { used: FUEL, limit: FUEL, at } if !at.frames.is_empty())
 }
 
+/// Whether a module was refused before it was compiled.
+fn too_large(fired: &Fired, of: &str, amount: usize, most: usize) -> bool {
+    let is = |number: u64, expected: usize| usize::try_from(number) == Ok(expected);
+    matches!(fired, Err(LoadError::ModuleTooLarge { what, asked, limit })
+        if *what == of && is(*asked, amount) && is(*limit, most))
+}
+
 fn sizes() -> Rows {
     let globals = "(global i32 (i32.const 0))".repeat(65_537);
     Rows::of("component size", Limits { component_bytes: 4000, ..Limits::default() })
@@ -130,7 +137,8 @@ fn sizes() -> Rows {
         })
         .with("globals of an instance", Limits::default(), Guest { items: globals, ..Guest::default() }, |fired| {
             // 16 bytes each, and 32 for each of the imported `log`, the exports and nothing else.
-            matches!(fired, Err(LoadError::InstanceTooLarge { asked: 1_048_577..=1_049_000, limit: MIB }))
+            matches!(fired, Err(LoadError::ModuleTooLarge { what: "bytes for globals and functions", asked, limit })
+                if (1_048_577..=1_049_000).contains(asked) && *limit == 1_048_576)
         })
 }
 
@@ -207,9 +215,7 @@ fn memory() -> Rows {
     let realloc = "(drop (memory.grow (i32.const 1))) (i32.const 65536)";
     Rows::of("memory", Limits::default())
         .row("large at first", Guest { pages: 4097, ..Guest::default() }, |fired| {
-            const ASKED: usize = 4097 * PAGE;
-            const LIMIT: usize = 256 * MIB;
-            matches!(fired, Err(LoadError::Describe(CallError::MemoryLimit { asked: ASKED, limit: LIMIT })))
+            too_large(fired, "bytes of a memory", 4097 * PAGE, 256 * MIB)
         })
         .with("grows for ever", limits(16), Guest::planning(grow), |fired| {
             const ASKED: usize = 17 * PAGE;
@@ -239,11 +245,12 @@ fn tables() -> Rows {
     let items = |items: &str| Guest { items: items.into(), ..Guest::default() };
     let grow = "(loop $more (drop (table.grow $t (ref.null func) (i32.const 1000))) (br $more)) unreachable";
     Rows::of("tables", Limits::default())
-        .row(
-            "large at first",
-            items("(table 100001 funcref)"),
-            |fired| matches!(fired, Err(LoadError::Describe(error)) if one_over(error)),
-        )
+        .row("large at first", items("(table 100001 funcref)"), |fired| {
+            too_large(fired, "elements of a table", 100_001, 100_000)
+        })
+        .row("the largest there is", items("(table i64 0xffff_ffff_ffff_ffff funcref)"), |fired| {
+            too_large(fired, "elements of a table", usize::MAX, 100_000)
+        })
         .row("grows for ever", Guest { items: "(table $t 1 funcref)".into(), ..Guest::planning(grow) }, |fired| {
             failure(fired).is_some_and(one_over)
         })
@@ -252,24 +259,30 @@ fn tables() -> Rows {
             items("(table 60000 funcref) (table 40001 funcref)"),
             |fired| matches!(fired, Err(LoadError::Describe(error)) if one_over(error)),
         )
-        .row("n+1", items(&"(table 0 funcref)".repeat(65)), |fired| {
+        .row("n+1 of one module", items(&"(table 0 funcref)".repeat(65)), |fired| too_large(fired, "tables", 65, 64))
+        .row("n+1 of several", with_more(65, "(table 0 funcref)"), |fired| {
             matches!(fired, Err(LoadError::Describe(CallError::TablesLimit { asked: 65, limit: 64 })))
         })
 }
 
+/// A guest with so many instances of a module besides its own.
+fn with_more(count: usize, module: &str) -> Guest {
+    let instances = "(core instance (instantiate $m))".repeat(count);
+    Guest { before: format!("(core module $m {module}) {instances}"), ..Guest::default() }
+}
+
 fn instances() -> Rows {
-    let many = |module: &str, count| {
-        let instances = "(core instance (instantiate $m))".repeat(count);
-        Guest { before: format!("(core module $m {module}) {instances}"), ..Guest::default() }
-    };
     Rows::of("instances", Limits::default())
         // `libc` and `main` are there as well.
-        .row("n", many("", 198), |fired| plan(fired).is_some())
-        .row("n+1", many("", 199), |fired| {
+        .row("n", with_more(198, ""), |fired| plan(fired).is_some())
+        .row("n+1", with_more(199, ""), |fired| {
             matches!(fired, Err(LoadError::Describe(CallError::InstanceLimit { asked: 201, limit: 200 })))
         })
-        .row("memories: n", many("(memory 0)", 7), |fired| plan(fired).is_some())
-        .row("memories: n+1", many("(memory 0)", 8), |fired| {
+        .row("memories: n", with_more(7, "(memory 0)"), |fired| plan(fired).is_some())
+        .row("memories: n+1 of one module", with_more(0, &"(memory 0)".repeat(9)), |fired| {
+            too_large(fired, "memories", 9, 8)
+        })
+        .row("memories: n+1 of several", with_more(8, "(memory 0)"), |fired| {
             matches!(fired, Err(LoadError::Describe(CallError::MemoriesLimit { asked: 9, limit: 8 })))
         })
 }

@@ -178,7 +178,8 @@ fn from_cluster(kubeconfig: Option<PathBuf>) -> Result<Input> {
         let started = Instant::now();
         loop {
             if let Some((observed, lock)) = index.read(at_present) {
-                return Ok(Input { observed, lock, errors: Vec::new() });
+                let errors = index.read(Index::all_problems).into_iter().map(InputError::from).collect();
+                return Ok(Input { observed, lock, errors });
             }
             let pending = index.read(|index| Kind::ALL.iter().any(|kind| index.watch(*kind) == WatchState::Pending));
             if started.elapsed() > if pending { LIST_DEADLINE } else { PATIENCE } {
@@ -230,7 +231,7 @@ impl Document {
     fn new(policy: &PolicyInfo, rehearsal: &Rehearsal, errors: &[InputError], writes_nothing: bool) -> Self {
         let diff = rehearsal.diff.clone();
         let input_error = |error: &InputError| InputErrorRow {
-            file: error.file.display().to_string(),
+            file: error.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
             document: error.document,
             field: error.field.clone(),
             text: error.line.map_or_else(|| error.text.clone(), |line| format!("line {line}: {}", error.text)),

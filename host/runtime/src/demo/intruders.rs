@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use sluice_core::round::{Failure, Round};
-use sluice_policy::{CandidateError, Limits, PolicyHost, shadow};
+use sluice_policy::{CandidateError, PolicyHost, shadow};
 
 use super::forgery;
 use super::stage::Stage;
@@ -17,7 +17,7 @@ pub(super) fn hostile_policies(stage: &mut Stage<'_>, host: &PolicyHost) -> Resu
     let what = "Each is offered like any other candidate. None gets further than the check that is made for it, and the\n\
                 policy in charge stays in charge.";
     stage.act("Hostile policies are refused", what)?;
-    let host = host.with_limits(Limits { plan_fuel: FUEL, plan_fuel_per_item: 0, ..host.limits().clone() });
+    let host = host.with_plan_fuel(FUEL);
     let mut intruders = forgery::all()?;
     stage.dice.shuffle(&mut intruders);
     let before = stage.sandbox.observe();

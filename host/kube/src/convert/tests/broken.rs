@@ -30,7 +30,7 @@ const GOOD: [(Kind, &str); 7] = [
     ),
     (
         Kind::NetNamespace,
-        "{metadata: {name: NAME, uid: u, resourceVersion: '5', annotations: {sluice.dev/pool: east, sluice.dev/zones: a}}, netname: NAME, netid: 5, egressIPs: [10.0.0.9]}",
+        "{metadata: {name: NAME, uid: u, resourceVersion: '5', annotations: {sluice.dev/pool: east, sluice.dev/zones: 10.0.0.9=a}}, netname: NAME, netid: 5, egressIPs: [10.0.0.9]}",
     ),
     (
         Kind::HostSubnet,
