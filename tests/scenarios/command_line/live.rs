@@ -62,9 +62,9 @@ async fn of_a_pool_that_is_being_deleted() {
 async fn of_a_cluster_with_fields_that_cannot_be_read() {
     let cluster = Cluster::start().await;
     cluster.load_dump("two-pools").await;
-    let broken = json!({ "egressIPs": ["10.20.0.5", "ten"] });
-    let node = cluster.list("HostSubnet").await[0]["metadata"]["name"].clone();
-    cluster.patch("HostSubnet", node.as_str().expect("a name"), &broken).await;
+    let broken = json!({ "egressIPs": ["10.20.0.5", "10.20.0.06"] });
+    let node = cluster.list("HostSubnet").await[0].metadata.name.clone().expect("a name");
+    cluster.patch("HostSubnet", &node, &broken).await;
     let kubeconfig = cluster.sluice_kubeconfig();
     let live = sluice(["plan", "-o", "json", "--kubeconfig", text(&kubeconfig)]).await.ended_with(1);
     let files = dump(&cluster).await;
@@ -73,9 +73,11 @@ async fn of_a_cluster_with_fields_that_cannot_be_read() {
         let rows = plan["inputErrors"].as_array().expect("a list").iter();
         rows.map(|row| format!("{}: {}", row["field"], row["text"])).collect::<Vec<_>>().join("\n")
     };
-    expect![[r#""#]].assert_eq(&said(&from));
+    expect![[r#""HostSubnet dmz-a0: egressIPs[1]": "\"10.20.0.06\" is not an address""#]].assert_eq(&said(&from));
     assert_eq!(said(&live.json()), said(&from));
-    expect![[r#""#]].assert_eq(&live.stderr);
+    expect![[r#"
+        sluice: HostSubnet dmz-a0: egressIPs[1]: "10.20.0.06" is not an address
+    "#]].assert_eq(&live.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
