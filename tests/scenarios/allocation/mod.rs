@@ -67,7 +67,7 @@ async fn a_namespace_gets_an_address_in_each_of_three_zones() {
     let net = cluster.is_there("NetNamespace", "shop").await;
     assert_eq!(
         json!(net.metadata.annotations),
-        json!({ "sluice.dev/pool": "egress", "sluice.dev/zones": "zone-a,zone-b,zone-c" })
+        json!({ "sluice.dev/pool": "egress", "sluice.dev/zones": "10.20.0.2=zone-a,10.21.0.2=zone-b,10.22.0.2=zone-c" })
     );
     reads(
         expect![[r"

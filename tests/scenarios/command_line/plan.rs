@@ -124,7 +124,7 @@ async fn the_document_says_everything_about_a_round() {
         writes:
           {"kind":"HostSubnet","name":"worker-a0","order":1,"patch":{"egressIPs":["10.20.0.2","10.20.0.3"]}}
           {"kind":"HostSubnet","name":"worker-b0","order":2,"patch":{"egressIPs":["10.21.0.2","10.21.0.3"]}}
-          {"kind":"NetNamespace","name":"shop","order":3,"patch":{"egressIPs":["10.20.0.3","10.21.0.3"],"metadata":{"annotations":{"sluice.dev/pool":"egress","sluice.dev/zones":"zone-a,zone-b"}}}}
+          {"kind":"NetNamespace","name":"shop","order":3,"patch":{"egressIPs":["10.20.0.3","10.21.0.3"],"metadata":{"annotations":{"sluice.dev/pool":"egress","sluice.dev/zones":"10.20.0.3=zone-a,10.21.0.3=zone-b"}}}}
           {"kind":"Namespace","name":"hopeless","order":4,"patch":{"metadata":{"annotations":{"sluice.dev/hold":"pool-missing: there is no EgressIPAM nowhere"}}}}
           {"kind":"Namespace","name":"shop","order":5,"patch":{"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.3,10.21.0.3"}}}}"#]].assert_eq(&compact(&anonymous(plan)));
 }
@@ -178,7 +178,7 @@ async fn the_text_tells_what_changes_and_why() {
           ! hopeless held: pool-missing: there is no EgressIPAM nowhere
            1. HostSubnet worker-a0 {"egressIPs":["10.20.0.2","10.20.0.3"]}
            2. HostSubnet worker-b0 {"egressIPs":["10.21.0.2","10.21.0.3"]}
-           3. NetNamespace shop {"egressIPs":["10.20.0.3","10.21.0.3"],"metadata":{"annotations":{"sluice.dev/pool":"egress","sluice.dev/zones":"zone-a,zone-b"}}}
+           3. NetNamespace shop {"egressIPs":["10.20.0.3","10.21.0.3"],"metadata":{"annotations":{"sluice.dev/pool":"egress","sluice.dev/zones":"10.20.0.3=zone-a,10.21.0.3=zone-b"}}}
            4. Namespace hopeless {"metadata":{"annotations":{"sluice.dev/hold":"pool-missing: there is no EgressIPAM nowhere"}}}
            5. Namespace shop {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.3,10.21.0.3"}}}
         policy zone-spread 0.1.0: 4 patches, 1 hold, 5 writes

@@ -235,7 +235,9 @@ async fn a_pool_wide_range_serves_each_zone_and_fails_over_to_the_others() {
     };
     assert_eq!(zones_of(&outcome), ["a", "b", "c"], "{outcome}");
     let homes = cluster.annotation_of("NetNamespace", "shop", "sluice.dev/zones").await;
-    assert_eq!(homes.as_deref(), Some("zone-a,zone-b,zone-c"));
+    let recorded: Vec<String> =
+        held.iter().zip(["a", "b", "c"]).map(|(address, zone)| format!("{address}=zone-{zone}")).collect();
+    assert_eq!(homes, Some(recorded.join(",")));
 
     let mark = cluster.audit().mark().await;
     cluster.set_ready("worker-a0", false).await;
@@ -285,4 +287,43 @@ async fn zones_of_a_pool_wide_range_come_and_move_nobody() {
     cluster.settled().await;
     cluster.assert_sound().await;
     assert_eq!(cluster.outcome().await.addresses_of("shop")[..2], before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn addresses_of_a_pool_wide_range_keep_their_zones_in_any_order() {
+    let cluster = Cluster::start().await;
+    let wide = pool("wide").set("spec.cidr", "10.50.0.0/24").set("spec.cidrAssignments", Value::Null);
+    let workers = ["a0", "b0", "c0"].map(|name| node(&format!("worker-{name}")).zone(&format!("zone-{}", &name[..1])));
+    cluster.furnish([infrastructure("BareMetal"), wide, namespace("shop").in_pool("wide")]).await;
+    cluster.furnish(workers).await;
+    let operator = Operator::start(&cluster).await;
+    cluster.condition_becomes("wide", "Ready", expect!["True Served: 1 namespaces served"]).await;
+    cluster.settled().await;
+    let before = cluster.outcome().await;
+    let held = before.addresses_of("shop").to_vec();
+    assert_eq!(held.len(), 3, "{before}");
+
+    let (mark, rounds) = (cluster.audit().mark().await, operator.rounds().await);
+    let turned: Vec<&String> = held.iter().rev().collect();
+    cluster.patch("NetNamespace", "shop", &json!({ "egressIPs": turned })).await;
+    operator.looks_again(rounds).await;
+    cluster.settled().await;
+    assert_eq!(cluster.written_since(mark).await.to_string(), "", "another order means nothing");
+
+    // The record is all there is to tell whose zone has no node to carry the address.
+    cluster.set_ready("worker-a0", false).await;
+    cluster.hold_becomes("shop", Some("no-node: no healthy node (zone zone-a)")).await;
+    cluster.patch("NetNamespace", "shop", &json!({ "egressIPs": [turned[1], turned[2]] })).await;
+    crate::harness::eventually("what was taken away is back", crate::harness::SOON, || async {
+        let now = cluster.outcome().await;
+        let same = held.iter().all(|address| now.addresses_of("shop").contains(address));
+        if same { Ok(()) } else { Err(now.to_string()) }
+    })
+    .await;
+    cluster.set_ready("worker-a0", true).await;
+    cluster.hold_becomes("shop", None).await;
+    cluster.settled().await;
+    cluster.assert_sound().await;
+    let now = cluster.outcome().await;
+    assert!(held.iter().all(|address| now.nodes_of(address) == before.nodes_of(address)), "{now} but before {before}");
 }

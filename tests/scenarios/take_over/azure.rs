@@ -104,7 +104,7 @@ async fn repairs_of_damage_are_planned_beforehand() {
         5. NetworkInterface ocp1-x7k2p-worker-westeurope3-qt6vn {"add":["10.0.40.3"],"remove":[]}
         6. HostSubnet ocp1-x7k2p-worker-westeurope3-qt6vn {"egressIPs":["10.0.40.3"]}
         7. Namespace zcopy {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
-        8. NetNamespace zcopy {"egressIPs":["10.0.40.3"],"metadata":{"annotations":{"sluice.dev/pool":"egressipam-azure","sluice.dev/zones":""}}}
+        8. NetNamespace zcopy {"egressIPs":["10.0.40.3"],"metadata":{"annotations":{"sluice.dev/pool":"egressipam-azure","sluice.dev/zones":"10.0.40.3="}}}
         9. Namespace zcopy {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.0.40.3"}}}
     "#]]
     .assert_eq(&writes(&dry));

@@ -123,10 +123,10 @@ async fn duplicates_are_repaired_as_planned() {
         3. HostSubnet worker-b1 {"egressIPs":["10.21.0.3","10.21.0.60"]}
         4. HostSubnet worker-b0 {"egressIPs":["10.21.0.2","10.21.0.4","10.21.0.6"]}
         5. Namespace mirror {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
-        6. NetNamespace mirror {"egressIPs":["10.20.0.6","10.21.0.6"],"metadata":{"annotations":{"sluice.dev/pool":"egress-prod","sluice.dev/zones":"zone-a,zone-b"}}}
+        6. NetNamespace mirror {"egressIPs":["10.20.0.6","10.21.0.6"],"metadata":{"annotations":{"sluice.dev/pool":"egress-prod","sluice.dev/zones":"10.20.0.6=zone-a,10.21.0.6=zone-b"}}}
         7. NetNamespace orders {"egressIPs":[],"metadata":{"annotations":{"sluice.dev/pool":null,"sluice.dev/zones":null}}}
         8. Namespace reports {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
-        9. NetNamespace reports {"egressIPs":["10.20.0.60","10.21.0.60"],"metadata":{"annotations":{"sluice.dev/pool":"egress-prod","sluice.dev/zones":"zone-a,zone-b"}}}
+        9. NetNamespace reports {"egressIPs":["10.20.0.60","10.21.0.60"],"metadata":{"annotations":{"sluice.dev/pool":"egress-prod","sluice.dev/zones":"10.20.0.60=zone-a,10.21.0.60=zone-b"}}}
         10. Namespace mirror {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.6,10.21.0.6"}}}
         11. Namespace orders {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null}}}
         12. Namespace reports {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.20.0.60,10.21.0.60"}}}

@@ -304,8 +304,7 @@ impl<'a> Members<'a> {
             .net_namespaces
             .values()
             .filter(|facts| facts.pool.as_ref() == Some(pool))
-            .flat_map(|facts| facts.zones.iter().flatten())
-            .filter(|zone| !zone.is_empty())
+            .flat_map(|facts| facts.zones.values())
             .cloned();
         self.by_value.keys().map(|&value| value.to_owned()).chain(homes).collect()
     }

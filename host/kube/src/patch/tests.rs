@@ -80,7 +80,7 @@ fn requests() {
             content-type: application/merge-patch+json
             user-agent: sluice/0.1.0
 
-            {"egressIPs":["10.0.0.9"],"metadata":{"annotations":{"sluice.dev/pool":"east","sluice.dev/zones":"a"},"resourceVersion":"7"}}"#]],
+            {"egressIPs":["10.0.0.9"],"metadata":{"annotations":{"sluice.dev/pool":"east","sluice.dev/zones":"10.0.0.9=a"},"resourceVersion":"7"}}"#]],
     );
     check_request(
         &write(Target::Namespace("shop".into()), Change::Namespace { result: Some(None), hold: None }),

@@ -158,15 +158,15 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
                             "east",
                         ),
                     ),
-                    zones: Some(
-                        [
-                            "a",
-                            "",
-                            "c",
-                        ],
-                    ),
+                    zones: {
+                        10.20.0.9: "a",
+                        10.20.1.2: "",
+                        10.20.2.2: "c",
+                    },
                 },
             )
+            metadata.annotations[sluice.dev/zones]: "x=a" is not like 10.20.0.5=east-1
+            metadata.annotations[sluice.dev/zones]: "10.20.0.9" is not like 10.20.0.5=east-1
         "#]],
     );
 }
@@ -177,26 +177,26 @@ fn net_namespace_of_somebody_else() {
         "{metadata: {name: shop}, egressIPs: [10.20.0.9, fe80::1, ' 10.1.1.1']}",
         net_namespace_facts,
         &expect![[r#"
-        Ok(
-            NetNamespaceFacts {
-                resource_version: "",
-                egress_ips: [
-                    Address(
-                        10.20.0.9,
-                    ),
-                    Address(
-                        fe80::1,
-                    ),
-                    Other(
-                        " 10.1.1.1",
-                    ),
-                ],
-                pool: None,
-                zones: None,
-            },
-        )
-        egressIPs[2]: " 10.1.1.1" is not an address
-    "#]],
+            Ok(
+                NetNamespaceFacts {
+                    resource_version: "",
+                    egress_ips: [
+                        Address(
+                            10.20.0.9,
+                        ),
+                        Address(
+                            fe80::1,
+                        ),
+                        Other(
+                            " 10.1.1.1",
+                        ),
+                    ],
+                    pool: None,
+                    zones: {},
+                },
+            )
+            egressIPs[2]: " 10.1.1.1" is not an address
+        "#]],
     );
     check(
         "{metadata: {name: shop, annotations: {sluice.dev/pool: '', sluice.dev/zones: ''}}}",
@@ -207,11 +207,7 @@ fn net_namespace_of_somebody_else() {
                     resource_version: "",
                     egress_ips: [],
                     pool: None,
-                    zones: Some(
-                        [
-                            "",
-                        ],
-                    ),
+                    zones: {},
                 },
             )
         "#]],
