@@ -45,7 +45,18 @@ pub const NAMES: &[&str] = &[
     "plan-node-down-answer",
     "plan-node-down-memory",
 ];
-pub const LARGE_NAMES: &[&str] = &["plan-large-wasm", "plan-large-ratio", "plan-large-fuel", "plan-large-memory"];
+pub const LARGE_NAMES: &[&str] = &[
+    "plan-large-steady-wasm",
+    "plan-large-steady-ratio",
+    "plan-large-steady-fuel",
+    "plan-large-steady-answer",
+    "plan-large-steady-memory",
+    "plan-large-scratch-wasm",
+    "plan-large-scratch-ratio",
+    "plan-large-scratch-fuel",
+    "plan-large-scratch-answer",
+    "plan-large-scratch-memory",
+];
 
 /// At 10,000 owners.
 pub fn measure() -> Vec<Figure> {
@@ -65,16 +76,22 @@ pub fn measure() -> Vec<Figure> {
 /// At 100,000 owners, next to 10,000.
 pub fn measure_large() -> Vec<Figure> {
     let policy = policy();
-    let (small, large) = (rest_of(&SIZE.scratch()), rest_of(&LARGE.scratch()));
-    let (small, _) = wasm(&policy, &small, RUNS);
-    let (large, planned) = wasm(&policy, &large, 7);
-    let n = LARGE.owners;
-    vec![
-        Figure::new("plan-large-wasm", n, large.whole, "ms"),
-        Figure::new("plan-large-ratio", n, large.whole / small.whole, "x 10,000").goal(12.0),
-        Figure::new("plan-large-fuel", n, planned.cost.fuel as f64, "fuel"),
-        Figure::new("plan-large-memory", n, planned.cost.peak_memory as f64, "bytes"),
-    ]
+    let (small, large) = (SIZE.scratch(), LARGE.scratch());
+    let cases = [("steady", rest_of(&small), rest_of(&large)), ("scratch", small, large)];
+    let figures = cases.iter().flat_map(|(name, small, large)| {
+        let (small, _) = wasm(&policy, small, RUNS);
+        let (large, planned) = wasm(&policy, large, 7);
+        let figure =
+            |what: &str, value, unit| Figure::new(format!("plan-large-{name}-{what}"), LARGE.owners, value, unit);
+        [
+            figure("wasm", large.whole, "ms"),
+            figure("ratio", large.whole / small.whole, "x 10,000").goal(12.0),
+            figure("fuel", planned.cost.fuel as f64, "fuel"),
+            figure("answer", planned.cost.result_bytes as f64, "bytes"),
+            figure("memory", planned.cost.peak_memory as f64, "bytes"),
+        ]
+    });
+    figures.collect()
 }
 
 fn policy() -> Policy {

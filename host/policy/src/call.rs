@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
+use sluice_core::snapshot::Snapshot;
 use wasmtime::component::Linker;
 use wasmtime::{AsContextMut, Engine, Store, StoreContextMut, Trap, UpdateDeadline};
 
@@ -31,6 +32,8 @@ pub(crate) struct Guest {
 pub(crate) struct Budget {
     pub(crate) fuel: u64,
     pub(crate) wall: Duration,
+    /// Copied out of the guest.
+    pub(crate) hostcall_bytes: usize,
 }
 
 /// What a call took.
@@ -74,7 +77,15 @@ pub(crate) struct Linked {
 impl Linked {
     /// Budget of the calls that are not `make-plan`.
     pub(crate) fn other_budget(&self) -> Budget {
-        Budget { fuel: self.limits.other_fuel, wall: self.limits.other_wall }
+        let Limits { other_fuel: fuel, other_wall: wall, hostcall_bytes, .. } = *self.limits;
+        Budget { fuel, wall, hostcall_bytes }
+    }
+
+    /// Budget of a plan from this snapshot.
+    pub(crate) fn plan_budget(&self, snapshot: &Snapshot) -> Budget {
+        let limits = &self.limits;
+        let (fuel, hostcall_bytes) = (limits.fuel_for(snapshot), limits.hostcall_bytes_for(snapshot));
+        Budget { fuel, wall: limits.plan_wall, hostcall_bytes }
     }
 
     /// Calls an export. A timeout says more about the machine than about the policy, so it gets one more try with
@@ -129,7 +140,7 @@ impl Linked {
         let guest = Guest { limiter: Limiter::new(&self.limits), logs: LogBook::new(&self.limits) };
         let mut store = Store::new(self.exports.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
-        store.set_hostcall_fuel(self.limits.hostcall_bytes);
+        store.set_hostcall_fuel(budget.hostcall_bytes);
         store.set_max_component_handles(self.limits.handles);
         store.set_epoch_deadline(ticks(budget.wall));
         store.epoch_deadline_callback(move |_| match budget.wall.checked_sub(started.elapsed()) {

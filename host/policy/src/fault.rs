@@ -44,16 +44,17 @@ pub(crate) fn classify(error: &Error, fault: &Fault<'_>) -> CallError {
             let kind = trap.to_string();
             CallError::Trap { kind: kind.strip_prefix("wasm trap: ").unwrap_or(&kind).to_owned(), at: at() }
         }
-        None => by_message(&error.root_cause().to_string(), fault.limits)
+        None => by_message(&error.root_cause().to_string(), fault)
             .unwrap_or_else(|text| CallError::Trap { kind: text, at: at() }),
     }
 }
 
 /// Limits whose errors wasmtime does not export as types: known by their messages. The one place that knows them;
 /// each is pinned by a test that makes the limit fire.
-fn by_message(message: &str, limits: &Limits) -> Result<CallError, String> {
+fn by_message(message: &str, fault: &Fault<'_>) -> Result<CallError, String> {
+    let limits = fault.limits;
     if message.ends_with("fuel allocated for hostcalls has been exhausted") {
-        return Ok(CallError::ResultTooLarge { limit: limits.hostcall_bytes });
+        return Ok(CallError::ResultTooLarge { limit: fault.budget.hostcall_bytes });
     }
     if message.ends_with("store handle limit exceeded") {
         return Ok(CallError::HandleLimit { limit: limits.handles });

@@ -3,7 +3,7 @@
 
 use sluice_core::snapshot::Snapshot;
 
-use crate::call::{Budget, Called};
+use crate::call::Called;
 use crate::error::CallError;
 use crate::lower::with_lowered;
 use crate::policy::Policy;
@@ -17,7 +17,7 @@ impl Policy {
     /// What the policy answers, word for word: `{"Ok": plan}` or `{"Err": error}`. Neither judged nor cut to size.
     pub fn answer_json(&self, snapshot: &Snapshot) -> Result<String, CallError> {
         let (linked, settings) = (self.linked(), &self.info().settings);
-        let budget = Budget { fuel: linked.limits.fuel_for(snapshot), wall: linked.limits.plan_wall };
+        let budget = linked.plan_budget(snapshot);
         let called: Called<String> = with_lowered(snapshot, |lowered| {
             linked.call(budget, |exports, store| {
                 let answer = exports.sluice_policy_allocator().call_make_plan(store, lowered.clone(), settings)?;

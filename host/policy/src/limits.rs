@@ -55,9 +55,11 @@ pub struct Limits {
     /// Wall-clock time of each other call; tried once more with twice the time.
     #[serde(serialize_with = "seconds")]
     pub other_wall: Duration,
-    /// Bytes the host copies out of the guest in one answer or log message. A full plan for 10,000 owners in 3 zones
-    /// has about 6 MB.
+    /// Bytes the host copies out of the guest in one answer or log message, apart from what grows with the snapshot. A
+    /// full plan for 10,000 owners in 3 zones has about 6 MB.
     pub hostcall_bytes: usize,
+    /// Bytes more for a plan, for each owner and zone. A first plan of `zone-spread` has 144 for each.
+    pub hostcall_bytes_per_owner_zone: usize,
     /// Patches of a plan for each owner and zone: take away and give, off a node and onto another.
     pub patches_per_owner_zone: usize,
     /// Patches of a plan besides: for addresses that nobody holds any more.
@@ -108,6 +110,7 @@ impl Default for Limits {
             plan_wall: Duration::from_secs(10),
             other_wall: Duration::from_secs(2),
             hostcall_bytes: 32 * MIB,
+            hostcall_bytes_per_owner_zone: 256,
             patches_per_owner_zone: 4,
             patches_base: 1024,
             holds_per_owner_zone: 1,
@@ -131,6 +134,12 @@ impl Limits {
         let items = snapshot.owners.len() + snapshot.nodes.len() + snapshot.zones.len();
         let items = u64::try_from(items).unwrap_or(u64::MAX);
         self.plan_fuel.saturating_add(self.plan_fuel_per_item.saturating_mul(items))
+    }
+
+    /// Bytes the host copies out of the guest in a plan from this snapshot.
+    pub fn hostcall_bytes_for(&self, snapshot: &Snapshot) -> usize {
+        let pairs = snapshot.owners.len().saturating_mul(snapshot.zones.len());
+        self.hostcall_bytes.saturating_add(self.hostcall_bytes_per_owner_zone.saturating_mul(pairs))
     }
 
     /// Most patches in a plan from this snapshot.

@@ -7,7 +7,7 @@ use serde_json::Value;
 use sluice_core::plan::Plan;
 use sluice_core::snapshot::Snapshot;
 
-use crate::call::{Budget, Called, Cost, Linked};
+use crate::call::{Called, Cost, Linked};
 use crate::error::CallError;
 use crate::lift;
 use crate::limits::Limits;
@@ -106,7 +106,7 @@ impl Policy {
     /// Like [`Policy::plan`], with cost and messages of a failed call too.
     pub fn run(&self, snapshot: &Snapshot) -> Outcome {
         let Loaded { linked, info } = self.0.as_ref();
-        let budget = Budget { fuel: linked.limits.fuel_for(snapshot), wall: linked.limits.plan_wall };
+        let budget = linked.plan_budget(snapshot);
         let called = with_lowered(snapshot, |lowered| {
             linked.call(budget, |exports, store| {
                 // Clones references only.

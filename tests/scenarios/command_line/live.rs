@@ -77,7 +77,8 @@ async fn of_a_cluster_with_fields_that_cannot_be_read() {
     assert_eq!(said(&live.json()), said(&from));
     expect![[r#"
         sluice: HostSubnet dmz-a0: egressIPs[1]: "10.20.0.06" is not an address
-    "#]].assert_eq(&live.stderr);
+    "#]]
+    .assert_eq(&live.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -316,7 +316,11 @@ fn copies() -> Rows {
     let list = "(i32.store (i32.const 28) (i32.const 32768)) (i32.const 8)";
     let message = "(call $log (i32.const 1) (i32.const 0) (i32.const 2097152)) (i32.const 8)";
     let large = |body| Guest { pages: 32, ..Guest::planning(body) };
-    Rows::of("results and arguments", Limits { hostcall_bytes: MIB, ..Limits::default() })
+    // Three owners and two zones.
+    let scaled = Limits { hostcall_bytes: MIB - 600, hostcall_bytes_per_owner_zone: 100, ..Limits::default() };
+    let limits = Limits { hostcall_bytes: MIB, hostcall_bytes_per_owner_zone: 0, ..Limits::default() };
+    Rows::of("results and arguments", limits)
+        .with("a larger snapshot gets more", scaled, large(text), too_large)
         .row("one large text", large(text), too_large)
         .row("a long list", large(list), too_large)
         .row("one large message", large(message), too_large)
