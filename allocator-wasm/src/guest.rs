@@ -1,6 +1,6 @@
 //! The policy as the host sees it.
 
-use sluice_policy_sdk::{Description, Plan, PlanError, Policy, Snapshot, log};
+use sluice_policy_sdk::{Attribute, Description, Plan, PlanError, Policy, Snapshot, log};
 
 use crate::plan::decide;
 use crate::settings::{SCHEMA, Settings};
@@ -18,7 +18,7 @@ impl Policy for ZoneSpread {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Gives every owner an address in each zone, on the least loaded nodes.".to_owned(),
             settings_schema: SCHEMA.to_owned(),
-            attributes: Vec::new(),
+            attributes: vec![Attribute::labels_unused()],
         }
     }
 

@@ -64,12 +64,23 @@ fn owner(number: usize) -> Owner {
     Owner {
         name: format!("namespace-{number:06}").into(),
         pool: PoolIndex(0),
-        labels: Vec::new(),
+        labels: labels(number),
         wanted: None,
         requested: Vec::new(),
         allocations: Vec::new(),
         created: 0,
     }
+}
+
+/// What OpenShift puts on each namespace, and a team's own.
+fn labels(number: usize) -> Vec<(String, String)> {
+    let label = |name: &str, value: String| (name.to_owned(), value);
+    vec![
+        label("kubernetes.io/metadata.name", format!("namespace-{number:06}")),
+        label("pod-security.kubernetes.io/audit", "restricted".to_owned()),
+        label("pod-security.kubernetes.io/warn", "restricted".to_owned()),
+        label("team", format!("team-{:03}", number % 300)),
+    ]
 }
 
 /// The beginning of a zone's range.

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_policy_sdk::{
-    Allocation, Assignment, Capacity, Cidr, Family, Health, IpAddress, Node, Operation, Owner, Phase, Plan, Pool,
-    Snapshot, Zone,
+    Allocation, Assignment, Attribute, Capacity, Cidr, Family, Health, IpAddress, Node, Operation, Owner, Phase, Plan,
+    Pool, Snapshot, Zone,
 };
 
 /// A generator of random numbers (`SplitMix64`).
@@ -150,7 +150,10 @@ fn add_owner(random: &mut Random, snapshot: &mut Snapshot, number: usize, taken:
     let mut owner = Owner {
         name: format!("owner-{number:03}"),
         pool,
-        labels: Vec::new(),
+        // The policy says that it does not look at them: nobody's plan may depend on who has some.
+        labels: (0..number % 3)
+            .map(|nth| Attribute { name: format!("label-{nth}"), value: number.to_string() })
+            .collect(),
         wanted: random.percent(20).then(|| random.number(0..=4)),
         requested: Vec::new(),
         allocations: Vec::new(),

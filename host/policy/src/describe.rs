@@ -16,12 +16,15 @@ pub(crate) struct Description {
     pub(crate) version: String,
     pub(crate) summary: String,
     pub(crate) schema: Schema,
+    pub(crate) uses_labels: bool,
 }
 
 impl Description {
-    /// Checks names, cuts the summary, compiles the schema. Attributes are ignored: none are known yet.
+    /// Checks names, cuts the summary, compiles the schema. Unknown attributes are ignored.
     pub(crate) fn check(raw: wit::Description, limits: &Limits) -> Result<Self, LoadError> {
+        let unused = |attribute: &wit::AttributeResult| attribute.name == "labels" && attribute.value == "unused";
         Ok(Self {
+            uses_labels: !raw.attributes.iter().any(unused),
             name: word("name", raw.name, "-_.")?,
             version: word("version", raw.version, "-_.+")?,
             summary: tidy(&raw.summary, limits.text_bytes),

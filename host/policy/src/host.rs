@@ -73,7 +73,7 @@ impl PolicyHost {
         }
         let digest = digest(component);
         let linked = self.link(component, &digest)?;
-        let Description { name, version, summary, schema } = self.describe(&linked)?;
+        let Description { name, version, summary, schema, uses_labels } = self.describe(&linked)?;
         let settings = self.settings(settings)?;
         // Another crate's code on a foreign schema: contained like a call.
         let problems = contain(|| schema.problems(&settings, &self.limits)).map_err(lost)?;
@@ -85,7 +85,8 @@ impl PolicyHost {
         let settings = settings.to_string();
         self.validate(&linked, &settings)?;
         let settings_schema = schema.into_value();
-        let info = PolicyInfo { name, version, summary, digest, bytes: component.len(), settings, settings_schema };
+        let bytes = component.len();
+        let info = PolicyInfo { name, version, summary, digest, bytes, settings, settings_schema, uses_labels };
         Ok(Policy::new(linked, info))
     }
 

@@ -30,6 +30,8 @@ pub struct Inspection {
     pub exports: Vec<String>,
     /// The schema of its settings.
     pub settings_schema: Option<Value>,
+    /// Whether it is shown the labels of namespaces.
+    pub uses_labels: Option<bool>,
     /// What it may use here.
     pub limits: Limits,
     /// Whether it can be loaded, given settings that it accepts.
@@ -51,6 +53,7 @@ impl PolicyHost {
             imports: Vec::new(),
             exports: Vec::new(),
             settings_schema: None,
+            uses_labels: None,
             limits: self.limits().clone(),
             accepted: false,
             refusals: Vec::new(),
@@ -81,6 +84,7 @@ impl PolicyHost {
         inspection.name = Some(description.name);
         inspection.version = Some(description.version);
         inspection.summary = Some(description.summary);
+        inspection.uses_labels = Some(description.uses_labels);
         inspection.settings_schema = Some(description.schema.into_value());
         Ok(())
     }

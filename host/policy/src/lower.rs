@@ -10,9 +10,10 @@ use sluice_core::snapshot::{Assignment, Capacity, Health, Phase, Snapshot};
 
 use crate::bindings::wit;
 
-/// Calls `with` with the snapshot as policies see it: without `leaving`, and without the owners' creation times.
-pub(crate) fn with_lowered<T>(snapshot: &Snapshot, with: impl FnOnce(wit::Snapshot<'_>) -> T) -> T {
-    let flat = Flat::new(snapshot);
+/// Calls `with` with the snapshot as policies see it: without `leaving`, without the owners' creation times, and with
+/// their labels only for whom has a use for them.
+pub(crate) fn with_lowered<T>(snapshot: &Snapshot, uses_labels: bool, with: impl FnOnce(wit::Snapshot<'_>) -> T) -> T {
+    let flat = Flat::new(snapshot, uses_labels);
     let pools = flat.pools(snapshot);
     let zones = flat.zones(snapshot);
     let nodes: Vec<_> = snapshot.nodes.iter().map(node).collect();
@@ -45,9 +46,9 @@ struct Flat<'a> {
 }
 
 impl<'a> Flat<'a> {
-    fn new(snapshot: &'a Snapshot) -> Self {
+    fn new(snapshot: &'a Snapshot, uses_labels: bool) -> Self {
         let owners = &snapshot.owners;
-        let labels = owners.iter().flat_map(|owner| &owner.labels);
+        let labels = owners.iter().filter(|_| uses_labels).flat_map(|owner| &owner.labels);
         let allocations = owners.iter().flat_map(|owner| &owner.allocations);
         let pool_cidrs = snapshot.pools.iter().flat_map(|pool| pool.ranges.iter().chain(&pool.reserved));
         let zone_nodes = snapshot.zones.iter().flat_map(|zone| &zone.nodes);
@@ -95,7 +96,7 @@ impl<'a> Flat<'a> {
         let owner = |owner: &'b sluice_core::snapshot::Owner| wit::Owner {
             name: owner.name.as_str(),
             pool: owner.pool.0,
-            labels: labels.take(owner.labels.len()),
+            labels: labels.take(if self.labels.is_empty() { 0 } else { owner.labels.len() }),
             wanted: owner.wanted,
             requested: requested.take(owner.requested.len()),
             allocations: allocations.take(owner.allocations.len()),

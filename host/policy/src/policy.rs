@@ -41,6 +41,8 @@ pub struct PolicyInfo {
     pub settings: String,
     /// The schema of its settings.
     pub settings_schema: Value,
+    /// Whether it looks at namespaces' labels. If not, it is not shown any.
+    pub uses_labels: bool,
 }
 
 /// A plan and what it took.
@@ -107,7 +109,7 @@ impl Policy {
     pub fn run(&self, snapshot: &Snapshot) -> Outcome {
         let Loaded { linked, info } = self.0.as_ref();
         let budget = linked.plan_budget(snapshot);
-        let called = with_lowered(snapshot, |lowered| {
+        let called = with_lowered(snapshot, info.uses_labels, |lowered| {
             linked.call(budget, |exports, store| {
                 // Clones references only.
                 let (exports, lowered) = (exports.sluice_policy_allocator(), lowered.clone());

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use sluice_policy_sdk::{
-    Allocate, Allocation, Assignment, Cidr, Description, Family, Health, Hold, HoldCode, Index, IpAddress, Node,
-    Operation, Owner, Patch, Phase, Placement, Plan, PlanError, Policy, Reason, Relocation, Snapshot, log,
+    Allocate, Allocation, Assignment, Attribute, Cidr, Description, Family, Health, Hold, HoldCode, Index, IpAddress,
+    Node, Operation, Owner, Patch, Phase, Placement, Plan, PlanError, Policy, Reason, Relocation, Snapshot, log,
 };
 
 /// The policy `pack`.
@@ -30,7 +30,7 @@ impl Policy for Pack {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             summary: "Gives every owner an address in each zone, on as few nodes as possible.".to_owned(),
             settings_schema: r#"{"type":"object","additionalProperties":false}"#.to_owned(),
-            attributes: Vec::new(),
+            attributes: vec![Attribute::labels_unused()],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use serde::de::DeserializeOwned;
 
-use crate::{Description, Plan, PlanError, SettingsError, Snapshot, settings};
+use crate::{Attribute, Description, Plan, PlanError, SettingsError, Snapshot, settings};
 
 /// A policy. The functions are pure: what they return depends on their arguments alone.
 pub trait Policy {
@@ -32,6 +32,14 @@ pub fn validate_settings<P: Policy>(text: &str) -> Result<P::Settings, Vec<Setti
 pub fn make_plan<P: Policy>(snapshot: &Snapshot, settings: &str) -> Result<Plan, PlanError> {
     let settings = validate_settings::<P>(settings).map_err(PlanError::Settings)?;
     P::plan(snapshot, &settings)
+}
+
+impl Attribute {
+    /// Of a [`Description`]: the policy does not look at [`Owner::labels`](crate::Owner::labels), which are then empty.
+    /// Copying them takes a third of the time of a plan for many owners.
+    pub fn labels_unused() -> Self {
+        Self { name: "labels".to_owned(), value: "unused".to_owned() }
+    }
 }
 
 impl Plan {

@@ -27,6 +27,7 @@ async fn a_good_component_is_accepted() {
             "imports",
             "exports",
             "settingsSchema",
+            "usesLabels",
             "limits",
             "accepted",
             "refusals",
@@ -68,6 +69,7 @@ async fn the_text_is_for_people() {
         contract  sluice:policy@0.1.0
         imports   sluice:policy/log@0.1.0
         exports   sluice:policy/allocator@0.1.0
+        labels    sees none
         settings  {"additionalProperties":false,"type":"object"}
         verdict   accepted"#]]
     .assert_eq(&without(&["digest", "size"], &seen.stdout));

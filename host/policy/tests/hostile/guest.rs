@@ -46,6 +46,7 @@ pub(crate) struct Description {
     pub(crate) version: String,
     pub(crate) summary: String,
     pub(crate) schema: String,
+    pub(crate) attributes: Vec<(&'static str, &'static str)>,
 }
 
 impl Default for Guest {
@@ -57,6 +58,7 @@ impl Default for Guest {
                 version: "0.0.1".into(),
                 summary: "does harm".into(),
                 schema: "{}".into(),
+                attributes: Vec::new(),
             },
             answer: Answer::default(),
             any_generation: false,
@@ -375,17 +377,21 @@ impl Image {
         address
     }
 
-    /// `description`: four strings and an empty list.
+    /// `description`: four strings, and a list of pairs of strings.
     fn description(&mut self, description: &Description) -> u32 {
-        let Description { name, version, summary, schema } = description;
-        let mut record = [0; 40];
-        for (position, text) in
-            [name.as_slice(), version.as_bytes(), summary.as_bytes(), schema.as_bytes()].iter().enumerate()
-        {
-            place(&mut record, 8 * position, self.put(text, 1));
-            place(&mut record, 8 * position + 4, length(text.len()));
-        }
+        let Description { name, version, summary, schema, attributes } = description;
+        let pairs = attributes.iter().flat_map(|(name, value)| [name.as_bytes(), value.as_bytes()]);
+        let pairs = self.strings(&pairs.collect::<Vec<_>>());
+        let list = self.put(&pairs, 4);
+        let mut record = self.strings(&[name, version.as_bytes(), summary.as_bytes(), schema.as_bytes()]);
+        record.extend(list.to_le_bytes());
+        record.extend(length(attributes.len()).to_le_bytes());
         self.put(&record, 4)
+    }
+
+    /// Strings as they stand in a record: address and length of each.
+    fn strings(&mut self, texts: &[&[u8]]) -> Vec<u8> {
+        texts.iter().flat_map(|text| [self.put(text, 1), length(text.len())]).flat_map(u32::to_le_bytes).collect()
     }
 }
 

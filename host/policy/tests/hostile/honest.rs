@@ -64,6 +64,31 @@ fn every_operation_arrives_as_it_was_meant() {
 
 /// The guest reads the snapshot and answers with what it read, at the offsets that the canonical ABI gives.
 #[test]
+fn labels_are_shown_to_who_uses_them() {
+    // Says the value of the last owner's only label, or traps where there is none.
+    let owner = "(i32.add (i32.load (i32.add (local.get 0) (i32.const 52))) (i32.const 104))";
+    let body = format!(
+        "(local $label i32)
+        (if (i32.eqz (i32.load (i32.add {owner} (i32.const 16)))) (then unreachable))
+        (local.set $label (i32.load (i32.add {owner} (i32.const 12))))
+        (call $log (i32.const 1) (i32.load (i32.add (local.get $label) (i32.const 8)))
+            (i32.load (i32.add (local.get $label) (i32.const 12))))
+        (i64.store (i32.const 16) (i64.load (local.get 0))) (i32.const 8)"
+    );
+    let seen = |attributes: Vec<(&'static str, &'static str)>| {
+        let mut guest = Guest::planning(&body);
+        guest.description.attributes = attributes;
+        let policy = crate::host(Limits::default()).load(&guest.component(), "").unwrap();
+        let outcome = policy.run(&snapshot());
+        (policy.info().uses_labels, outcome.logs.first().map(|record| record.message.clone()))
+    };
+    let (shown, hidden) = ((true, Some("cherries".to_owned())), (false, None));
+    assert_eq!(seen(vec![]), shown);
+    assert_eq!(seen(vec![("labels", "used"), ("label", "unused"), ("unheard-of", "")]), shown);
+    assert_eq!(seen(vec![("unheard-of", ""), ("labels", "unused")]), hidden);
+}
+
+#[test]
 fn the_snapshot_arrives_index_for_index() {
     // Logs names found by walking the record: settings, pools[0], zones[1], nodes[1], owners[2], its label's value.
     let at = |list: u32, size: u32, index: u32, field: u32| {

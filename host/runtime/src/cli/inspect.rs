@@ -45,6 +45,9 @@ fn text(inspection: &Inspection) -> String {
     line("contract", &inspection.contract.clone().unwrap_or_else(unknown));
     line("imports", &list(&inspection.imports));
     line("exports", &list(&inspection.exports));
+    if let Some(uses_labels) = inspection.uses_labels {
+        line("labels", if uses_labels { "sees those of namespaces" } else { "sees none" });
+    }
     if let Some(schema) = &inspection.settings_schema {
         line("settings", &schema.to_string());
     }
