@@ -45,11 +45,10 @@ pub struct Observed {
 }
 
 /// What one `CloudPrivateIPConfig` says of its address.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PrivateIpFacts {
-    /// The cloud gives it.
-    #[default]
-    Given,
+    /// The cloud gives it to this node; none: it is not said to which.
+    Given(Option<NodeName>),
     /// The cloud does not give it yet: what the controller waits for, for people.
     Awaited(String),
     /// Why the cloud does not give it, in the controller's words.

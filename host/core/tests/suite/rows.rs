@@ -186,7 +186,7 @@ fn what_the_controller_has_not_given_is_told_and_moves_nothing() {
         ns elsewhere pool=other holds=10.21.0.2 says mark=other zones=a
         node n1 zone=a carries=10.20.0.2,10.20.0.3,10.20.0.4,10.20.0.6,10.21.0.2
         node n2 zone=a
-        private 10.20.0.2 given
+        private 10.20.0.2 given=n1
         private 10.20.0.3 refused=somebody_has_it
         private 10.20.0.4 awaited=Adding_IP_address
         private 10.20.0.5 awaited=of_nobody
@@ -205,6 +205,9 @@ fn what_the_controller_has_not_given_is_told_and_moves_nothing() {
         egress: 1 of 4 served, 0 held, ["CloudPrivateIPConfig 10.20.0.3: somebody has it"], Some("2 addresses wait for the cloud: CloudPrivateIPConfig 10.20.0.6: there is none yet; CloudPrivateIPConfig 10.20.0.4: Adding IP address")
         other: 1 of 1 served, 0 held, [], None"#]].assert_eq(&told(text));
     let all = format!("{text}private 10.20.0.6 given");
+    expect![[r#"
+        egress: 0 of 4 served, 0 held, ["CloudPrivateIPConfig 10.20.0.3: somebody has it"], Some("3 addresses wait for the cloud: CloudPrivateIPConfig 10.20.0.2: it is still of node n2; CloudPrivateIPConfig 10.20.0.6: there is none yet; CloudPrivateIPConfig 10.20.0.4: Adding IP address")
+        other: 1 of 1 served, 0 held, [], None"#]].assert_eq(&told(&text.replace("given=n1", "given=n2")));
     let answered = all.replace("refused=", "given was=").replace("awaited=", "given was=");
     expect![[r#"
         egress: 4 of 4 served, 0 held, [], None

@@ -5,7 +5,7 @@
 //! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 room=9 down cordoned unselected nosubnet nonode
 //! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
-//! private 10.20.0.2 given awaited=why refused=why
+//! private 10.20.0.2 given=n1 awaited=why refused=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
 //! ```
 //!
@@ -180,7 +180,8 @@ fn cloud(observed: &mut Observed, words: &Words<'_>) {
 fn private_ip(observed: &mut Observed, words: &Words<'_>) {
     let text = |key| words.value(key).map(|text| text.replace('_', " "));
     let refused = text("refused").map(PrivateIpFacts::Refused);
-    let facts = refused.or_else(|| text("awaited").map(PrivateIpFacts::Awaited)).unwrap_or_default();
+    let given = || PrivateIpFacts::Given(words.value("given").map(NodeName::from));
+    let facts = refused.or_else(|| text("awaited").map(PrivateIpFacts::Awaited)).unwrap_or_else(given);
     let known = observed.private_ips.get_or_insert_default();
     known.insert(words.name.parse().expect("an address"), facts);
 }

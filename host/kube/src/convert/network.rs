@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use sluice_core::name::PoolName;
+use sluice_core::name::{NodeName, PoolName};
 use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts, PrivateIpFacts};
 
 use super::Unreadable;
@@ -79,7 +79,10 @@ pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
     let says = |instead: &str| failure::bounded(field("message").filter(|text| !text.is_empty()).unwrap_or(instead));
     match field("status") {
         Some("False") => PrivateIpFacts::Refused(says("the cloud refused it")),
-        Some("True") if !object.is_deleting() => PrivateIpFacts::Given,
+        Some("True") if !object.is_deleting() => {
+            let node = object.at("/status/node").as_str().filter(|node| !node.is_empty());
+            PrivateIpFacts::Given(node.map(NodeName::from))
+        }
         Some("True") => PrivateIpFacts::Awaited("it is to be taken off a node".to_owned()),
         _ => {
             let since = field("lastTransitionTime").map(|time| format!(" since {time}")).unwrap_or_default();

@@ -261,6 +261,7 @@ fn private_ips_are_given_awaited_or_refused() {
         told("", &assigned("Unknown", ", message: Adding IP address")),
         told("", &assigned("Unknown", "")),
         told("", &assigned("'True'", ", message: well")),
+        told("", &assigned("'True'", "").replace("node: n1, ", "")),
         told("", &assigned("'False'", ", message: no")),
         told("", &assigned("'False'", "")),
         told(deleting, &assigned("'True'", ", message: well")),
@@ -273,7 +274,8 @@ fn private_ips_are_given_awaited_or_refused() {
         Awaited("the controller has not begun") status.conditions: expected a list, found {}
         Awaited("Adding IP address since 2026-01-01T00:00:00Z") 
         Awaited("the controller has not begun since 2026-01-01T00:00:00Z") 
-        Given 
+        Given(Some(NodeName("n1"))) 
+        Given(None) 
         Refused("no") 
         Refused("the cloud refused it") 
         Awaited("it is to be taken off a node") 
