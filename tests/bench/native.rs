@@ -76,11 +76,11 @@ fn owner(owner: &core::Owner) -> sdk::Owner {
         address: address(held.address),
         zone: held.zone.map(|zone| zone.0),
     };
-    let label = |(name, value): &(String, String)| sdk::Attribute { name: name.clone(), value: value.clone() };
     sdk::Owner {
         name: owner.name.as_str().to_owned(),
         pool: owner.pool.0,
-        labels: owner.labels.iter().map(label).collect(),
+        // As the component, which says that it has no use for them.
+        labels: Vec::new(),
         wanted: owner.wanted,
         requested: owner.requested.iter().copied().map(address).collect(),
         allocations: owner.allocations.iter().map(allocation).collect(),
