@@ -304,7 +304,7 @@ impl<'a> Members<'a> {
             .net_namespaces
             .values()
             .filter(|facts| facts.pool.as_ref() == Some(pool))
-            .flat_map(|facts| facts.zones.values())
+            .flat_map(|facts| facts.egress_ips.iter().filter_map(|listed| facts.zones.get(&listed.address()?)))
             .cloned();
         self.by_value.keys().map(|&value| value.to_owned()).chain(homes).collect()
     }

@@ -6,7 +6,7 @@
 //! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
 //! private 10.20.0.2 given=n1 awaited=why refused=why
-//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a created=1 hold=text terminating nonet nons
+//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 hold=text terminating nonet nons
 //! ```
 //!
 //! In `says`, `hold`, `awaited` and `refused` an underscore is a space; `says` alone repeats `holds`.
@@ -232,8 +232,11 @@ fn namespace(observed: &mut Observed, words: &Words<'_>) {
     if !words.is("nonet") {
         let egress_ips = words.listed("holds");
         let zones = words.value("zones").into_iter().flat_map(|zones| zones.split(','));
-        let homes = egress_ips.iter().zip(zones).filter(|(_, zone)| !zone.is_empty());
-        let zones = homes.filter_map(|(listed, zone)| Some((listed.address()?, zone.to_owned()))).collect();
+        let home = |(nth, zone): (usize, &str)| match zone.split_once('=') {
+            Some((address, zone)) => Some((address.parse().expect("an address"), zone.to_owned())),
+            None => Some((egress_ips.get(nth)?.address()?, zone.to_owned())).filter(|(_, zone)| !zone.is_empty()),
+        };
+        let zones = zones.enumerate().filter_map(home).collect();
         let pool = words.value("mark").map(PoolName::from);
         let facts = NetNamespaceFacts { resource_version: "1".to_owned(), egress_ips, pool, zones };
         observed.net_namespaces.insert(name, Arc::new(facts));

@@ -40,7 +40,12 @@ pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetName
         resource_version: object.resource_version().to_owned(),
         egress_ips,
         pool: pool.map(PoolName::from),
-        zones: zones.split(',').filter(|text| !text.is_empty()).filter_map(|text| home(text, notes)).collect(),
+        zones: zones
+            .split(',')
+            .map(str::trim)
+            .filter(|text| !text.is_empty())
+            .filter_map(|text| home(text, notes))
+            .collect(),
     })
 }
 

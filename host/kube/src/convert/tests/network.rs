@@ -133,7 +133,7 @@ fn net_namespace() {
 metadata:
   name: shop
   resourceVersion: '5'
-  annotations: {sluice.dev/pool: east, sluice.dev/zones: '10.20.2.2=c,10.20.0.9=a,,10.20.1.2=,x=a,10.20.0.9'}
+  annotations: {sluice.dev/pool: east, sluice.dev/zones: '10.20.2.2=c, 10.20.0.9=a,,10.20.1.2=,x=a,10.20.0.9'}
 netid: 77
 egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
 ",
