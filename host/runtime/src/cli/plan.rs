@@ -177,9 +177,9 @@ fn from_cluster(kubeconfig: Option<PathBuf>) -> Result<Input> {
         }
         let started = Instant::now();
         loop {
-            if let Some((observed, lock)) = index.read(at_present) {
-                let errors = index.read(Index::all_problems).into_iter().map(InputError::from).collect();
-                return Ok(Input { observed, lock, errors });
+            let read = |index: &Index| at_present(index).map(|present| (present, index.all_problems()));
+            if let Some(((observed, lock), problems)) = index.read(read) {
+                return Ok(Input { observed, lock, errors: problems.into_iter().map(InputError::from).collect() });
             }
             let pending = index.read(|index| Kind::ALL.iter().any(|kind| index.watch(*kind) == WatchState::Pending));
             if started.elapsed() > if pending { LIST_DEADLINE } else { PATIENCE } {
