@@ -43,7 +43,20 @@ where
     I::Item: AsRef<OsStr>,
 {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sluice"));
-    command.args(arguments).env_remove("KUBECONFIG").env("HOME", "/nonexistent");
+    command.args(arguments);
+    run(command).await
+}
+
+/// Runs `sluice` in so many kilobytes of address space.
+pub async fn sluice_within(kilobytes: u64, arguments: &[&str]) -> Ran {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -v \"$0\" && exec \"$@\"", &kilobytes.to_string(), env!("CARGO_BIN_EXE_sluice")]);
+    command.args(arguments);
+    run(command).await
+}
+
+async fn run(mut command: Command) -> Ran {
+    command.env_remove("KUBECONFIG").env("HOME", "/nonexistent");
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(DEADLINE, command.output()).await.unwrap_or_else(|_| panic!("still runs: {command:?}"));
     let output = output.unwrap_or_else(|error| panic!("sluice does not start: {error}"));

@@ -5,7 +5,8 @@ use std::thread;
 use std::time::Duration;
 
 use wasmtime::{
-    Config, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails, WasmFeatures,
+    Config, Enabled, Engine, EngineWeak, InstanceAllocationStrategy, PoolingAllocationConfig, WasmBacktraceDetails,
+    WasmFeatures,
 };
 
 use crate::limits::Limits;
@@ -17,8 +18,8 @@ pub(crate) const TICK: Duration = Duration::from_millis(10);
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 
 /// Bytes of each memory that stay with the process when a call is over, zeroed: fresh pages would cost a quarter of a
-/// plan's time. A plan needs 10.6 MB in Rust for 10,000 owners and 92 MB for 100,000. All calls together keep no more
-/// than they may use while they run.
+/// plan's time. A plan needs 10.6 MB in Rust for 10,000 owners and 92 MB for 100,000. At worst as many memories as were
+/// ever in use at once keep this much each.
 const KEPT_MEMORY_BYTES: usize = 128 << 20;
 
 /// The most that a 32-bit memory can have, and the address space that wasmtime reserves for each. What a policy gets is
@@ -52,9 +53,11 @@ pub(crate) fn compiling() -> wasmtime::Result<Engine> {
 /// An engine with its clock. Without one no wall-clock limit would ever fire, so there is no way to get the one
 /// without the other.
 pub(crate) fn serving(limits: &Limits) -> wasmtime::Result<Engine> {
-    let mut config = config();
-    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
-    let engine = Engine::new(&config)?;
+    let mut pooled = config();
+    pooled.allocation_strategy(InstanceAllocationStrategy::Pooling(pool(limits)));
+    // Where so much address space cannot be had (`ulimit -v`), memory comes from the system at each call: it only takes
+    // longer.
+    let engine = Engine::new(&pooled).or_else(|_| compiling())?;
     start_ticker(engine.weak())?;
     Ok(engine)
 }
@@ -71,12 +74,16 @@ fn pool(limits: &Limits) -> PoolingAllocationConfig {
         .max_memories_per_module(count(limits.memories))
         .max_memory_size(MAX_MEMORY_BYTES)
         .linear_memory_keep_resident(KEPT_MEMORY_BYTES)
+        // Another policy uses the pages that are there, instead of touching its own.
+        .max_unused_warm_slots(1)
+        // Where the kernel tells what was written, nothing else is zeroed.
+        .pagemap_scan(Enabled::Auto)
         .total_tables(for_all(limits.tables))
         .max_tables_per_module(count(limits.tables))
         .table_elements(limits.table_elements)
         // Neither is reserved, and both are bounded by `instance_bytes`.
         .max_core_instance_size(MAX_MEMORY_BYTES)
-        .max_component_instance_size(MAX_MEMORY_BYTES);
+        .max_component_instance_size(usize::MAX);
     pool
 }
 

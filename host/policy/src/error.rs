@@ -48,7 +48,7 @@ pub enum LoadError {
         /// The contract it was built for, if any.
         found: Option<String>,
     },
-    /// An instance of one core module alone needs more than all of the policy may have.
+    /// An instance of one core module, used or not, alone needs more than all of the policy may have.
     #[error("core module too large: an instance needs {asked} {what}, limit {limit}")]
     ModuleTooLarge {
         /// Of what: bytes for globals and functions, memories, bytes of a memory, tables, elements of a table.

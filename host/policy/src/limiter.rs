@@ -55,6 +55,8 @@ impl ResourceLimiter for Limiter {
 
     fn table_growing(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> wasmtime::Result<bool> {
         let breach = |asked, limit| Breach::TableElements { asked, limit };
+        // One that is not below the limit may be the room that the engine has for it, and not the guest's own.
+        let maximum = maximum.filter(|maximum| *maximum < self.elements.limit);
         Ok(self.elements.grow(current, desired, maximum, breach)?)
     }
 
@@ -98,9 +100,8 @@ impl Sum {
         breach: impl FnOnce(usize, usize) -> Breach,
     ) -> Result<bool, Breach> {
         self.last_grant = 0;
-        // The guest's own maximum is its own affair: growing past it returns -1, as the specification says. One that is
-        // not below the limit may be the room that the engine has for the limit.
-        if maximum.is_some_and(|maximum| desired > maximum && maximum < self.limit) {
+        // The guest's own maximum is its own affair: growing past it returns -1, as the specification says.
+        if maximum.is_some_and(|maximum| desired > maximum) {
             return Ok(false);
         }
         let more = desired.saturating_sub(current);
@@ -154,5 +155,6 @@ mod tests {
         assert!(!limiter.memory_growing(0, 60, Some(50)).unwrap());
         limiter.memory_grow_failed(wasmtime::Error::msg("maximum")).unwrap();
         assert_eq!(limiter.peak_memory(), 0);
+        assert!(!limiter.memory_growing(0, 200, Some(150)).unwrap());
     }
 }

@@ -58,7 +58,7 @@ pub struct Limits {
     /// Bytes the host copies out of the guest in one answer or log message, apart from what grows with the snapshot. A
     /// full plan for 10,000 owners in 3 zones has about 6 MB.
     pub hostcall_bytes: usize,
-    /// Bytes more for a plan, for each owner and zone. A first plan of `zone-spread` has 144 for each.
+    /// Bytes more for a plan, for each owner and zone of its pool, up to `memory_bytes`. A first plan of `zone-spread` has 144 for each.
     pub hostcall_bytes_per_owner_zone: usize,
     /// Patches of a plan for each owner and zone: take away and give, off a node and onto another.
     pub patches_per_owner_zone: usize,
@@ -136,10 +136,16 @@ impl Limits {
         self.plan_fuel.saturating_add(self.plan_fuel_per_item.saturating_mul(items))
     }
 
-    /// Bytes the host copies out of the guest in a plan from this snapshot.
+    /// Bytes the host copies out of the guest in a plan from this snapshot: never more than the guest may have, unless
+    /// that is less than any call may copy.
     pub fn hostcall_bytes_for(&self, snapshot: &Snapshot) -> usize {
-        let pairs = snapshot.owners.len().saturating_mul(snapshot.zones.len());
-        self.hostcall_bytes.saturating_add(self.hostcall_bytes_per_owner_zone.saturating_mul(pairs))
+        let mut zones = vec![0_usize; snapshot.pools.len()];
+        for zone in &snapshot.zones {
+            zones.get_mut(zone.pool.position()).into_iter().for_each(|count| *count += 1);
+        }
+        let pairs: usize = snapshot.owners.iter().filter_map(|owner| zones.get(owner.pool.position())).sum();
+        let scaled = self.hostcall_bytes.saturating_add(self.hostcall_bytes_per_owner_zone.saturating_mul(pairs));
+        scaled.min(self.memory_bytes).max(self.hostcall_bytes)
     }
 
     /// Most patches in a plan from this snapshot.

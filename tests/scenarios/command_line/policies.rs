@@ -6,7 +6,7 @@ use sluice_builtin_policies::{PACK, ZONE_SPREAD};
 
 use super::super::hot_swap::components;
 use super::{sorted_fields, text};
-use crate::harness::program::{Ran, sluice};
+use crate::harness::program::{Ran, sluice, sluice_within};
 
 async fn inspect(component: &[u8], flags: &[&str]) -> Ran {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -44,6 +44,16 @@ async fn a_good_component_is_accepted() {
         assert_eq!((&seen["accepted"], &seen["refusals"]), (&json!(true), &json!([])));
         assert!(seen["limits"]["memoryBytes"].is_u64(), "{seen}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_address_space_is_scarce_it_only_takes_longer() {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), ZONE_SPREAD).expect("the file is writable");
+    // Room for a memory of a policy, and for the process that compiles it, not for as many as may be in use at once.
+    let arguments = ["policy", "inspect", text(file.path()), "-o", "json"];
+    let seen = sluice_within(24 << 20, &arguments).await.ended_with(0).json();
+    assert_eq!(seen["accepted"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -62,7 +62,6 @@ fn every_operation_arrives_as_it_was_meant() {
     assert_eq!(plan.holds, [hold]);
 }
 
-/// The guest reads the snapshot and answers with what it read, at the offsets that the canonical ABI gives.
 #[test]
 fn labels_are_shown_to_who_uses_them() {
     // Says the value of the last owner's only label, or traps where there is none.
@@ -88,6 +87,7 @@ fn labels_are_shown_to_who_uses_them() {
     assert_eq!(seen(vec![("unheard-of", ""), ("labels", "unused")]), hidden);
 }
 
+/// The guest reads the snapshot and answers with what it read, at the offsets that the canonical ABI gives.
 #[test]
 fn the_snapshot_arrives_index_for_index() {
     // Logs names found by walking the record: settings, pools[0], zones[1], nodes[1], owners[2], its label's value.

@@ -317,10 +317,22 @@ fn copies() -> Rows {
     let message = "(call $log (i32.const 1) (i32.const 0) (i32.const 2097152)) (i32.const 8)";
     let large = |body| Guest { pages: 32, ..Guest::planning(body) };
     // Three owners and two zones.
-    let scaled = Limits { hostcall_bytes: MIB - 600, hostcall_bytes_per_owner_zone: 100, ..Limits::default() };
+    let scaled =
+        |bytes| Limits { hostcall_bytes: bytes - 600, hostcall_bytes_per_owner_zone: 100, ..Limits::default() };
+    let generous = Limits { memory_bytes: MIB, hostcall_bytes_per_owner_zone: MIB, ..scaled(MIB) };
+    let says = |bytes| Guest::answering(Answer::Error(2, "x".repeat(bytes)));
+    // In the guest a patch has 64 bytes, here 72.
+    let patches = Guest { pages: 16, ..Guest::answering(Answer::patches(vec![Patch::default(); 15_000])) };
     let limits = Limits { hostcall_bytes: MIB, hostcall_bytes_per_owner_zone: 0, ..Limits::default() };
     Rows::of("results and arguments", limits)
-        .with("a larger snapshot gets more", scaled, large(text), too_large)
+        .with("a larger snapshot gets more", scaled(MIB), large(text), too_large)
+        .with("n, of which 600 for the snapshot", scaled(20_000), says(20_000), |fired| {
+            matches!(failure(fired), Some(CallError::Refused(Refusal::Internal(_))))
+        })
+        .with("n+1, of which 600 for the snapshot", scaled(20_000), says(20_001), |fired| {
+            matches!(failure(fired), Some(CallError::ResultTooLarge { limit: 20_000 }))
+        })
+        .with("never more than the memory", generous, patches, too_large)
         .row("one large text", large(text), too_large)
         .row("a long list", large(list), too_large)
         .row("one large message", large(message), too_large)
