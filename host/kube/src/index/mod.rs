@@ -15,7 +15,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use sluice_core::name::PoolName;
-use sluice_core::observed::Observed;
+use sluice_core::observed::{Observed, PoolFacts};
 
 use crate::convert::Note;
 use crate::kind::Kind;
@@ -219,8 +219,7 @@ impl Index {
     pub(crate) fn notes_of(&self, kind: Kind, object: &Object) -> Vec<Note> {
         let mut notes = self.problems.of(kind, Key::of(kind, object));
         if kind == Kind::Pool {
-            let errors = self.observed.pools.get(object.name()).into_iter().flat_map(|facts| &facts.errors);
-            notes.extend(errors.map(|error| Note { field: error.field.clone(), text: error.text.clone() }));
+            notes.extend(self.observed.pools.get(object.name()).into_iter().flat_map(|facts| spec_notes(facts)));
         }
         notes
     }
@@ -228,11 +227,7 @@ impl Index {
     /// Every field that cannot be read now, those of pools' specs included.
     pub fn all_problems(&self) -> Vec<Problem> {
         let in_specs = self.observed.pools.iter().flat_map(|(pool, facts)| {
-            facts.errors.iter().map(|error| Problem {
-                kind: Kind::Pool,
-                name: pool.to_string(),
-                note: Note { field: error.field.clone(), text: error.text.clone() },
-            })
+            spec_notes(facts).map(|note| Problem { kind: Kind::Pool, name: pool.to_string(), note })
         });
         self.problems.all().chain(in_specs).collect()
     }
@@ -284,6 +279,11 @@ impl Index {
         let seed = identity::stable_hash(object.uid().as_bytes());
         std::mem::replace(&mut self.observed.seed, seed) != seed
     }
+}
+
+/// What is wrong with the spec of an EgressIPAM.
+fn spec_notes(facts: &PoolFacts) -> impl Iterator<Item = Note> {
+    facts.errors.iter().map(|error| Note { field: error.field.clone(), text: error.text.clone() })
 }
 
 #[cfg(test)]
