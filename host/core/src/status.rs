@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use crate::name::{NodeIndex, NodeName, OwnerName, PoolIndex, PoolName, ZoneIndex};
+use crate::name::{NodeIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
 use crate::plan::Operation;
 use crate::round::Failure;
@@ -150,19 +150,19 @@ impl<'a> Ungiven<'a> {
         let Some(told) = observed.private_ips.as_ref().filter(|_| is_theirs) else { return ungiven };
         for owner in &survey.snapshot.owners {
             for address in owner.allocations.iter().map(|allocation| allocation.address) {
-                let carriers: Vec<&NodeName> = carriers(&survey.snapshot, address)
-                    .filter_map(|node| survey.snapshot.node(node))
-                    .map(|node| &node.name)
-                    .collect();
+                let carriers = || carriers(&survey.snapshot, address).filter_map(|node| survey.snapshot.node(node));
+                let is_carried = || carriers().next().is_some();
                 let (list, text) = match told.get(&address) {
                     Some(PrivateIpFacts::Refused(why)) => (&mut ungiven.refused, why.clone()),
                     Some(PrivateIpFacts::Awaited(what)) => (&mut ungiven.awaited, what.clone()),
                     // SDN has yet to say that it moved.
-                    Some(PrivateIpFacts::Given(Some(node))) if !carriers.is_empty() && !carriers.contains(&node) => {
+                    Some(PrivateIpFacts::Given(Some(node)))
+                        if is_carried() && carriers().all(|on| on.name != *node) =>
+                    {
                         (&mut ungiven.awaited, format!("it is still of node {node}"))
                     }
                     // SDN makes none for a node whose HostSubnet it does not accept.
-                    None if !carriers.is_empty() => (&mut ungiven.awaited, "there is none yet".to_owned()),
+                    None if is_carried() => (&mut ungiven.awaited, "there is none yet".to_owned()),
                     Some(PrivateIpFacts::Given(_)) | None => continue,
                 };
                 list.entry(owner.pool).or_default().push(format!("CloudPrivateIPConfig {address}: {text}"));

@@ -1,11 +1,10 @@
 //! NetNamespaces and annotations: what a namespace holds and what it is told.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
 
 use super::intent::Intent;
 use super::{Change, Draft, Target};
-use crate::name::{OwnerName, ZoneIndex};
+use crate::name::OwnerName;
 use crate::observed::NetNamespaceFacts;
 use crate::plan::HoldCode;
 use crate::survey::{NamedHold, Wish, carriers, is_live};
@@ -57,12 +56,8 @@ impl Draft<'_> {
 
     /// Whether the home of an address is known and not recorded: who edits records may not break them for good.
     fn is_recorded_wrongly(&self, intent: &Intent<'_>, facts: &NetNamespaceFacts) -> bool {
-        let mut homes = intent.shall.iter().zip(&intent.zones);
-        let wrong = |(address, zone): (&IpAddr, &Option<ZoneIndex>)| {
-            let zone = zone.and_then(|zone| self.snapshot.zone(zone));
-            zone.is_some_and(|zone| facts.zones.get(address).map(String::as_str) != Some(zone.name.as_str()))
-        };
-        facts.pool.is_some() && !intent.leaving && !intent.terminating && homes.any(wrong)
+        let wrong = |(address, zone)| facts.zones.get(&address).map(String::as_str) != Some(zone);
+        facts.pool.is_some() && !intent.leaving && !intent.terminating && self.zones(intent).any(wrong)
     }
 
     /// The writes of which one must put an address of the namespace onto a node first; none if that cannot be.

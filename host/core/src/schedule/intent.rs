@@ -105,14 +105,14 @@ impl<'a> Draft<'a> {
         if intent.zones.is_empty() {
             return None;
         }
-        let home = |(address, zone): (&IpAddr, &Option<ZoneIndex>)| {
-            let zone = zone.and_then(|zone| self.snapshot.zone(zone))?;
-            Some((*address, zone.name.to_string()))
-        };
-        Some(Home {
-            pool: intent.pool.clone()?,
-            zones: intent.shall.iter().zip(&intent.zones).filter_map(home).collect(),
-        })
+        let zones = self.zones(intent).map(|(address, zone)| (address, zone.to_owned())).collect();
+        Some(Home { pool: intent.pool.clone()?, zones })
+    }
+
+    /// The home zones of what it shall hold, where they are known.
+    pub(super) fn zones<'b>(&'b self, intent: &'b Intent<'_>) -> impl Iterator<Item = (IpAddr, &'b str)> {
+        let homes = intent.shall.iter().zip(&intent.zones);
+        homes.filter_map(|(address, zone)| Some((*address, self.snapshot.zone((*zone)?)?.name.as_str())))
     }
 
     /// Who holds an address after the plan, if an owner does.
