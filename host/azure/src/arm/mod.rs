@@ -1,10 +1,8 @@
 //! Requests to Azure Resource Manager.
 //!
-//! Writes of interfaces, operations and machines go this way, and not through `azure_mgmt_network`: its models drop
-//! fields that they do not know, its errors keep neither `Retry-After` nor the details that tell who has an address,
-//! it waits for operations without a deadline and loses their error, it repeats writes after a 5xx, and it does not
-//! know machines. The lists that it does well reach the wire through [`Arm`] too ([`crate::lists`]), so that all
-//! requests are counted, throttled and authorised in one place.
+//! All requests are counted, throttled and authorised here. There is no SDK in between: its models drop fields that
+//! they do not know, its errors keep neither `Retry-After` nor the details that tell who has an address, it waits for
+//! operations without a deadline and loses their error, and it repeats writes after a 5xx.
 
 mod error;
 
@@ -27,7 +25,7 @@ use crate::pace::Pace;
 use crate::throttle::Throttle;
 use crate::token::Tokens;
 
-/// Version of Microsoft.Network's interface, that of `azure_mgmt_network`.
+/// Version of Microsoft.Network's interface.
 pub(crate) const NETWORK_VERSION: &str = "2024-03-01";
 /// Version of Microsoft.Compute's interface.
 pub(crate) const COMPUTE_VERSION: &str = "2024-03-01";
