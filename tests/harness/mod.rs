@@ -37,7 +37,6 @@ pub mod history;
 pub mod http;
 pub mod kinds;
 pub mod openshift;
-pub mod placement;
 pub mod process;
 pub mod program;
 

@@ -3,7 +3,7 @@
 //! - a NetNamespace for each new Namespace, deleted with it;
 //! - a HostSubnet for each new Node, deleted with it;
 //! - deleted Namespaces are finalized;
-//! - claimed addresses are placed on nodes with `egressCIDRs` ([`placement`](super::placement)).
+//! - claimed addresses are placed on nodes with `egressCIDRs` ([`sluice_sandbox::sdn`]).
 //!
 //! What it does in a cloud besides is in [`cloud`].
 //!

@@ -6,7 +6,6 @@ mod dumps;
 mod history;
 mod openshift;
 mod outcome;
-mod placement;
 mod process;
 mod proxy;
 mod storage;

@@ -16,7 +16,7 @@ mod dice;
 mod event;
 mod fault;
 mod happen;
-mod sdn;
+pub mod sdn;
 mod serve;
 mod world;
 

@@ -1,94 +1,153 @@
-//! What OpenShift SDN does by itself on nodes with `egressCIDRs`: it puts addresses that a NetNamespace claims onto
-//! ready nodes, moves them when a node is down, and removes those that nobody claims.
+//! How OpenShift's SDN controller places egress addresses on nodes that offer `egressCIDRs`.
+//!
+//! Kept from the original: only addresses that one namespace alone claims are placed; what sits well stays; a node has at most one address of a
+//! namespace; nodes that are not Ready have none; the least loaded node is taken; an address taken off a node is placed again
+//! only in the next pass. Left out: capacity, and moving addresses back to a node that returns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use ipnet::IpNet;
-use sluice_core::name::{NodeName, OwnerName};
+use sluice_core::name::NodeName;
 use sluice_core::observed::{HostSubnetFacts, Listed, Observed};
+use sluice_core::schedule::Target;
 
-use crate::world::{World, owned};
+/// A node with its offer.
+#[derive(Debug, Clone, Default)]
+pub struct Carrier {
+    /// Whether the node is Ready.
+    pub online: bool,
+    /// Its `egressCIDRs`; empty for a node whose addresses are set by hand.
+    pub cidrs: Vec<IpNet>,
+    /// Its `egressIPs`.
+    pub addresses: Vec<IpAddr>,
+}
 
-/// Places addresses anew, with as few changes as possible.
-pub(crate) fn place(world: &mut World) {
-    let placement = placement(&world.objects);
-    for (name, addresses) in placement {
-        let listed: Vec<Listed> = addresses.into_iter().map(Listed::Address).collect();
-        let stands = world.objects.host_subnets.get(&name).is_some_and(|facts| facts.egress_ips == listed);
-        if stands {
-            continue;
-        }
-        let version = world.next_version();
-        if let Some(facts) = world.objects.host_subnets.get_mut(&name) {
-            let facts = owned(facts);
-            facts.egress_ips = listed;
-            facts.resource_version = version;
-        }
+impl Carrier {
+    fn offers(&self, address: IpAddr) -> bool {
+        self.online && self.cidrs.iter().any(|cidr| cidr.contains(&address))
     }
 }
 
-/// What each node with ranges shall carry, in the order it got it.
-fn placement(objects: &Observed) -> BTreeMap<NodeName, Vec<IpAddr>> {
-    let claims = claims(objects);
-    let mut placement: BTreeMap<NodeName, Vec<IpAddr>> = BTreeMap::new();
-    // Addresses that somebody else put onto nodes without ranges are where they are.
-    let mut placed: BTreeSet<IpAddr> = objects
-        .host_subnets
-        .values()
-        .filter(|facts| facts.egress_cidrs.is_empty())
-        .flat_map(|facts| facts.egress_ips.iter().filter_map(Listed::address))
-        .collect();
-    for (name, facts) in objects.host_subnets.iter().filter(|(_, facts)| !facts.egress_cidrs.is_empty()) {
-        let list = placement.entry(name.clone()).or_default();
-        for address in facts.egress_ips.iter().filter_map(Listed::address) {
-            if claims.contains_key(&address)
-                && is_ready(objects, name)
-                && takes(facts, address)
-                && placed.insert(address)
-            {
-                list.push(address);
+/// The `egressIPs` that each node with `egressCIDRs` should have, given what each namespace claims.
+pub fn place(
+    carriers: &BTreeMap<String, Carrier>,
+    claims: &BTreeMap<String, Vec<IpAddr>>,
+) -> BTreeMap<String, Vec<IpAddr>> {
+    let mut owners: BTreeMap<IpAddr, &str> = BTreeMap::new();
+    let mut shared = BTreeSet::new();
+    for (name, addresses) in claims {
+        for &address in addresses {
+            if owners.insert(address, name).is_some_and(|other| other != name) {
+                shared.insert(address);
             }
         }
     }
-    for (&address, owner) in claims.iter().filter(|(address, _)| !placed.contains(address)) {
-        let siblings: BTreeSet<IpAddr> =
-            claims.iter().filter(|(_, other)| *other == owner).map(|(sibling, _)| *sibling).collect();
-        let free = |name: &NodeName, list: &[IpAddr]| {
-            is_ready(objects, name)
-                && objects.host_subnets.get(name).is_some_and(|facts| takes(facts, address))
-                && !list.iter().any(|other| siblings.contains(other))
+    owners.retain(|address, _| !shared.contains(address));
+    let mut placement = Placement { carriers, owners, nodes: BTreeMap::new() };
+    let observed: BTreeSet<IpAddr> = carriers.values().flat_map(|carrier| carrier.addresses.clone()).collect();
+    placement.keep();
+    let mut new: Vec<IpAddr> = round_robin(claims).into_iter().filter(|ip| !observed.contains(ip)).collect();
+    new.sort_by_key(|address| placement.candidates(*address).count() != 1);
+    for address in new {
+        placement.add(address);
+    }
+    placement.nodes
+}
+
+/// Most passes until nothing changes: one takes addresses off nodes, the next one places them, one sees that all is done.
+const MOST_PASSES: usize = 4;
+
+/// Places the addresses of a cluster in memory, pass after pass as its own writes wake the controller, until nothing
+/// changes.
+pub fn act(observed: &mut Observed) {
+    for _ in 0..MOST_PASSES {
+        if !pass(observed) {
+            break;
+        }
+    }
+}
+
+/// One pass; whether anything changed.
+fn pass(observed: &mut Observed) -> bool {
+    let mut changed = false;
+    let carrier = |(name, facts): (&NodeName, &Arc<HostSubnetFacts>)| {
+        let carrier = Carrier {
+            online: observed.nodes.get(name).is_some_and(|node| node.ready),
+            cidrs: facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
+            addresses: addresses(&facts.egress_ips),
         };
-        let best =
-            placement.iter_mut().filter(|(name, list)| free(name, list)).min_by_key(|(name, list)| (list.len(), *name));
-        if let Some((_, list)) = best {
-            list.push(address);
+        (name.to_string(), carrier)
+    };
+    let carriers = observed.host_subnets.iter().map(carrier).collect();
+    let claims = observed.net_namespaces.iter();
+    let claims = claims.map(|(name, facts)| (name.to_string(), addresses(&facts.egress_ips))).collect();
+    for (name, addresses) in place(&carriers, &claims) {
+        let name = NodeName::from(name.as_str());
+        let listed: Vec<Listed> = addresses.into_iter().map(Listed::Address).collect();
+        if let Some(facts) = observed.host_subnets.get_mut(&name)
+            && facts.egress_ips != listed
+        {
+            Arc::make_mut(facts).egress_ips = listed;
+            observed.touch(&Target::HostSubnet(name));
+            changed = true;
         }
     }
-    placement
+    changed
 }
 
-/// Addresses that exactly one NetNamespace claims; SDN disables one that several do.
-fn claims(objects: &Observed) -> BTreeMap<IpAddr, OwnerName> {
-    let mut claims: BTreeMap<IpAddr, Vec<&OwnerName>> = BTreeMap::new();
-    for (name, facts) in &objects.net_namespaces {
-        for address in facts.egress_ips.iter().filter_map(Listed::address) {
-            claims.entry(address).or_default().push(name);
+fn addresses(listed: &[Listed]) -> Vec<IpAddr> {
+    listed.iter().filter_map(Listed::address).collect()
+}
+
+struct Placement<'a> {
+    carriers: &'a BTreeMap<String, Carrier>,
+    owners: BTreeMap<IpAddr, &'a str>,
+    nodes: BTreeMap<String, Vec<IpAddr>>,
+}
+
+impl Placement<'_> {
+    /// Everything that may stay where it is.
+    fn keep(&mut self) {
+        for (name, carrier) in self.carriers.iter().filter(|(_, carrier)| !carrier.cidrs.is_empty()) {
+            self.nodes.insert(name.clone(), Vec::new());
+            for address in &carrier.addresses {
+                let elsewhere = self.nodes.values().any(|addresses| addresses.contains(address));
+                if !elsewhere && self.may_carry(name, *address) {
+                    self.nodes.entry(name.clone()).or_default().push(*address);
+                }
+            }
         }
     }
-    claims
-        .into_iter()
-        .filter_map(|(address, owners)| match owners.as_slice() {
-            [owner] => Some((address, (*owner).clone())),
-            _ => None,
-        })
-        .collect()
+
+    fn add(&mut self, address: IpAddr) {
+        let least_loaded = self.candidates(address).min_by_key(|(_, addresses)| addresses.len());
+        if let Some(name) = least_loaded.map(|(name, _)| name.clone()) {
+            self.nodes.entry(name).or_default().push(address);
+        }
+    }
+
+    fn candidates(&self, address: IpAddr) -> impl Iterator<Item = (&String, &Vec<IpAddr>)> {
+        self.nodes.iter().filter(move |(name, _)| self.may_carry(name, address))
+    }
+
+    fn may_carry(&self, node: &str, address: IpAddr) -> bool {
+        let Some(owner) = self.owners.get(&address) else { return false };
+        let offered = self.carriers.get(node).is_some_and(|carrier| carrier.offers(address));
+        let has_another = self.nodes.get(node).is_some_and(|addresses| {
+            addresses.iter().any(|other| *other != address && self.owners.get(other) == Some(owner))
+        });
+        offered && !has_another
+    }
 }
 
-fn is_ready(objects: &Observed, name: &NodeName) -> bool {
-    objects.nodes.get(name).is_some_and(|facts| facts.ready)
-}
-
-fn takes(facts: &HostSubnetFacts, address: IpAddr) -> bool {
-    facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse::<IpNet>().ok()).any(|cidr| cidr.contains(&address))
+/// The first address of every namespace, then the second of every namespace...
+fn round_robin(claims: &BTreeMap<String, Vec<IpAddr>>) -> Vec<IpAddr> {
+    let rounds = claims.values().map(Vec::len).max().unwrap_or_default();
+    let mut order = Vec::new();
+    for round in 0..rounds {
+        order.extend(claims.values().filter_map(|addresses| addresses.get(round)).copied());
+    }
+    order
 }

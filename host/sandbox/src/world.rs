@@ -91,7 +91,7 @@ impl World {
         match due {
             Due::Arrives(call) => self.arrive(call),
             Due::Answered(call) => self.answer(call),
-            Due::NetworkLooks => sdn::place(self),
+            Due::NetworkLooks => sdn::act(&mut self.objects),
             Due::HostSubnetGoes(name) => self.remove_host_subnet(&name),
             Due::NamespaceGoes(name) => self.remove_namespace(&name),
             Due::NetNamespaceGoes(name) => self.remove_net_namespace(&name),

@@ -1,19 +1,19 @@
 //! What the stand-in writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use futures::StreamExt as _;
 use hyper::StatusCode;
 use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams};
 use kube::{Client, ResourceExt as _};
 use serde_json::{Value, json};
+use sluice_sandbox::sdn::{self, Carrier};
 
 use super::Switches;
 use super::view::View;
 use crate::harness::kinds::{self, is_system_namespace, is_terminating, strings};
 use crate::harness::objects::{self, Object};
-use crate::harness::placement::{self, Carrier};
 
 /// Requests under way at the same time.
 const CONCURRENCY: usize = 8;
@@ -23,7 +23,7 @@ enum Action {
     Create { object: Object, for_uid: String },
     Delete { kind: &'static str, name: String },
     Finalize(DynamicObject),
-    Place { host_subnet: DynamicObject, addresses: Vec<Ipv4Addr> },
+    Place { host_subnet: DynamicObject, addresses: Vec<IpAddr> },
 }
 
 /// Writes what follows from a [`View`].
@@ -107,7 +107,7 @@ fn companion(leader: &DynamicObject, follower: &str) -> Object {
         .and_then(|address| address.get("address").and_then(Value::as_str));
     let subnet = objects::host_subnet(&name);
     match internal {
-        Some(address) if address.parse::<Ipv4Addr>().is_ok() => subnet.set("hostIP", address),
+        Some(address) if address.parse::<std::net::Ipv4Addr>().is_ok() => subnet.set("hostIP", address),
         _ => subnet,
     }
 }
@@ -123,9 +123,9 @@ fn finalizations(view: &View, switches: &Switches) -> Vec<Action> {
 fn placements(view: &View) -> Vec<Action> {
     let carriers: BTreeMap<String, Carrier> =
         view.all("HostSubnet").iter().map(|(name, subnet)| (name.clone(), carrier(subnet, view))).collect();
-    let claims: BTreeMap<String, Vec<Ipv4Addr>> =
+    let claims: BTreeMap<String, Vec<IpAddr>> =
         view.all("NetNamespace").iter().map(|(name, net)| (name.clone(), parsed(net, "egressIPs"))).collect();
-    let wanted = placement::place(&carriers, &claims);
+    let wanted = sdn::place(&carriers, &claims);
     let changed =
         wanted.into_iter().filter(|(name, addresses)| carriers.get(name).map(|c| &c.addresses) != Some(addresses));
     changed

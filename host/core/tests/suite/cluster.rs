@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 
-use ipnet::IpNet;
 use sluice_core::name::{NodeName, OwnerName};
 use sluice_core::observed::{Listed, Observed};
 use sluice_core::round::{Outcome, Round};
@@ -12,9 +10,6 @@ use sluice_core::schedule::{Change, Target, Write};
 use sluice_core::snapshot::Phase;
 
 use crate::honest;
-
-/// A node on which SDN places: its ranges, the addresses there, and whose they are.
-type Auto = (Vec<IpNet>, BTreeSet<IpAddr>, BTreeSet<OwnerName>);
 
 #[derive(Clone)]
 pub(crate) struct Cluster {
@@ -123,52 +118,9 @@ impl Cluster {
         self.observed.nodes.get(node).is_some_and(|facts| facts.ready)
     }
 
-    /// One pass of the SDN controller over the nodes with `egressCIDRs`: it keeps what fits, drops the rest and places
-    /// what namespaces claim, at most one address of a namespace on a node.
+    /// One pass of the SDN controller over the nodes with `egressCIDRs`.
     pub(crate) fn run_sdn(&mut self) {
-        let holders = self.holders();
-        let single = |address: &IpAddr| match holders.get(address) {
-            Some(names) if names.len() == 1 => names.first().cloned(),
-            _ => None,
-        };
-        let mut nodes: BTreeMap<NodeName, Auto> = BTreeMap::new();
-        let mut taken: BTreeSet<IpAddr> = BTreeSet::new();
-        for (name, facts) in &self.observed.host_subnets {
-            let listed = facts.egress_ips.iter().filter_map(Listed::address);
-            if facts.egress_cidrs.is_empty() {
-                taken.extend(listed);
-                continue;
-            }
-            let cidrs: Vec<IpNet> = facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect();
-            let mut state = (cidrs, BTreeSet::new(), BTreeSet::new());
-            for address in listed.filter(|a| self.is_live(name) && state.0.iter().any(|cidr| cidr.contains(a))) {
-                if let Some(owner) = single(&address)
-                    && taken.insert(address)
-                    && state.2.insert(owner)
-                {
-                    state.1.insert(address);
-                }
-            }
-            nodes.insert(name.clone(), state);
-        }
-        for address in holders.keys().filter(|address| !taken.contains(*address)) {
-            let Some(owner) = single(address) else { continue };
-            let fits = |(name, state): &(&NodeName, &mut Auto)| {
-                self.is_live(name) && state.0.iter().any(|cidr| cidr.contains(address)) && !state.2.contains(&owner)
-            };
-            if let Some((_, state)) = nodes.iter_mut().filter(fits).min_by_key(|(_, state)| state.1.len()) {
-                state.1.insert(*address);
-                state.2.insert(owner);
-            }
-        }
-        for (name, (_, addresses, _)) in nodes {
-            let facts = Arc::make_mut(self.observed.host_subnets.get_mut(&name).expect("listed above"));
-            let list: Vec<Listed> = addresses.into_iter().map(Listed::Address).collect();
-            if facts.egress_ips != list {
-                facts.egress_ips = list;
-                self.observed.generation += 1;
-            }
-        }
+        sluice_sandbox::sdn::act(&mut self.observed);
     }
 
     /// Plans and writes until there is nothing to do; the number of rounds, or none if that does not end.

@@ -1,6 +1,8 @@
+//! The stand-in for the SDN controller.
+
 use std::collections::BTreeMap;
 
-use crate::harness::placement::{Carrier, place};
+use sluice_sandbox::sdn::{Carrier, place};
 
 fn carrier(addresses: &[&str]) -> Carrier {
     Carrier {
