@@ -3,7 +3,7 @@
 //! - [`cli`]: what people type; `plan` and `policy inspect` live there.
 //! - `run`: the operator: one planning task, and tasks around it that watch, report, elect and answer probes.
 //! - [`apply`]: a schedule of writes against a backend, also used by the demo.
-//! - [`demo`]: the main job on a cluster in memory.
+//! - `demo`: the main job on a cluster in memory, where the feature of that name is on.
 
 #![cfg_attr(
     test,
@@ -12,6 +12,7 @@
 
 pub mod apply;
 pub mod cli;
+#[cfg(feature = "demo")]
 pub mod demo;
 mod policy_files;
 mod run;

@@ -17,6 +17,7 @@ use sluice_policy::{Compiler, Limits, PolicyHost};
 pub(crate) use listen::Listen;
 pub(crate) use logging::LogFormat;
 
+#[cfg(feature = "demo")]
 use crate::demo::{self, DemoCloud, DemoOptions};
 use crate::policy_files::PolicyFiles;
 use crate::run::cloud::AzureArgs;
@@ -55,6 +56,7 @@ enum Command {
     },
     /// Prints the CRDs as YAML
     Crds,
+    #[cfg(feature = "demo")]
     /// Plays the main job on a cluster in memory, with failures, a swap of the policy and hostile policies
     Demo {
         /// Chooses everything that happens; the same seed tells the same story
@@ -130,6 +132,7 @@ pub fn main() -> ExitCode {
         Command::Plan(args) => plan::plan(&args),
         Command::Policy { command: PolicyCommand::Inspect { file, output } } => inspect::inspect(&file, output),
         Command::Crds => crds(),
+        #[cfg(feature = "demo")]
         Command::Demo { seed, cloud, output } => play(seed, cloud, output),
         Command::Compile => return sluice_policy::compile_main(io::stdin().lock(), io::stdout().lock()),
     };
@@ -164,6 +167,7 @@ fn crds() -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+#[cfg(feature = "demo")]
 fn play(seed: u64, cloud: DemoCloud, output: Output) -> Result<ExitCode> {
     let verified = demo::run(DemoOptions { seed, cloud, json: output == Output::Json }, &policy_host()?)?;
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
