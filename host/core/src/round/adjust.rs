@@ -235,7 +235,8 @@ impl Round {
     }
 }
 
-fn changed_owner(operation: &Operation) -> Option<OwnerIndex> {
+/// Who gets an address or gives it up.
+pub(super) fn changed_owner(operation: &Operation) -> Option<OwnerIndex> {
     match *operation {
         Operation::Allocate { owner, .. } | Operation::Release { holder: Some(Holder::Owner(owner)), .. } => {
             Some(owner)

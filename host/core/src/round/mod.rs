@@ -3,6 +3,7 @@
 //! `Round::prepare` -> the policy plans from `policy_input` -> `Round::finish`. Pure: who calls it does the I/O.
 
 mod adjust;
+mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -56,7 +57,10 @@ pub enum Failure {
     Policy(String),
     /// The checker refused the plan.
     #[error("the policy's plan was refused: {0}")]
-    Rejected(#[from] Rejection),
+    Rejected(Rejection),
+    /// The plan was good as it came, but not with what the host changes and keeps by itself. No fault of the policy.
+    #[error("the policy's plan does not go together with what the host does by itself: {0}")]
+    Unmatched(Rejection),
 }
 
 impl Round {
@@ -88,7 +92,7 @@ impl Round {
     /// an earlier write to them failed; what depends on them waits, everything else goes on.
     pub fn finish(&self, observed: &Observed, answer: Result<Plan, String>, avoid: &BTreeSet<Target>) -> Outcome {
         let snapshot = &self.survey.snapshot;
-        let combined = answer.map_err(Failure::Policy).and_then(|plan| Ok(self.judge(plan)?));
+        let combined = answer.map_err(Failure::Policy).and_then(|plan| self.judge(plan));
         let (plan, failure) = match combined {
             Ok(plan) => (plan, None),
             Err(failure) => (self.host_only(), Some(failure)),
@@ -107,7 +111,7 @@ impl Round {
         holds.sort();
         holds.dedup();
         let mut findings = plan.inherited().to_vec();
-        if let Some(Failure::Rejected(rejection)) = &failure {
+        if let Some(Failure::Rejected(rejection) | Failure::Unmatched(rejection)) = &failure {
             findings.extend(rejection.findings.iter().cloned());
             findings.sort();
         }
@@ -144,11 +148,11 @@ impl Round {
     }
 
     /// Judges the policy's plan by what the policy saw, and what is made of it by what is there.
-    fn judge(&self, answer: Plan) -> Result<VerifiedPlan, Rejection> {
+    fn judge(&self, answer: Plan) -> Result<VerifiedPlan, Failure> {
         let (snapshot, seen) = (&self.survey.snapshot, &self.settlement.snapshot);
         let saw_all = self.settlement.patches.is_empty() && self.survey.pinned.is_empty();
         let seen_base = if saw_all { self.base.clone() } else { EndState::before(seen) };
-        let mut end = check(seen, &seen_base, &answer)?;
+        let mut end = check(seen, &seen_base, &answer).map_err(Failure::Rejected)?;
         let mut plan = answer;
         plan.patches.extend(self.settlement.patches.iter().cloned());
         cancel(&mut plan.patches);
@@ -156,7 +160,7 @@ impl Round {
             end = self.base.after(snapshot, &plan.patches, &mut Vec::new());
         }
         if self.combine(&mut plan, &end) || !saw_all {
-            end = check(snapshot, &self.base, &plan)?;
+            end = check(snapshot, &self.base, &plan).map_err(Failure::Unmatched)?;
         }
         Ok(VerifiedPlan::new(snapshot, &self.base, plan, end))
     }
@@ -172,18 +176,38 @@ impl Round {
     /// The host's patches, the policy's, and what follows from both: addresses that nobody holds leave their nodes.
     /// `end` is the state after the patches as they are; returns whether it is so no longer.
     fn combine(&self, plan: &mut Plan, end: &EndState) -> bool {
-        let snapshot = &self.survey.snapshot;
         let before = plan.patches.len();
         self.restrain(&mut plan.patches);
         self.untangle(&mut plan.patches, end);
-        let restrained =
-            (plan.patches.len() < before).then(|| self.base.after(snapshot, &plan.patches, &mut Vec::new()));
-        let (held, waiting) = self.keep_until_replaced(&mut plan.patches, restrained.as_ref().unwrap_or(end));
-        self.explain(waiting, &mut plan.holds);
-        let sweeps = self.sweeps(&plan.patches, held.as_ref().or(restrained.as_ref()).unwrap_or(end));
-        let changed = restrained.is_some() || held.is_some() || !sweeps.is_empty();
+        let held_back = self.hold_back(plan, before, end);
+        let sweeps = self.sweeps(&plan.patches, held_back.as_ref().unwrap_or(end));
+        let changed = held_back.is_some() || !sweeps.is_empty();
         plan.patches.extend(sweeps);
         changed
+    }
+
+    /// Nobody who talks falls silent, and what depends on a patch that is held back is withdrawn, until nothing more
+    /// follows. `end` is the state after `before` patches, of which some may be gone; returns the state after those that
+    /// are left, if that is another one now.
+    fn hold_back(&self, plan: &mut Plan, before: usize, end: &EndState) -> Option<EndState> {
+        let after = |patches: &[Patch]| self.base.after(&self.survey.snapshot, patches, &mut Vec::new());
+        let mut now = (plan.patches.len() < before).then(|| after(&plan.patches));
+        let (mut silent, mut displaced) = (BTreeSet::new(), BTreeSet::new());
+        // Each turn but the last withdraws a patch.
+        for _ in 0..=before {
+            let (held, waiting) = self.keep_until_replaced(&mut plan.patches, now.as_ref().unwrap_or(end));
+            silent.extend(waiting);
+            now = held.or(now);
+            // Where nothing was held back, the plan is as good as it came.
+            let Some(end) = &now else { break };
+            if !self.withdraw_dependents(&mut plan.patches, end, &mut displaced) {
+                break;
+            }
+            now = Some(after(&plan.patches));
+        }
+        Self::explain_withdrawn(displaced, &mut plan.holds);
+        self.explain(silent, &mut plan.holds);
+        now
     }
 }
 

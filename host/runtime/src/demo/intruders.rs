@@ -67,6 +67,6 @@ fn offer(stage: &mut Stage<'_>, host: &PolicyHost, component: &[u8]) -> Result<b
             stage.line("policy-refused", |line| line.reason("verify: its plan breaks an invariant"))?;
             Ok(true)
         }
-        Some(Failure::Policy(_)) | None => Ok(false),
+        Some(Failure::Policy(_) | Failure::Unmatched(_)) | None => Ok(false),
     }
 }

@@ -226,6 +226,7 @@ impl Metrics {
         let told = match &outcome.failure {
             Some(Failure::Policy(_)) => "policy-failed",
             Some(Failure::Rejected(_)) => "rejected",
+            Some(Failure::Unmatched(_)) => "unmatched",
             None if outcome.writes.is_empty() => "unchanged",
             None => "changes",
         };
