@@ -139,6 +139,7 @@ fn from_contract(snapshot: &sdk::Snapshot) -> core::Snapshot {
         assignments: snapshot.assignments.iter().map(assignment).collect(),
         occupied: snapshot.occupied.iter().copied().map(address).collect(),
         leaving: Vec::new(),
+        flapped: Vec::new(),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod diff;
 pub mod effect;
 pub mod name;
 pub mod observed;
+pub mod pace;
 pub mod plan;
 pub mod repair;
 pub mod round;

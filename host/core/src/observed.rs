@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeName, OwnerName, PoolName};
+use crate::pace::Recent;
 use crate::snapshot::{Capacity, Phase};
 
 /// The cluster at one instant. Cheap to clone: facts are shared.
@@ -42,6 +43,8 @@ pub struct Observed {
     pub cloud_obstacle: Option<String>,
     /// Addresses that interfaces get for somebody who does not hold them yet: a cloud takes minutes for it.
     pub promises: BTreeMap<IpAddr, Promise>,
+    /// What earlier rounds changed without need.
+    pub recent: Recent,
 }
 
 /// What one `CloudPrivateIPConfig` says of its address.

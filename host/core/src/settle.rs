@@ -35,6 +35,7 @@ impl Settlement {
         settlement.unassign_strays(survey);
         settlement.keep_promises(survey);
         settlement.unassign_untaken(refused);
+        settlement.leave_flapped();
         settlement
     }
 
@@ -258,6 +259,24 @@ impl Settlement {
         self.unassign(untaken);
     }
 
+    /// What flapped stays where it is if it may: a policy sees it as arriving there, and so leaves it alone.
+    fn leave_flapped(&mut self) {
+        if self.snapshot.flapped.is_empty() {
+            return;
+        }
+        let homes = Homes::of(&self.snapshot);
+        let may_stay = |assignment: &Assignment| {
+            self.snapshot.flapped(assignment.address).is_some()
+                && homes.may_stay(&self.snapshot, assignment.address, assignment.node)
+        };
+        let stays: Vec<bool> = self.snapshot.assignments.iter().map(may_stay).collect();
+        for (assignment, _) in self.snapshot.assignments.iter_mut().zip(stays).filter(|(_, stays)| *stays) {
+            if assignment.phase == Phase::Settled {
+                assignment.phase = Phase::Arriving;
+            }
+        }
+    }
+
     fn unassign(&mut self, unassigns: Vec<(IpAddr, NodeIndex, Reason, String)>) {
         let gone: BTreeSet<(IpAddr, NodeIndex)> =
             unassigns.iter().map(|(address, node, ..)| (*address, *node)).collect();
@@ -316,6 +335,14 @@ impl Homes {
             Some(Health::Healthy | Health::Draining) => Rank::Ineligible,
             Some(Health::Down) | None => Rank::Down,
         }
+    }
+
+    /// Whether nothing forces a held address off a node.
+    fn may_stay(&self, snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> bool {
+        let Some(&(pool, home)) = self.of_address.get(&address) else { return false };
+        let leaves = home.and_then(|home| snapshot.zone(home)).is_none_or(|zone| zone.may_leave);
+        let mut zones = snapshot.zones_of(pool).filter(|(zone, _)| leaves || Some(*zone) == home);
+        is_live(snapshot, node) && zones.any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
     }
 
     fn can_be_placed(&self, snapshot: &Snapshot, address: IpAddr) -> bool {

@@ -18,7 +18,7 @@ pub struct Snapshot {
     pub now: u64,
     /// The same for the cluster's life.
     pub seed: u64,
-    /// Most moves, unassigns and releases that nothing forces (R15).
+    /// Most moves, unassigns and releases that nothing forces (R15), less what earlier rounds have spent.
     pub budget: u32,
     /// Pools, by name.
     pub pools: Vec<Pool>,
@@ -34,6 +34,18 @@ pub struct Snapshot {
     pub occupied: Vec<IpAddr>,
     /// Holders whose addresses the host takes back. A policy never sees them.
     pub leaving: Vec<Leaving>,
+    /// Addresses that were moved to and fro: nothing moves them now that is not forced. By address. A policy sees those
+    /// that it can leave where they are as arriving there.
+    pub flapped: Vec<Flapped>,
+}
+
+/// An address that was moved to and fro.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Flapped {
+    /// The address.
+    pub address: IpAddr,
+    /// Name of the policy that moved it.
+    pub policy: String,
 }
 
 /// Where addresses come from.
@@ -227,6 +239,12 @@ impl Snapshot {
     /// The node of a name.
     pub fn node_named(&self, name: &NodeName) -> Option<NodeIndex> {
         self.nodes.binary_search_by(|node| node.name.cmp(name)).ok().map(NodeIndex::at)
+    }
+
+    /// Who moved an address to and fro, if anybody did.
+    pub(crate) fn flapped(&self, address: IpAddr) -> Option<&Flapped> {
+        let position = self.flapped.binary_search_by_key(&address, |flapped| flapped.address).ok()?;
+        self.flapped.get(position)
     }
 
     /// The owner of a name.

@@ -12,8 +12,9 @@ use std::net::IpAddr;
 
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, PoolName};
 use crate::observed::{NamespaceFacts, Observed};
+use crate::pace::full_budget;
 use crate::plan::{HoldCode, Reason};
-use crate::snapshot::{Allocation, Snapshot};
+use crate::snapshot::{Allocation, Flapped, Snapshot};
 
 pub(crate) use interfaces::Promised;
 pub(crate) use network::{carriers, is_live};
@@ -86,9 +87,6 @@ pub struct Note {
     pub text: String,
 }
 
-/// Unforced changes allowed in a round: 5 % of the assignments, but at least this many (R15).
-const LEAST_BUDGET: usize = 10;
-
 impl Survey {
     /// Surveys the cluster.
     pub fn of(observed: &Observed) -> Self {
@@ -111,8 +109,11 @@ impl Survey {
         };
         survey.add_owners(observed);
         survey.add_network(observed);
-        survey.snapshot.budget =
-            u32::try_from((survey.snapshot.assignments.len() * 5 / 100).max(LEAST_BUDGET)).unwrap_or(u32::MAX);
+        let full = full_budget(survey.snapshot.assignments.len());
+        survey.snapshot.budget = full.saturating_sub(observed.recent.spent);
+        let flapped = observed.recent.flapped.iter();
+        survey.snapshot.flapped =
+            flapped.map(|(&address, policy)| Flapped { address, policy: policy.clone() }).collect();
         survey.notes.sort();
         survey.holds.sort();
         survey

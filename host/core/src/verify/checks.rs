@@ -293,7 +293,7 @@ impl View<'_> {
         }
     }
 
-    fn forced_off(&self, address: IpAddr, node_index: NodeIndex) -> bool {
+    pub(super) fn forced_off(&self, address: IpAddr, node_index: NodeIndex) -> bool {
         let down = self.snapshot.node(node_index).is_none_or(|node| node.health == Health::Down);
         let Some((owner, zone)) = self.owner_after(address) else {
             return true;
@@ -334,7 +334,7 @@ impl View<'_> {
         format!("pool {}{}", pool.name, zone.unwrap_or_default())
     }
 
-    fn finding(&self, invariant: Invariant, owner: OwnerIndex, mut text: String) -> Finding {
+    pub(super) fn finding(&self, invariant: Invariant, owner: OwnerIndex, mut text: String) -> Finding {
         let name: Option<OwnerName> = self.snapshot.owner(owner).map(|owner| owner.name.clone());
         if let Some(name) = &name {
             text = format!("{name}: {text}");

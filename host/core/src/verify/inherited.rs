@@ -15,6 +15,7 @@ pub(super) fn findings(snapshot: &Snapshot, base: &EndState) -> Vec<Finding> {
     overloads(snapshot, base, &mut findings);
     crowds(snapshot, base, &mut findings);
     outsiders(snapshot, &mut findings);
+    flapped(snapshot, base, &mut findings);
     findings.sort();
     findings.dedup();
     findings
@@ -128,6 +129,22 @@ fn outsiders(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
                 }
             }
         }
+    }
+}
+
+/// Addresses that some policy moved to and fro, until they may move again.
+fn flapped(snapshot: &Snapshot, base: &EndState, findings: &mut Vec<Finding>) {
+    for flapped in &snapshot.flapped {
+        let holder = base.holders_of(flapped.address).iter().find_map(|holding| match holding.holder {
+            Holder::Owner(owner) => snapshot.owner(owner),
+            Holder::Leaving(_) => None,
+        });
+        let Some(owner) = holder else { continue };
+        let text = format!(
+            "{}: policy {} moved {} to and fro: for an hour it moves only if it must",
+            owner.name, flapped.policy, flapped.address
+        );
+        findings.push(inherited(Invariant::Stable, Some(owner.name.clone()), text));
     }
 }
 

@@ -6,12 +6,14 @@
 mod checks;
 mod end_state;
 mod inherited;
+mod stable;
 
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::name::OwnerName;
+use crate::name::{NodeIndex, OwnerName};
 use crate::plan::{Hold, Patch, Plan};
 use crate::snapshot::Snapshot;
 
@@ -31,6 +33,8 @@ pub enum Invariant {
     Eligible,
     /// Unforced moves, unassigns and releases stay inside the budget.
     Budget,
+    /// Who works is not silenced without need, and what was moved to and fro stays where it is.
+    Stable,
     /// The plan is for this snapshot, and its indices and operations make sense.
     Contract,
 }
@@ -142,6 +146,7 @@ pub(crate) fn check(snapshot: &Snapshot, base: &EndState, plan: &Plan) -> Result
     view.capacity(&mut findings);
     view.eligible(&mut findings);
     view.budget(&mut findings);
+    view.stable(&mut findings);
     check_holds(snapshot, &plan.holds, &mut findings);
     if findings.is_empty() {
         return Ok(end);
@@ -149,6 +154,12 @@ pub(crate) fn check(snapshot: &Snapshot, base: &EndState, plan: &Plan) -> Result
     findings.sort();
     findings.dedup();
     Err(Rejection { findings })
+}
+
+/// Whether an address had to leave a node: the node is down, or may not carry it.
+pub(crate) fn is_forced(snapshot: &Snapshot, plan: &VerifiedPlan, address: IpAddr, node: NodeIndex) -> bool {
+    let end = &plan.end;
+    checks::View { snapshot, base: end, end, patches: &plan.patches }.forced_off(address, node)
 }
 
 fn check_holds(snapshot: &Snapshot, holds: &[Hold], findings: &mut Vec<Finding>) {

@@ -1,7 +1,7 @@
 use super::{EndState, Finding, Invariant, Rejection, verify};
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::plan::{Operation, Patch, Plan, Reason};
-use crate::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
+use crate::snapshot::{Allocation, Assignment, Capacity, Flapped, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
 
 /// One pool, one zone, two nodes, one owner with an address on the first.
 fn snapshot() -> Snapshot {
@@ -49,6 +49,45 @@ fn the_order_of_patches_means_nothing() {
     let other = verify(&snapshot(), plan(&[assign, allocate])).unwrap();
     assert_eq!(one, other);
     assert_eq!(one.end().carriers_of(new), [NodeIndex(1)]);
+}
+
+fn refused_as(snapshot: &Snapshot, operations: &[Operation]) -> Vec<(Invariant, String)> {
+    let rejection = verify(snapshot, plan(operations)).err();
+    let findings = rejection.into_iter().flat_map(|rejection| rejection.findings);
+    findings.map(|finding| (finding.invariant, finding.text)).collect()
+}
+
+#[test]
+fn an_owner_is_silenced_only_where_it_must_be_or_where_it_gets_another_address() {
+    let mut snapshot = snapshot();
+    let (old, new) = ("10.0.0.2".parse().unwrap(), "10.0.0.3".parse().unwrap());
+    let unassign = Operation::Unassign { address: old, node: NodeIndex(0) };
+    let text = "shop: without 10.0.0.2 no node would carry any of its addresses".to_owned();
+    assert_eq!(refused_as(&snapshot, &[unassign]), [(Invariant::Stable, text)]);
+    let allocate = Operation::Allocate { owner: OwnerIndex(0), zone: None, address: new };
+    let assign = Operation::Assign { address: new, node: NodeIndex(1) };
+    assert_eq!(refused_as(&snapshot, &[unassign, allocate, assign]), []);
+    snapshot.nodes[0].health = Health::Down;
+    assert_eq!(refused_as(&snapshot, &[unassign]), [], "nobody hears it there");
+    snapshot.nodes[0].health = Health::Healthy;
+    snapshot.zones[0].nodes = vec![NodeIndex(1)];
+    assert_eq!(refused_as(&snapshot, &[unassign]), [], "it may not be there");
+}
+
+#[test]
+fn what_was_moved_to_and_fro_moves_only_if_it_must() {
+    let mut snapshot = snapshot();
+    let address = "10.0.0.2".parse().unwrap();
+    let moves = Operation::Move { address, source: NodeIndex(0), target: NodeIndex(1) };
+    assert_eq!(refused_as(&snapshot, &[moves]), []);
+    snapshot.flapped = vec![Flapped { address, policy: "restless".to_owned() }];
+    let text = "shop: 10.0.0.2 was moved to and fro by policy restless: it stays for now".to_owned();
+    assert_eq!(refused_as(&snapshot, &[moves]), [(Invariant::Stable, text)]);
+    snapshot.nodes[0].health = Health::Down;
+    assert_eq!(refused_as(&snapshot, &[moves]), []);
+    let inherited: Vec<String> =
+        verify(&snapshot, plan(&[])).unwrap().inherited().iter().map(|f| f.text.clone()).collect();
+    assert_eq!(inherited, ["shop: policy restless moved 10.0.0.2 to and fro: for an hour it moves only if it must"]);
 }
 
 #[test]

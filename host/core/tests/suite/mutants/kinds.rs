@@ -2,7 +2,7 @@
 
 use sluice_core::name::{NodeIndex, OwnerIndex, ZoneIndex};
 use sluice_core::plan::{Holder, Operation, Plan};
-use sluice_core::snapshot::{Allocation, Assignment, Capacity, Health, Phase, Snapshot};
+use sluice_core::snapshot::{Allocation, Assignment, Capacity, Flapped, Health, Phase, Snapshot};
 use sluice_core::verify::Invariant;
 use std::net::IpAddr;
 
@@ -278,6 +278,25 @@ pub(super) const KINDS: &[Kind] = &[
     ("unassigns for nothing, beyond the budget", Invariant::Budget, |s, plan| {
         s.budget = 0;
         let (address, node) = settled(s, plan)?;
+        add(plan, Operation::Unassign { address, node })
+    }),
+    ("unassigns what an owner talks through", Invariant::Stable, |s, plan| {
+        let (address, node) = settled(s, plan)?;
+        let owner = held_by(s, address)?;
+        let gets_another = plan.patches.iter().any(|p| owner_of(s, plan, p.operation.address()) == Some(owner));
+        (!gets_another).then_some(())?;
+        let others: Vec<IpAddr> = s.owner(owner)?.allocations.iter().map(|held| held.address).collect();
+        s.assignments.retain(|a| a.address == address || !others.contains(&a.address));
+        add(plan, Operation::Unassign { address, node })
+    }),
+    ("moves what was moved to and fro", Invariant::Stable, |s, plan| {
+        let (address, source) = settled(s, plan)?;
+        s.flapped.push(Flapped { address, policy: "restless".to_owned() });
+        add(plan, Operation::Move { address, source, target: other_node(s, source)? })
+    }),
+    ("unassigns what was moved to and fro", Invariant::Stable, |s, plan| {
+        let (address, node) = settled(s, plan)?;
+        s.flapped.push(Flapped { address, policy: "restless".to_owned() });
         add(plan, Operation::Unassign { address, node })
     }),
     ("releases beyond the budget", Invariant::Budget, |s, plan| {
