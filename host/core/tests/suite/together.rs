@@ -76,7 +76,7 @@ fn who_was_to_get_the_place_of_an_owner_that_stays_waits() {
             "allocate 10.22.0.2 other b",
             "assign 10.22.0.2 n2",
         ],
-        &expect![[r#"
+        &expect![[r"
             pool egress
               + other 10.22.0.2 b on n2  other
               ! shop held: no-capacity: what was to make room for its address stays where it is
@@ -84,7 +84,7 @@ fn who_was_to_get_the_place_of_an_owner_that_stays_waits() {
             2. NetNamespace other {egressIPs: [10.22.0.2], {sluice.dev/pool: egress, sluice.dev/zones: 10.22.0.2=b}}  after one of 1
             3. Namespace other {{egressips: 10.22.0.2}}  after 2
             4. Namespace shop {{sluice.dev/hold: no-capacity:  what was to make room for its address stays where it is}}
-        "#]],
+        "]],
     );
 }
 
@@ -110,7 +110,7 @@ fn who_was_to_get_the_place_of_an_address_that_cannot_move_waits() {
             "allocate 10.22.0.2 other b",
             "assign 10.22.0.2 n3",
         ],
-        &expect![[r#"
+        &expect![[r"
             pool egress
               + other 10.22.0.2 b on n3  other
               ! shop held: no-capacity: what was to make room for its address stays where it is
@@ -119,7 +119,7 @@ fn who_was_to_get_the_place_of_an_address_that_cannot_move_waits() {
             2. NetNamespace other {egressIPs: [10.22.0.2], {sluice.dev/pool: egress, sluice.dev/zones: 10.22.0.2=b}}  after one of 1
             3. Namespace other {{egressips: 10.22.0.2}}  after 2
             4. Namespace shop {{sluice.dev/hold: no-capacity:  what was to make room for its address stays where it is}}
-        "#]],
+        "]],
     );
 }
 
@@ -144,14 +144,14 @@ fn where_room_is_left_for_one_it_is_the_one_that_a_dead_node_had() {
             "assign 10.21.0.2 n1",
             "move 10.21.0.5 dead n1",
         ],
-        &expect![[r#"
+        &expect![[r"
             pool egress
               ~ lost 10.21.0.5 dead -> n1  other
               ! shop held: no-capacity: what was to make room for its address stays where it is
             1. HostSubnet dead {egressIPs: []}
             2. HostSubnet n1 {egressIPs: [10.20.0.2, 10.21.0.5]}  after 1
             3. Namespace shop {{sluice.dev/hold: no-capacity:  what was to make room for its address stays where it is}}
-        "#]],
+        "]],
     );
 }
 
@@ -180,7 +180,7 @@ fn who_was_to_get_the_place_of_an_owner_that_cannot_adopt_waits() {
             "allocate 10.20.0.5 free a",
             "assign 10.20.0.5 n2",
         ],
-        &expect![[r#"
+        &expect![[r"
             pool egress
               - (nobody) 10.20.0.9 off n1  stale
               + free 10.20.0.5 a on n2  other
@@ -191,7 +191,7 @@ fn who_was_to_get_the_place_of_an_owner_that_cannot_adopt_waits() {
             4. NetNamespace free {egressIPs: [10.20.0.5, 10.21.0.5], {sluice.dev/pool: egress, sluice.dev/zones: 10.20.0.5=a, 10.21.0.5=b}}  after 3  after one of 2
             5. Namespace free {{egressips: 10.20.0.5, 10.21.0.5}}  after 3 4
             6. Namespace other {{sluice.dev/hold: no-capacity:  what was to make room for its address stays where it is}}
-        "#]],
+        "]],
     );
 }
 
@@ -217,7 +217,7 @@ fn who_was_to_get_the_place_of_an_owner_that_would_fall_silent_waits() {
             "allocate 10.20.0.6 other a",
             "assign 10.20.0.6 n3",
         ],
-        &expect![[r#"
+        &expect![[r"
             pool egress
               ! last held: no-node: no node of the pool can carry its addresses
               + other 10.20.0.6 a on n3  other
@@ -228,7 +228,7 @@ fn who_was_to_get_the_place_of_an_owner_that_would_fall_silent_waits() {
             4. Namespace last {{sluice.dev/hold: no-node:  no node of the pool can carry its addresses}}
             5. Namespace other {{egressips: 10.20.0.6, 10.21.0.4}}  after 2 3
             6. Namespace shop {{sluice.dev/hold: no-capacity:  what was to make room for its address stays where it is}}
-        "#]],
+        "]],
     );
 }
 

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 
 use sluice_core::name::NodeName;
 use sluice_core::observed::{Listed, NodeSelector, Observed, PoolEntry, PoolSpec};
-use sluice_core::pace::Pace;
+use sluice_core::pace::{Pace, Recent};
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::{Target, versions};
@@ -109,7 +109,7 @@ impl Life {
 
     fn apply(&mut self, name: &str, observed: &Observed, round: &Round, outcome: &Outcome) -> usize {
         let applying = apply::apply(&self.sandbox, &outcome.writes, versions(observed, &outcome.writes), |_| true);
-        let applied = self.sandbox.run(applying).expect("it waits for nothing else");
+        let applied = self.sandbox.run(applying).unwrap();
         let written = applied.written.iter().map(|position| &outcome.writes[*position]);
         self.pace.note(&round.surveyed().snapshot, &outcome.plan, written, name, self.sandbox.now());
         applied.written.len()
@@ -150,7 +150,7 @@ fn an_hour(name: &str, policy: impl Fn(&Snapshot) -> Plan) -> (Life, BTreeMap<&'
     let mut life = Life::begin();
     let written = life.live(HOUR, name, policy);
     // Not by `println!`: the test runner would show it only if the test fails.
-    writeln!(std::io::stdout().lock(), "{name}, writes in an hour: {written:?}").expect("stdout is open");
+    writeln!(std::io::stdout().lock(), "{name}, writes in an hour: {written:?}").unwrap();
     assert!(life.sandbox.now() >= HOUR, "{name}: {written:?} after {} ms", life.sandbox.now());
     (life, written)
 }
@@ -238,7 +238,7 @@ fn nodes_that_come_and_go_are_failed_over_at_any_pace() {
         }
         life.sandbox.advance(MINUTE);
     }
-    assert_eq!(life.pace.recent(life.sandbox.now()), Default::default());
+    assert_eq!(life.pace.recent(life.sandbox.now()), Recent::default());
     assert_eq!(life.failures, BTreeSet::new());
     life.is_well();
 }
