@@ -96,7 +96,7 @@ pub fn after(snapshot: &Snapshot, plan: &Plan) -> Snapshot {
     for patch in &plan.patches {
         match patch.operation {
             Operation::Allocate { owner, zone, address } => {
-                let allocation = Allocation { address, zone };
+                let allocation = Allocation::settled(address, zone);
                 after.owners.get_mut(owner.position()).expect("an owner").allocations.push(allocation);
             }
             Operation::Assign { address, node } => {

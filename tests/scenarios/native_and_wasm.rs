@@ -179,7 +179,7 @@ fn node(node: &sdk::Node) -> core::Node {
 
 fn owner(owner: &sdk::Owner) -> core::Owner {
     let allocation =
-        |held: &sdk::Allocation| core::Allocation { address: address(held.address), zone: held.zone.map(ZoneIndex) };
+        |held: &sdk::Allocation| core::Allocation::settled(address(held.address), held.zone.map(ZoneIndex));
     core::Owner {
         name: owner.name.as_str().into(),
         pool: PoolIndex(owner.pool),

@@ -49,7 +49,7 @@ pub fn repairs(snapshot: &Snapshot, plan: &VerifiedPlan) -> Vec<Repair> {
     let repair = |(index, why): (OwnerIndex, Vec<String>)| {
         let owner = snapshot.owner(index)?;
         let to = after.get(index.position()).map(|held| addresses(held)).unwrap_or_default();
-        Some(Repair { owner: owner.name.clone(), from: addresses(&owner.allocations), to, why })
+        Some(Repair { owner: owner.name.clone(), from: owner.held().collect(), to, why })
     };
     why.into_iter().filter_map(repair).collect()
 }

@@ -4,14 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use crate::name::{NodeIndex, OwnerIndex, PoolIndex, ZoneIndex};
+use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::plan::{Holder, Operation, Patch, Reason};
 use crate::schedule::{Target, network_places};
-use crate::snapshot::{Allocation, Assignment, Departure, Health, Phase, Snapshot};
+use crate::snapshot::{Assignment, Departure, Health, Phase, Snapshot};
 use crate::survey::ranges::spec_pool_of;
-use crate::survey::{Promised, Survey, at_most, carriers, is_live};
+use crate::survey::{Survey, at_most, is_live};
 
 /// The host's patches, and the snapshot as a policy sees it: as if they were applied.
 #[derive(Clone, Debug, Default)]
@@ -33,52 +31,9 @@ impl Settlement {
         settlement.hide_released(survey);
         settlement.hide_pinned(survey);
         settlement.unassign_strays(survey);
-        settlement.keep_promises(survey);
         settlement.unassign_untaken(refused);
         settlement.leave_flapped();
         settlement
-    }
-
-    /// An address on its way to somebody is theirs, for the policy: it is not chosen anew while a cloud takes its time.
-    fn keep_promises(&mut self, survey: &Survey) {
-        if survey.promised.is_empty() {
-            return;
-        }
-        let held = self.snapshot.owners.iter().flat_map(|owner| &owner.allocations);
-        let mut held: BTreeSet<IpAddr> = held.map(|held| held.address).collect();
-        for &Promised { owner, zone, address } in &survey.promised {
-            if self.can_keep(survey, owner, zone, address)
-                && held.insert(address)
-                && let Some(owner) = self.snapshot.owners.get_mut(owner.position())
-            {
-                owner.allocations.push(Allocation { address, zone });
-                owner.allocations.sort_by_key(|held| (held.zone.is_none(), held.zone, held.address));
-            } else {
-                continue;
-            }
-            self.patches.push(Patch {
-                operation: Operation::Allocate { owner, zone, address },
-                reason: Reason::Wanted,
-                text: "its interface is being written".to_owned(),
-                by_host: true,
-            });
-        }
-    }
-
-    fn can_keep(&self, survey: &Survey, owner: OwnerIndex, zone: Option<ZoneIndex>, address: IpAddr) -> bool {
-        let snapshot = &self.snapshot;
-        let Some(wants) = snapshot.owner(owner).filter(|_| !survey.closed.contains(&owner)) else { return false };
-        let Some(pool) = snapshot.pool(wants.pool) else { return false };
-        let inside = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&address));
-        let mut zones = snapshot.zones_of(wants.pool).filter(|(index, _)| zone.is_none_or(|zone| zone == *index));
-        let given = inside(&pool.ranges) || zones.any(|(_, zone)| inside(&zone.ranges));
-        let free = snapshot.occupied.binary_search(&address).is_err();
-        let taken = zone.is_some() && wants.allocations.iter().any(|held| held.zone == zone);
-        let nodes: Vec<NodeIndex> = carriers(snapshot, address).collect();
-        let on_node = |held: &Allocation| carriers(snapshot, held.address).any(|node| nodes.contains(&node));
-        let lives = nodes.iter().any(|&node| is_live(snapshot, node));
-        let apart = !wants.allocations.iter().any(on_node);
-        given && free && !taken && lives && apart && !inside(&pool.reserved)
     }
 
     fn release_leaving(&mut self) {

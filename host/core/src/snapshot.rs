@@ -148,6 +148,16 @@ pub struct Allocation {
     pub address: IpAddr,
     /// Home zone; none: unknown, or no longer a zone of the pool.
     pub zone: Option<ZoneIndex>,
+    /// Settled: the owner holds it. Arriving: an interface gets it for the owner, who holds it once it is there. A
+    /// policy sees no difference.
+    pub phase: Phase,
+}
+
+impl Allocation {
+    /// One that the owner holds.
+    pub fn settled(address: IpAddr, zone: Option<ZoneIndex>) -> Self {
+        Self { address, zone, phase: Phase::Settled }
+    }
 }
 
 /// Who gets addresses.
@@ -163,10 +173,18 @@ pub struct Owner {
     pub wanted: Option<u32>,
     /// Addresses it asks for.
     pub requested: Vec<IpAddr>,
-    /// What it holds, in the order of the NetNamespace.
+    /// What it holds, in the order of the NetNamespace, and then what is arriving.
     pub allocations: Vec<Allocation>,
     /// Its creation, Unix milliseconds. A policy does not see it.
     pub created: u64,
+}
+
+impl Owner {
+    /// What its network object lists, without what is arriving.
+    pub fn held(&self) -> impl Iterator<Item = IpAddr> {
+        let settled = self.allocations.iter().filter(|allocation| allocation.phase == Phase::Settled);
+        settled.map(|allocation| allocation.address)
+    }
 }
 
 /// Whether a write is under way (R16).

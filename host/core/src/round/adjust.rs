@@ -214,12 +214,8 @@ impl Round {
         let snapshot = &self.survey.snapshot;
         let leaving = snapshot.assignments.iter().filter(|assignment| assignment.phase == Phase::Leaving);
         let leaving: BTreeSet<(IpAddr, NodeIndex)> = leaving.map(|leaving| (leaving.address, leaving.node)).collect();
-        // Somebody asked for it, and gets it when it is there.
-        let promised: BTreeSet<IpAddr> = self.survey.promised.iter().map(|promised| promised.address).collect();
-        let arriving = snapshot.assignments.iter().filter(|on| on.phase == Phase::Arriving).map(|on| on.address);
-        let awaited: BTreeSet<IpAddr> = arriving.filter(|address| promised.contains(address)).collect();
         let mut sweeps = Vec::new();
-        for (address, nodes) in unheld.filter(|(address, _)| !awaited.contains(address)) {
+        for (address, nodes) in unheld {
             for &node in nodes.iter().filter(|&node| self.base.carriers_of(address).contains(node)) {
                 if !schedule::network_places(snapshot, node) && !leaving.contains(&(address, node)) {
                     sweeps.push(Patch {

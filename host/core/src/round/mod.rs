@@ -135,7 +135,7 @@ impl Round {
                 Holder::Owner(owner) => Some((snapshot.owner(owner)?, holding.zone)),
                 Holder::Leaving(_) => None,
             })?;
-            let held = owner.allocations.iter().any(|held| held.address == address);
+            let held = owner.held().any(|held| held == address);
             let zone = zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string());
             (!held).then(|| (address, Promise { owner: owner.name.clone(), zone }))
         };

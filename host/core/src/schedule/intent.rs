@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
                     leaving: false,
                     terminating: namespace.is_some_and(|facts| facts.terminating),
                     wish,
-                    held: owner.allocations.iter().map(|allocation| allocation.address).collect(),
+                    held: owner.held().collect(),
                 }
             })
             .collect()

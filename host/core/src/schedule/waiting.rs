@@ -63,7 +63,7 @@ impl Draft<'_> {
             let owner = self.owner_after(address)?;
             let before: Vec<NodeIndex> = carriers(self.snapshot, address).collect();
             let after = self.plan.end().carriers_of(address);
-            let held = self.snapshot.owner(owner)?.allocations.iter().any(|held| held.address == address);
+            let held = self.snapshot.owner(owner)?.held().any(|held| held == address);
             let sources = before.iter().copied().filter(|node| !after.contains(node)).collect();
             let targets = after.iter().copied().filter(|node| !before.contains(node)).collect();
             Some(Trip { address, owner, held, sources, targets })

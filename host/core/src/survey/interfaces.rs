@@ -1,12 +1,16 @@
 //! What the machines' interfaces mean for those who hold addresses.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Displaced, Survey, is_live};
-use crate::name::{NodeName, OwnerIndex, PoolIndex, ZoneIndex};
+use ipnet::IpNet;
+
+use super::network::all_held;
+use super::{Displaced, Survey, carriers, is_live};
+use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::Reason;
+use crate::snapshot::{Allocation, Phase, Zone};
 
 impl Survey {
     /// An address that somebody else in the cloud has cannot be carried by any node of ours: its owner needs another.
@@ -47,25 +51,56 @@ impl Survey {
             .is_some_and(|node| zones.any(|(_, zone)| zone.nodes.binary_search(&node).is_ok()))
     }
 
-    /// Finds those to whom addresses on their way were promised, as far as they can still have them.
-    pub(super) fn add_promises(&mut self, observed: &Observed) {
+    /// An address that an interface gets for somebody is theirs already, as an allocation that is arriving, however many
+    /// of a zone they get: a policy chooses no other while the cloud takes its time.
+    pub(super) fn add_arriving(&mut self, observed: &Observed) {
+        if observed.promises.is_empty() {
+            return;
+        }
+        let mut held = all_held(&self.snapshot);
+        let lost = self.to_be_released();
         for (&address, promise) in &observed.promises {
             let Some(owner) = self.snapshot.owner_named(&promise.owner) else { continue };
-            let Some(pool) = self.snapshot.owner(owner).map(|owner| owner.pool) else { continue };
-            let mut zones = self.snapshot.zones_of(pool);
-            let zone = zones.find(|(_, zone)| {
-                let gives = zone.ranges.is_empty() || zone.ranges.iter().any(|range| range.contains(&address));
-                gives && promise.zone.as_deref() == Some(zone.name.as_str())
-            });
-            self.promised.push(Promised { owner, zone: zone.map(|(index, _)| index), address });
+            if self.may_arrive(owner, address, promise.zone.as_deref(), &lost)
+                && held.insert(address)
+                && let Some(owner) = self.snapshot.owners.get_mut(owner.position())
+            {
+                let zone = promise.zone.as_deref();
+                let mut zones = self.snapshot.zones.iter().enumerate().filter(|(_, of)| of.pool == owner.pool);
+                let zone = zones.find(|(_, of)| zone == Some(of.name.as_str()) && gives(of, address));
+                let zone = zone.map(|(position, _)| ZoneIndex::at(position));
+                owner.allocations.push(Allocation { address, zone, phase: Phase::Arriving });
+            }
         }
+    }
+
+    /// Addresses that an owner may have to give up, or that somebody else holds, too.
+    fn to_be_released(&self) -> BTreeSet<IpAddr> {
+        let mut seen = BTreeSet::new();
+        let allocations = self.snapshot.owners.iter().flat_map(|owner| owner.held());
+        let twice = allocations.filter(|&address| !seen.insert(address));
+        twice.chain(self.displaced.iter().map(|gone| gone.address)).collect()
+    }
+
+    /// Whether an owner can still have an address that was meant for it. One that cannot is nobody's, and is taken off
+    /// its interface.
+    fn may_arrive(&self, index: OwnerIndex, address: IpAddr, zone: Option<&str>, lost: &BTreeSet<IpAddr>) -> bool {
+        let snapshot = &self.snapshot;
+        let Some(owner) = snapshot.owner(index).filter(|_| !self.closed.contains(&index)) else { return false };
+        let Some(pool) = snapshot.pool(owner.pool) else { return false };
+        let inside = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&address));
+        let mut zones = snapshot.zones_of(owner.pool).map(|(_, of)| of);
+        let is_given = inside(&pool.ranges)
+            || zones.any(|of| inside(&of.ranges) && zone.is_none_or(|zone| zone == of.name.as_str()));
+        let is_free = snapshot.occupied.binary_search(&address).is_err() && !inside(&pool.reserved);
+        let nodes: Vec<NodeIndex> = carriers(snapshot, address).collect();
+        // What goes is not in the way of what replaces it.
+        let mut kept = owner.allocations.iter().filter(|held| !lost.contains(&held.address));
+        let meets = |held: &Allocation| carriers(snapshot, held.address).any(|node| nodes.contains(&node));
+        is_given && is_free && nodes.iter().any(|&node| is_live(snapshot, node)) && !kept.any(meets)
     }
 }
 
-/// An address on its way to somebody.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Promised {
-    pub(crate) owner: OwnerIndex,
-    pub(crate) zone: Option<ZoneIndex>,
-    pub(crate) address: IpAddr,
+fn gives(zone: &Zone, address: IpAddr) -> bool {
+    zone.ranges.is_empty() || zone.ranges.iter().any(|range| range.contains(&address))
 }

@@ -16,7 +16,6 @@ use crate::pace::full_budget;
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Flapped, Snapshot};
 
-pub(crate) use interfaces::Promised;
 pub(crate) use network::{carriers, is_live};
 pub(crate) use owners::at_most;
 pub(crate) use ranges::Territory;
@@ -40,8 +39,6 @@ pub struct Survey {
     pub(crate) fixed: BTreeSet<(IpAddr, NodeIndex)>,
     /// Addresses that only one of `HostSubnet` and interface of a node has.
     pub(crate) half: BTreeSet<(IpAddr, NodeIndex)>,
-    /// Addresses that interfaces get for owners who do not hold them yet.
-    pub(crate) promised: Vec<Promised>,
     /// What each owner asks for.
     pub(crate) wishes: Vec<Wish>,
     /// Owners that keep what they have and get nothing new: of frozen pools, or going away.

@@ -32,7 +32,7 @@ impl Survey {
         self.add_assignments(observed, &strangers, &mut occupied);
         self.snapshot.occupied = occupied.into_iter().filter(|&a| self.territory.contains(a)).collect();
         self.home_by_carrier();
-        self.add_promises(observed);
+        self.add_arriving(observed);
     }
 
     /// What each node carries: by its `HostSubnet`, and on its interface if that is ours to write.
@@ -153,7 +153,7 @@ fn zone_of(snapshot: &Snapshot, pool: PoolIndex, node: NodeIndex) -> Option<Zone
 }
 
 /// What owners and those who leave hold.
-fn all_held(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
+pub(super) fn all_held(snapshot: &Snapshot) -> BTreeSet<IpAddr> {
     let owned = snapshot.owners.iter().flat_map(|owner| owner.allocations.iter().map(|a| a.address));
     owned.chain(snapshot.leaving.iter().flat_map(|leaving| leaving.addresses.iter().copied())).collect()
 }

@@ -134,7 +134,7 @@ impl Survey {
         for address in net.egress_ips.iter().filter_map(Listed::address) {
             if allocations.iter().all(|earlier| earlier.address != address) {
                 let recorded = net.zones.get(&address).map(String::as_str);
-                allocations.push(Allocation { address, zone: self.home(facts, pool, address, recorded) });
+                allocations.push(Allocation::settled(address, self.home(facts, pool, address, recorded)));
             }
         }
         allocations

@@ -12,7 +12,7 @@ fn address(text: &str) -> IpAddr {
 
 fn wish(annotation: Option<&str>, held: &[&str]) -> Wish {
     let facts = NamespaceFacts { egress_ips: annotation.map(str::to_owned), ..NamespaceFacts::default() };
-    let held: Vec<Allocation> = held.iter().map(|text| Allocation { address: address(text), zone: None }).collect();
+    let held: Vec<Allocation> = held.iter().map(|text| Allocation::settled(address(text), None)).collect();
     Wish::of(&facts, &held)
 }
 

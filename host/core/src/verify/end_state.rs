@@ -214,7 +214,7 @@ impl EndState {
                     continue;
                 };
                 if let Some(allocations) = of_owner.get_mut(index.position()) {
-                    allocations.push(Allocation { address, zone: holding.zone });
+                    allocations.push(Allocation::settled(address, holding.zone));
                 }
             }
         }

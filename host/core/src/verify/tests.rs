@@ -27,7 +27,7 @@ fn snapshot() -> Snapshot {
             labels: Vec::new(),
             wanted: None,
             requested: Vec::new(),
-            allocations: vec![Allocation { address, zone: None }],
+            allocations: vec![Allocation::settled(address, None)],
             created: 1,
         }],
         assignments: vec![Assignment { address, node: NodeIndex(0), phase: Phase::Settled }],

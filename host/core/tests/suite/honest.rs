@@ -8,8 +8,14 @@ use sluice_core::plan::{Hold, HoldCode, Holder, Operation, Patch, Plan, Reason};
 use sluice_core::snapshot::{Allocation, Health, Node, Phase, Snapshot};
 
 pub(crate) fn plan(snapshot: &Snapshot) -> Plan {
+    plan_with(snapshot, 1)
+}
+
+/// The same, with so many addresses for each owner in each zone.
+pub(crate) fn plan_with(snapshot: &Snapshot, per_zone: usize) -> Plan {
     let mut planner = Planner {
         snapshot,
+        per_zone,
         plan: Plan { generation: snapshot.generation, ..Plan::default() },
         taken: snapshot.occupied.iter().copied().collect(),
         carried: BTreeMap::new(),
@@ -35,6 +41,7 @@ pub(crate) fn plan(snapshot: &Snapshot) -> Plan {
 
 struct Planner<'a> {
     snapshot: &'a Snapshot,
+    per_zone: usize,
     plan: Plan,
     taken: BTreeSet<IpAddr>,
     carried: BTreeMap<IpAddr, NodeIndex>,
@@ -48,16 +55,17 @@ impl Planner<'_> {
         let owner = self.snapshot.owner(index).expect("in bounds");
         let mut held = owner.allocations.clone();
         let refused = !self.request(index, &mut held);
-        let zones: Vec<ZoneIndex> = self.snapshot.zones_of(owner.pool).map(|(zone, _)| zone).collect();
-        for zone in zones.into_iter().filter(|_| !refused) {
+        let zones = self.snapshot.zones_of(owner.pool).map(|(zone, _)| zone);
+        let places: Vec<ZoneIndex> = zones.flat_map(|zone| std::iter::repeat_n(zone, self.per_zone)).collect();
+        for zone in places.into_iter().filter(|_| !refused) {
             let enough = owner.wanted.is_some_and(|wanted| held.len() >= wanted as usize);
-            if enough || held.iter().any(|allocation| allocation.zone == Some(zone)) {
+            if enough || held.iter().filter(|allocation| allocation.zone == Some(zone)).count() >= self.per_zone {
                 continue;
             }
             match self.lowest(owner.pool, zone) {
                 Some(address) => {
                     self.taken.insert(address);
-                    held.push(Allocation { address, zone: Some(zone) });
+                    held.push(Allocation::settled(address, Some(zone)));
                     self.patch(Operation::Allocate { owner: index, zone: Some(zone), address }, Reason::Wanted);
                 }
                 None => self.hold(index, Some(zone), HoldCode::Exhausted),
@@ -107,7 +115,7 @@ impl Planner<'_> {
         for (&address, zone) in owner.requested.iter().zip(homes) {
             if !held.iter().any(|a| a.address == address) {
                 self.taken.insert(address);
-                held.push(Allocation { address, zone });
+                held.push(Allocation::settled(address, zone));
                 self.patch(Operation::Allocate { owner: index, zone, address }, Reason::Requested);
             }
         }

@@ -2,7 +2,7 @@
 //! look like. `UPDATE_EXPECT=1 cargo test` writes the second part.
 //!
 //! Lines with `!` before the cluster: `! avoid KIND NAME` (in back-off), `! the policy fails`, `! platform NAME`
-//! (a cloud without provider), `! rounds N` (not to the end).
+//! (a cloud without provider), `! rounds N` (not to the end), `! addresses N` (for each owner in each zone).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -23,6 +23,7 @@ struct Script {
     fails: bool,
     platform: Option<String>,
     rounds: Option<usize>,
+    addresses: Option<usize>,
 }
 
 impl Script {
@@ -38,6 +39,7 @@ impl Script {
                 ["avoid", "EgressIPAM", name] => script.avoid.insert(Target::Pool((*name).into())),
                 ["the", "policy", "fails"] => std::mem::replace(&mut script.fails, true),
                 ["platform", name] => script.platform.replace((*name).to_owned()).is_some(),
+                ["addresses", count] => script.addresses.replace(count.parse().expect("a number")).is_some(),
                 ["rounds", count] => script.rounds.replace(count.parse().expect("a number")).is_some(),
                 _ => panic!("what is {words:?}?"),
             };
@@ -60,7 +62,8 @@ fn play(input: &str) -> String {
             cluster.run_cloud(|| true);
         }
         let round = Round::prepare_again(&cluster.observed, &script.avoid);
-        let answer = if script.fails { Err("trap".to_owned()) } else { Ok(honest::plan(round.policy_input())) };
+        let plan = || honest::plan_with(round.policy_input(), script.addresses.unwrap_or(1));
+        let answer = if script.fails { Err("trap".to_owned()) } else { Ok(plan()) };
         let outcome = round.finish(&cluster.observed, answer, &script.avoid);
         if nth > 1 && outcome.writes.is_empty() {
             let rest = if outcome.plan.patches().is_empty() { "at rest" } else { "waiting" };

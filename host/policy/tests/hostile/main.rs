@@ -49,7 +49,7 @@ fn snapshot() -> Snapshot {
         created: 1,
     };
     let mut owners = vec![owner("apples"), owner("bananas"), owner("cherries")];
-    owners[0].allocations = vec![Allocation { address: address(1), zone: Some(ZoneIndex(0)) }];
+    owners[0].allocations = vec![Allocation::settled(address(1), Some(ZoneIndex(0)))];
     Snapshot {
         generation: GENERATION,
         now: 1_000,

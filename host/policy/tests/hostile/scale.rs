@@ -40,7 +40,7 @@ fn large() -> Snapshot {
         owner.labels.push(("environment".into(), "production".into()));
         for zone in 0..ZONES {
             let address = address(number * ZONES + zone);
-            owner.allocations.push(Allocation { address, zone: Some(ZoneIndex::at(zone)) });
+            owner.allocations.push(Allocation::settled(address, Some(ZoneIndex::at(zone))));
             let node = NodeIndex::at((number * ZONES + zone) % NODES);
             snapshot.assignments.push(Assignment { address, node, phase: Phase::Settled });
         }

@@ -255,7 +255,7 @@ pub(super) const KINDS: &[Kind] = &[
         let (address, node) = placing(plan)?;
         let owner = owner_of(s, plan, address)?;
         let second: IpAddr = "192.0.2.2".parse().ok()?;
-        s.owners[owner.position()].allocations.push(Allocation { address: second, zone: None });
+        s.owners[owner.position()].allocations.push(Allocation::settled(second, None));
         add(plan, Operation::Assign { address: second, node })
     }),
     ("adopts a stale address next to another of the owner", Invariant::Eligible, |s, plan| {
