@@ -9,6 +9,7 @@ use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
 use crate::plan::Operation;
 use crate::round::Failure;
 use crate::snapshot::{Health, Pool, Zone};
+use crate::survey::ranges::common;
 use crate::survey::{NamedHold, Survey, carriers};
 use crate::verify::VerifiedPlan;
 
@@ -223,9 +224,11 @@ fn zone_report(
     }
 }
 
-/// Addresses of a range that are not reserved. Reserved ranges are single addresses or disjoint.
+/// Addresses of a range that are not reserved. Reserved ranges may overlap: what a cloud keeps for itself is reserved by
+/// custom, too.
 fn usable(range: IpNet, reserved: &[IpNet]) -> u64 {
-    let taken: u128 = reserved.iter().filter(|net| range.contains(*net)).map(|net| addresses(*net)).sum();
+    let inside = reserved.iter().filter_map(|net| common(range, *net)).collect();
+    let taken: u128 = IpNet::aggregate(&inside).into_iter().map(addresses).sum();
     u64::try_from(addresses(range).saturating_sub(taken)).unwrap_or(u64::MAX)
 }
 

@@ -1,6 +1,7 @@
 //! From facts to a snapshot: who is an owner, what it holds and asks for, which node is in which zone, and what is
 //! not ours. Judges nothing about the future: that is the policy's, and `settle`'s for an inherited mess.
 
+mod failover;
 mod interfaces;
 mod network;
 mod owners;

@@ -32,6 +32,11 @@ pub(crate) fn customary_reserved(range: IpNet) -> Vec<IpNet> {
     }
 }
 
+/// The addresses that two ranges have in common: one of two networks contains the other, or there are none.
+pub(crate) fn common(one: IpNet, other: IpNet) -> Option<IpNet> {
+    if one.contains(&other) { Some(other) } else { Some(one).filter(|_| other.contains(&one)) }
+}
+
 /// `ranges` without the addresses of `hole`.
 pub(crate) fn subtract(ranges: &[IpNet], hole: IpNet) -> Vec<IpNet> {
     let mut rest = Vec::new();

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
-use super::ranges::{customary_reserved, precedes, spec_ranges, subtract};
+use super::failover::open_zones;
+use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract};
 use super::{Note, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
@@ -53,7 +54,7 @@ impl Topology {
             spec.entries.iter().flat_map(|entry| &entry.reserved).chain(&spec.reserved).map(|&a| IpNet::from(a)),
         );
         let clouds = observed.cloud.iter().flat_map(|cloud| &cloud.reserved);
-        reserved.extend(clouds.filter(|theirs| spec_ranges(spec).any(|range| range.contains(*theirs))));
+        reserved.extend(clouds.flat_map(|theirs| spec_ranges(spec).filter_map(|range| common(range, *theirs))));
         reserved.sort();
         reserved.dedup();
 
@@ -63,13 +64,15 @@ impl Topology {
         for entry in &spec.entries {
             let ranges = earlier.iter().fold(own(entry.cidr), |rest, &hole| subtract(&rest, hole));
             earlier.push(entry.cidr);
-            self.zones.push(zone(index, (&entry.label_value, entry.cidr), ranges, &members, facts));
+            self.zones.push(zone(index, (&entry.label_value, entry.cidr), ranges, &members));
         }
         if let Some(whole) = spec.cidr {
             for value in members.label_values(observed, name) {
-                self.zones.push(zone(index, (&value, whole), Vec::new(), &members, facts));
+                self.zones.push(zone(index, (&value, whole), Vec::new(), &members));
             }
         }
+        let all: Vec<Member<'_>> = members.all().copied().collect();
+        self.notes.extend(open_zones(&mut self.zones, index, (name, facts), &self.nodes, &all));
         self.pools.push(Pool {
             name: name.clone(),
             ranges: spec.cidr.map_or_else(Vec::new, own),
@@ -94,10 +97,7 @@ impl Topology {
             of_reason.entry(reason).or_default().push(member.name);
         }
         self.notes.extend(of_reason.into_iter().map(|(reason, nodes)| {
-            let shown: Vec<&str> = nodes.iter().take(NODES_SHOWN).map(|name| name.as_str()).collect();
-            let more = nodes.len().saturating_sub(NODES_SHOWN);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            let text = format!("no address can be carried by {}{more}: {reason}", shown.join(", "));
+            let text = format!("no address can be carried by {}: {reason}", shown(&nodes));
             Note { pool: pool.clone(), text }
         }));
     }
@@ -195,6 +195,14 @@ impl Survey {
     }
 }
 
+/// The first names of a list, and how many more there are.
+pub(super) fn shown(nodes: &[&NodeName]) -> String {
+    let first: Vec<&str> = nodes.iter().take(NODES_SHOWN).map(|name| name.as_str()).collect();
+    let more = nodes.len().saturating_sub(NODES_SHOWN);
+    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+    first.join(", ") + &more
+}
+
 /// Pools that own what they share with this one.
 fn elders<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec<(&'a PoolName, &'a PoolFacts)> {
     observed
@@ -231,20 +239,13 @@ fn health(facts: &NodeFacts) -> Health {
     }
 }
 
-fn zone(
-    pool: PoolIndex,
-    (label_value, range): (&str, IpNet),
-    ranges: Vec<IpNet>,
-    members: &Members<'_>,
-    facts: &PoolFacts,
-) -> Zone {
+fn zone(pool: PoolIndex, (label_value, range): (&str, IpNet), ranges: Vec<IpNet>, members: &Members<'_>) -> Zone {
     Zone {
         pool,
         name: ZoneName::from(label_value),
         ranges,
         nodes: members.of_value(label_value).filter(|member| member.reaches(range)).map(|member| member.node).collect(),
-        // Without a cloud there is no subnet to ask: the administrator's word counts (R9).
-        may_leave: facts.spec.zone_failover && members.all().all(|member| member.reaches(range)),
+        may_leave: false,
         share: None,
     }
 }
@@ -255,16 +256,16 @@ struct Members<'a> {
 }
 
 #[derive(Clone, Copy)]
-struct Member<'a> {
-    node: NodeIndex,
-    name: &'a NodeName,
+pub(super) struct Member<'a> {
+    pub(super) node: NodeIndex,
+    pub(super) name: &'a NodeName,
     /// Its interface, where the cloud has a say.
     interface: Option<&'a InterfaceFacts>,
 }
 
 impl Member<'_> {
     /// Whether the cloud's subnet of the node has the addresses. One without interface is told elsewhere.
-    fn reaches(&self, range: IpNet) -> bool {
+    pub(super) fn reaches(&self, range: IpNet) -> bool {
         self.interface.is_none_or(|interface| interface.contains(&range))
     }
 }

@@ -10,7 +10,7 @@ use sluice_core::repair::repairs;
 use sluice_core::round::Round;
 use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
 use sluice_core::schedule::Target;
-use sluice_core::status::PoolReport;
+use sluice_core::status::{PoolReport, ZoneReport};
 
 use crate::honest;
 use crate::text::cluster;
@@ -162,6 +162,34 @@ fn a_report_tells_the_story_of_a_pool() {
             ],
         }"#]]
     .assert_eq(&text.join("\n"));
+}
+
+/// Size, used and healthy nodes of each zone.
+fn zones(text: &str) -> String {
+    let (_, outcome) = cluster(text).plan(&BTreeSet::new());
+    let zones = outcome.reports.iter().flat_map(|report| &report.zones);
+    let zone = |zone: &ZoneReport| format!("{} {}: {}, {} used", zone.name, zone.range, zone.size, zone.used);
+    zones.map(zone).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn what_is_reserved_twice_is_taken_off_a_zone_once() {
+    let cloud = "cloud azure reserved=10.20.0.0/30,10.20.0.255/32,10.20.1.0/24\n";
+    let pool = "
+        pool egress zone=a:10.20.0.0/24 zone=b:10.20.1.8/30 zone=c:10.21.0.0/29 reserved=10.20.0.1,10.20.0.7
+        node n1 zone=a
+    ";
+    // Of 256 addresses the first four, the last and one more are reserved.
+    expect![[r#"
+        a 10.20.0.0/24: 250, 0 used
+        b 10.20.1.8/30: 0, 0 used
+        c 10.21.0.0/29: 5, 0 used"#]]
+    .assert_eq(&zones(&format!("{cloud}{pool}")));
+    expect![[r#"
+        a 10.20.0.0/24: 252, 0 used
+        b 10.20.1.8/30: 1, 0 used
+        c 10.21.0.0/29: 5, 0 used"#]]
+    .assert_eq(&zones(pool));
 }
 
 #[test]
