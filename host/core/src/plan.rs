@@ -176,6 +176,8 @@ pub enum HoldCode {
     PoolInvalid,
     /// The pool is being deleted (host only).
     PoolDeleting,
+    /// The policy that would serve it fails, and who stands in for it gives nothing out (host only).
+    PolicyFailed,
 }
 
 impl HoldCode {
@@ -195,6 +197,7 @@ impl HoldCode {
             Self::PoolMissing => "there is no such EgressIPAM",
             Self::PoolInvalid => "the pool's spec has errors",
             Self::PoolDeleting => "the pool is being deleted",
+            Self::PolicyFailed => "the policy that would serve it fails",
         }
     }
 }

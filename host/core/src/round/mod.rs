@@ -3,6 +3,7 @@
 //! `Round::prepare` -> the policy plans from `policy_input` -> `Round::finish`. Pure: who calls it does the I/O.
 
 mod adjust;
+mod stand_in;
 mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +26,8 @@ pub struct Round {
     survey: Survey,
     settlement: Settlement,
     base: EndState,
+    /// Only forced moves count, for this reason; none: all of a plan counts.
+    stands_in: Option<String>,
 }
 
 /// What a round came to.
@@ -75,7 +78,7 @@ impl Round {
         survey.spare_nodes(observed, refused);
         let settlement = Settlement::of(&survey, refused);
         let base = EndState::before(&survey.snapshot);
-        Self { survey, settlement, base }
+        Self { survey, settlement, base, stands_in: None }
     }
 
     /// What the policy plans from.
@@ -92,7 +95,7 @@ impl Round {
     /// an earlier write to them failed; what depends on them waits, everything else goes on.
     pub fn finish(&self, observed: &Observed, answer: Result<Plan, String>, avoid: &BTreeSet<Target>) -> Outcome {
         let snapshot = &self.survey.snapshot;
-        let combined = answer.map_err(Failure::Policy).and_then(|plan| self.judge(plan));
+        let combined = answer.map_err(Failure::Policy).and_then(|plan| self.judge(self.that_counts(observed, plan)));
         let (plan, failure) = match combined {
             Ok(plan) => (plan, None),
             Err(failure) => (self.host_only(), Some(failure)),

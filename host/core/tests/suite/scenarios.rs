@@ -1,8 +1,9 @@
 //! Scenarios as data: every file of `scenarios/` is a cluster, a line `---`, and what the rounds from there to rest
 //! look like. `UPDATE_EXPECT=1 cargo test` writes the second part.
 //!
-//! Lines with `!` before the cluster: `! avoid KIND NAME` (in back-off), `! the policy fails`, `! platform NAME`
-//! (a cloud without provider), `! rounds N` (not to the end), `! addresses N` (for each owner in each zone).
+//! Lines with `!` before the cluster: `! avoid KIND NAME` (in back-off), `! the policy fails`, `! a stand-in plans`,
+//! `! a greedy stand-in plans` (it answers as if it were in charge), `! platform NAME` (a cloud without provider),
+//! `! rounds N` (not to the end), `! addresses N` (for each owner in each zone).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -10,7 +11,8 @@ use std::io::Write as _;
 use std::path::Path;
 
 use expect_test::expect_file;
-use sluice_core::observed::Platform;
+use sluice_core::observed::{Observed, Platform};
+use sluice_core::plan::Plan;
 use sluice_core::round::Round;
 use sluice_core::schedule::Target;
 
@@ -21,6 +23,8 @@ use crate::text::{cluster, transcript};
 struct Script {
     avoid: BTreeSet<Target>,
     fails: bool,
+    stands_in: bool,
+    greedy: bool,
     platform: Option<String>,
     rounds: Option<usize>,
     addresses: Option<usize>,
@@ -38,6 +42,8 @@ impl Script {
                 ["avoid", "Namespace", name] => script.avoid.insert(Target::Namespace((*name).into())),
                 ["avoid", "EgressIPAM", name] => script.avoid.insert(Target::Pool((*name).into())),
                 ["the", "policy", "fails"] => std::mem::replace(&mut script.fails, true),
+                ["a", "stand-in", "plans"] => std::mem::replace(&mut script.stands_in, true),
+                ["a", "greedy", "stand-in", "plans"] => std::mem::replace(&mut script.greedy, true),
                 ["platform", name] => script.platform.replace((*name).to_owned()).is_some(),
                 ["addresses", count] => script.addresses.replace(count.parse().expect("a number")).is_some(),
                 ["rounds", count] => script.rounds.replace(count.parse().expect("a number")).is_some(),
@@ -48,12 +54,26 @@ impl Script {
     }
 }
 
+fn ask(script: &Script, observed: &Observed) -> (Round, Result<Plan, String>) {
+    let round = Round::prepare_again(observed, &script.avoid);
+    if script.fails {
+        return (round, Err("trap".to_owned()));
+    }
+    let greedy = honest::plan_with(round.policy_input(), script.addresses.unwrap_or(1));
+    if !script.stands_in && !script.greedy {
+        return (round, Ok(greedy));
+    }
+    let round = round.forced_moves_only("policy strict fails".to_owned());
+    let modest = honest::plan_with(round.policy_input(), script.addresses.unwrap_or(1));
+    (round, Ok(if script.greedy { greedy } else { modest }))
+}
+
 fn play(input: &str) -> String {
     let script = Script::of(input);
     let commands = |line: &&str| !line.starts_with("! ");
     let mut cluster = cluster(&input.lines().filter(commands).collect::<Vec<_>>().join("\n"));
-    if let Some(platform) = script.platform {
-        cluster.observed.platform = Platform::Unserved(platform);
+    if let Some(platform) = &script.platform {
+        cluster.observed.platform = Platform::Unserved(platform.clone());
     }
     let mut story = String::new();
     for nth in 1..=script.rounds.unwrap_or(9) {
@@ -61,9 +81,7 @@ fn play(input: &str) -> String {
         if nth > 1 {
             cluster.run_cloud(|| true);
         }
-        let round = Round::prepare_again(&cluster.observed, &script.avoid);
-        let plan = || honest::plan_with(round.policy_input(), script.addresses.unwrap_or(1));
-        let answer = if script.fails { Err("trap".to_owned()) } else { Ok(plan()) };
+        let (round, answer) = ask(&script, &cluster.observed);
         let outcome = round.finish(&cluster.observed, answer, &script.avoid);
         if nth > 1 && outcome.writes.is_empty() {
             let rest = if outcome.plan.patches().is_empty() { "at rest" } else { "waiting" };
