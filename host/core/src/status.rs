@@ -35,6 +35,8 @@ pub struct PoolReport {
     pub awaited: Option<String>,
     /// What stops writing at all (platform without provider, missing CRDs); Ready is False with this text.
     pub blocked: Option<String>,
+    /// The policy that plans is not the chosen one, and why: Degraded is True with this text.
+    pub stand_in: Option<String>,
     /// Load balancer pools that new addresses do not join, and why: told once.
     pub passed_over: Vec<String>,
     /// Things worth knowing that stop nothing: overlaps, holds, inherited findings.
@@ -108,6 +110,7 @@ pub(crate) fn reports(
                 .collect(),
             awaited: ungiven.awaited(index),
             blocked: observed.refusal(),
+            stand_in: None,
             passed_over: passed_over(observed, facts),
             warnings: warnings(survey, plan, holds, pool),
         })

@@ -137,6 +137,12 @@ fn wrong_now(reports: &[PoolReport], holds: &[NamedHold]) -> BTreeMap<Topic, (St
         let said = (reason.to_owned(), failure::bounded(&report.passed_over.join("; ")));
         wrong.insert((Kind::Pool, report.pool.to_string(), reason), said);
     }
+    for report in reports {
+        if let Some(text) = &report.stand_in {
+            let reason = names::POLICY_STAND_IN;
+            wrong.insert((Kind::Pool, report.pool.to_string(), reason), (reason.to_owned(), failure::bounded(text)));
+        }
+    }
     for report in reports.iter().filter(|report| !report.errors.is_empty()) {
         let said = (names::EVENT_PROCESSING_ERROR.to_owned(), failure::bounded(&report.errors.join("; ")));
         wrong.insert((Kind::Pool, report.pool.to_string(), ""), said);

@@ -54,6 +54,9 @@ pub const READY: &str = "Ready";
 /// Condition: something works, but not all.
 pub const DEGRADED: &str = "Degraded";
 
+/// Reason of [`DEGRADED`], and of a warning event on an EgressIPAM: another policy than the chosen one plans.
+pub const POLICY_STAND_IN: &str = "PolicyStandIn";
+
 /// Reason of a warning event on a namespace: an address was taken from it that is not its own, or no longer.
 pub const EVENT_ADDRESSES_CHANGED: &str = "AddressesChanged";
 

@@ -57,6 +57,7 @@ pub fn blocked_patch(text: &str, generation: i64, current: &Value, now: Timestam
         errors: vec![text.to_owned()],
         awaited: None,
         blocked: Some(text.to_owned()),
+        stand_in: None,
         passed_over: Vec::new(),
         warnings: Vec::new(),
     };
@@ -163,11 +164,12 @@ fn degraded(report: &PoolReport, errors: &str) -> Verdict {
     let (holds, reason) = match () {
         () if !errors.is_empty() => (true, "Failed"),
         () if !without_node.is_empty() => (true, "ZoneWithoutNode"),
+        () if report.stand_in.is_some() => (true, names::POLICY_STAND_IN),
         () if report.held > 0 => (true, "Held"),
         () => (false, "AsExpected"),
     };
     let errors = report.errors.iter().cloned();
-    let rest = report.awaited.iter().chain(&report.warnings).cloned();
+    let rest = report.stand_in.iter().chain(&report.awaited).chain(&report.warnings).cloned();
     let message = errors.chain(without_node).chain(rest).collect::<Vec<_>>().join("; ");
     Verdict { kind: names::DEGRADED, holds, reason, message }
 }

@@ -156,6 +156,7 @@ fn a_report_tells_the_story_of_a_pool() {
             errors: [],
             awaited: None,
             blocked: None,
+            stand_in: None,
             passed_over: [],
             warnings: [
                 "taken is held: request-taken: a requested address belongs to somebody else",

@@ -29,6 +29,7 @@ fn report(errors: &[&str]) -> PoolReport {
         errors: errors.iter().map(|text| (*text).to_owned()).collect(),
         awaited: None,
         blocked: None,
+        stand_in: None,
         passed_over: Vec::new(),
         warnings: Vec::new(),
     }

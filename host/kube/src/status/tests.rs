@@ -26,6 +26,7 @@ fn good() -> PoolReport {
         errors: Vec::new(),
         awaited: None,
         blocked: None,
+        stand_in: None,
         passed_over: Vec::new(),
         warnings: Vec::new(),
     }
