@@ -9,10 +9,9 @@ use wasmtime::component::Linker;
 use wasmtime::{AsContextMut, Engine, Store, StoreContextMut, Trap, UpdateDeadline};
 
 use crate::bindings::{Policy as Exports, PolicyPre, log};
-use crate::engine::TICK;
 use crate::error::CallError;
 use crate::fault::{Fault, classify};
-use crate::gate::Gate;
+use crate::gate::{Caller, Gate};
 use crate::limiter::{Breach, Limiter};
 use crate::limits::{Limits, seconds};
 use crate::logs::{LogBook, LogRecord};
@@ -20,6 +19,9 @@ use crate::thread::{Lost, contain};
 
 /// Fuel of a log message besides its bytes: about what the host's work is worth.
 const LOG_FUEL: u64 = 1_000;
+
+/// Ticks after which a call is looked at: whether its time is over, or nobody waits for it any more.
+const LOOK: u64 = 1;
 
 /// What a store holds for the guest.
 pub(crate) struct Guest {
@@ -93,12 +95,13 @@ impl Linked {
     pub(crate) fn call<T: Send>(
         &self,
         budget: Budget,
+        caller: Caller<'_>,
         export: impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T> + Sync,
     ) -> Called<T> {
-        let _place = self.gate.enter();
-        let called = self.attempt(budget, &export);
+        let Some(_place) = self.gate.enter(caller) else { return Called::failed(CallError::Cancelled) };
+        let called = self.attempt(budget, caller, &export);
         if matches!(called.result, Err(CallError::Timeout { .. })) {
-            return self.attempt(Budget { wall: budget.wall.saturating_mul(2), ..budget }, &export);
+            return self.attempt(Budget { wall: budget.wall.saturating_mul(2), ..budget }, caller, &export);
         }
         called
     }
@@ -106,9 +109,10 @@ impl Linked {
     fn attempt<T: Send>(
         &self,
         budget: Budget,
+        caller: Caller<'_>,
         export: &(impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T> + Sync),
     ) -> Called<T> {
-        match contain(|| self.run(budget, export)) {
+        match contain(|| self.run(budget, caller, export)) {
             Ok(called) => called,
             Err(Lost::Panicked(text)) => Called::failed(CallError::Panicked { text }),
             Err(Lost::NotStarted(text)) => Called::failed(CallError::NotStarted { text }),
@@ -118,10 +122,11 @@ impl Linked {
     fn run<T>(
         &self,
         budget: Budget,
+        caller: Caller<'_>,
         export: &impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T>,
     ) -> Called<T> {
         let started = Instant::now();
-        let mut store = self.store(budget, started);
+        let mut store = self.store(budget, caller, started);
         let result = store
             .set_fuel(budget.fuel)
             .and_then(|()| self.exports.instantiate(&mut store))
@@ -136,25 +141,23 @@ impl Linked {
     }
 
     /// A store with every limit but fuel, which can fail to be set.
-    fn store(&self, budget: Budget, started: Instant) -> Store<Guest> {
+    fn store(&self, budget: Budget, caller: Caller<'_>, started: Instant) -> Store<Guest> {
         let guest = Guest { limiter: Limiter::new(&self.limits), logs: LogBook::new(&self.limits) };
         let mut store = Store::new(self.exports.engine(), guest);
         store.limiter(|guest| &mut guest.limiter);
         store.set_hostcall_fuel(budget.hostcall_bytes);
         store.set_max_component_handles(self.limits.handles);
-        store.set_epoch_deadline(ticks(budget.wall));
-        store.epoch_deadline_callback(move |_| match budget.wall.checked_sub(started.elapsed()) {
+        store.set_epoch_deadline(LOOK);
+        let cancel = caller.cancel().clone();
+        store.epoch_deadline_callback(move |_| {
+            if cancel.is_cancelled() {
+                return Err(Breach::Cancelled.into());
+            }
             // Ticks can come in a burst on a loaded machine: only the clock counts.
-            Some(left) if !left.is_zero() => Ok(UpdateDeadline::Continue(ticks(left))),
-            _ => Err(Breach::Wall.into()),
+            if started.elapsed() < budget.wall { Ok(UpdateDeadline::Continue(LOOK)) } else { Err(Breach::Wall.into()) }
         });
         store
     }
-}
-
-/// Ticks after which the time is over. The current tick is partly gone, hence one more.
-fn ticks(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX).saturating_add(1)
 }
 
 /// What a policy may import: `log`, and nothing else.

@@ -1,21 +1,23 @@
 //! Compilation, in a child process.
 //!
 //! Compiling can be neither cancelled nor bounded in process: a component of 600 bytes can keep the compiler busy for
-//! minutes and take gigabytes. The child limits its own address space before it reads a byte, and the parent kills it
-//! at the deadline. What comes back over the pipe is native code from our own program.
+//! minutes and take gigabytes. The child limits its own address space and confines itself before it reads a byte of it,
+//! and the parent kills it at the deadline. What comes back over the pipe is native code from our own program.
 
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, ExitStatus, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rlimit::Resource;
 use wasmtime::Engine;
 
+use crate::cancel::Cancel;
+use crate::confine::confine;
 use crate::engine;
 use crate::error::LoadError;
 use crate::limits::Limits;
@@ -55,11 +57,20 @@ impl Compiler {
     }
 
     /// Compiles to native code for an engine with our configuration.
-    pub(crate) fn compile(&self, wasm: &[u8], engine: &Engine, limits: &Limits) -> Result<Vec<u8>, LoadError> {
+    pub(crate) fn compile(
+        &self,
+        wasm: &[u8],
+        engine: &Engine,
+        limits: &Limits,
+        cancel: &Cancel,
+    ) -> Result<Made, LoadError> {
         match self {
-            Self::InProcess => engine.precompile_component(wasm).map_err(|error| failed(&format!("{error:#}"))),
+            Self::InProcess => {
+                let artifact = engine.precompile_component(wasm).map_err(|error| failed(&format!("{error:#}")))?;
+                Ok(Made { artifact, remark: String::new() })
+            }
             Self::Child { program, args } => {
-                let left = spawn(program, args).and_then(|child| supervise(child, wasm, limits));
+                let left = spawn(program, args).and_then(|child| supervise(child, wasm, limits, cancel));
                 let unavailable = |error| LoadError::CompilerUnavailable {
                     text: tidy(&format!("{}: {error}", program.display()), COMPLAINT_BYTES),
                 };
@@ -96,46 +107,96 @@ impl Drop for Process {
     }
 }
 
-/// What the child left behind.
-struct Left {
-    artifact: Vec<u8>,
-    complaint: Vec<u8>,
-    status: ExitStatus,
+/// What the compiler made.
+pub(crate) struct Made {
+    /// Native code.
+    pub(crate) artifact: Vec<u8>,
+    /// What it said besides; may be empty.
+    pub(crate) remark: String,
 }
 
-/// Feeds the child and collects what it says. None: the deadline came first.
-fn supervise(mut process: Process, wasm: &[u8], limits: &Limits) -> io::Result<Option<Left>> {
-    let deadline = Instant::now() + limits.compile_wall;
+/// How a child ended.
+enum Ended {
+    /// By itself.
+    Left { artifact: Vec<u8>, complaint: Vec<u8>, status: ExitStatus },
+    /// At the deadline.
+    Late,
+    /// Since nobody waits for it any more.
+    Cancelled,
+}
+
+/// Until when to wait for a child.
+struct Patience<'a> {
+    deadline: Instant,
+    cancel: &'a Cancel,
+}
+
+impl Patience<'_> {
+    /// How it ends, if it is over.
+    fn is_over(&self) -> Option<Ended> {
+        if self.cancel.is_cancelled() {
+            return Some(Ended::Cancelled);
+        }
+        (Instant::now() >= self.deadline).then_some(Ended::Late)
+    }
+
+    fn wait<T>(&self, receiver: &Receiver<T>) -> io::Result<Result<T, Ended>> {
+        loop {
+            match receiver.recv_timeout(GRACE) {
+                Ok(value) => return Ok(Ok(value)),
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(over) = self.is_over() {
+                        return Ok(Err(over));
+                    }
+                }
+                Err(error @ RecvTimeoutError::Disconnected) => return Err(io::Error::other(error)),
+            }
+        }
+    }
+}
+
+/// Feeds the child and collects what it says.
+fn supervise(mut process: Process, wasm: &[u8], limits: &Limits, cancel: &Cancel) -> io::Result<Ended> {
+    let patience = Patience { deadline: Instant::now() + limits.compile_wall, cancel };
     let (stdin, stdout, stderr) = (process.0.stdin.take(), process.0.stdout.take(), process.0.stderr.take());
     let (header, wasm, most) = (Header::of(limits), wasm.to_vec(), limits.artifact_bytes);
     // A child that dies early closes its stdin: what it left on the other pipes says why.
     let _fed = background(move || stdin.map(|mut pipe| header.write(&mut pipe).and_then(|()| pipe.write_all(&wasm))))?;
     let artifact = background(move || read_at_most(stdout, most + 1, AndThen::Stop))?;
     let complaint = background(move || read_at_most(stderr, COMPLAINT_BYTES, AndThen::Drain))?;
-    let (Some(artifact), Some(complaint)) = (until(deadline, &artifact), until(deadline, &complaint)) else {
-        return Ok(None);
+    let artifact = match patience.wait(&artifact)? {
+        Ok(artifact) => artifact,
+        Err(over) => return Ok(over),
     };
-    while Instant::now() < deadline {
+    let complaint = match patience.wait(&complaint)? {
+        Ok(complaint) => complaint,
+        Err(over) => return Ok(over),
+    };
+    loop {
         if let Some(status) = process.0.try_wait()? {
-            return Ok(Some(Left { artifact, complaint, status }));
+            return Ok(Ended::Left { artifact, complaint, status });
+        }
+        if let Some(over) = patience.is_over() {
+            return Ok(over);
         }
         thread::park_timeout(GRACE);
     }
-    Ok(None)
 }
 
 /// Names what happened to the child.
-fn judge(left: Option<Left>, limits: &Limits) -> Result<Vec<u8>, LoadError> {
-    let Some(Left { artifact, complaint, status }) = left else {
-        return Err(LoadError::CompileTimeout { limit: limits.compile_wall });
+fn judge(ended: Ended, limits: &Limits) -> Result<Made, LoadError> {
+    let (artifact, complaint, status) = match ended {
+        Ended::Left { artifact, complaint, status } => (artifact, complaint, status),
+        Ended::Late => return Err(LoadError::CompileTimeout { limit: limits.compile_wall }),
+        Ended::Cancelled => return Err(LoadError::Cancelled),
     };
     if artifact.len() > limits.artifact_bytes {
         return Err(LoadError::ArtifactTooLarge { limit: limits.artifact_bytes });
     }
-    if status.success() && !artifact.is_empty() {
-        return Ok(artifact);
-    }
     let complaint = String::from_utf8_lossy(&complaint);
+    if status.success() && !artifact.is_empty() {
+        return Ok(Made { artifact, remark: tidy(complaint.trim(), COMPLAINT_BYTES) });
+    }
     let signal = status.signal();
     // The kernel's own killer sends SIGKILL, a Rust program without memory aborts, and says so.
     let killed = signal == Some(SIGKILL);
@@ -158,10 +219,6 @@ fn background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> i
     let builder = thread::Builder::new().name("policy-compile".into());
     builder.spawn(move || sender.send(work()))?;
     Ok(receiver)
-}
-
-fn until<T>(deadline: Instant, receiver: &Receiver<T>) -> Option<T> {
-    receiver.recv_timeout(deadline.saturating_duration_since(Instant::now())).ok()
 }
 
 /// What to do with a pipe when enough was read.
@@ -223,11 +280,15 @@ impl Header {
     }
 }
 
-/// The compile child: limits itself, reads a component from `stdin`, writes native code to `stdout`, and complains on
-/// standard error. The whole of the hidden subcommand `compile`.
+/// The compile child: limits and confines itself, reads a component from `stdin`, writes native code to `stdout`, and
+/// complains on standard error. The whole of the hidden subcommand `compile`.
 pub fn compile_main(mut stdin: impl Read, mut stdout: impl Write) -> ExitCode {
     let compiled = (|| -> wasmtime::Result<()> {
         Header::read(&mut stdin)?.apply()?;
+        let missing = confine();
+        if !missing.is_empty() {
+            let _ = writeln!(io::stderr(), "{}", missing.join("; "));
+        }
         let mut wasm = Vec::new();
         stdin.read_to_end(&mut wasm)?;
         let artifact = engine::compiling()?.precompile_component(&wasm)?;

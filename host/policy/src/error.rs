@@ -65,7 +65,10 @@ pub enum LoadError {
         limit: Duration,
     },
     /// Compiling needed too much memory.
-    #[error("compiling needed more than {limit} bytes of memory; make the component smaller, or raise the limit")]
+    #[error(
+        "compiling needed more than {limit} bytes of memory; make the component smaller, or give the container more \
+         memory: the compiler gets half of it"
+    )]
     CompileOutOfMemory {
         /// The limit on the child's address space.
         limit: u64,
@@ -82,6 +85,9 @@ pub enum LoadError {
         /// What the operating system said.
         text: String,
     },
+    /// Nobody wants it any more.
+    #[error("loading was cancelled")]
+    Cancelled,
     /// The component is invalid, or the compiler failed.
     #[error("cannot compile: {text}")]
     CompileFailed {
@@ -248,6 +254,9 @@ pub enum CallError {
         /// What the operating system said.
         text: String,
     },
+    /// Nobody wants it any more.
+    #[error("the call was cancelled")]
+    Cancelled,
     /// The plan is for another snapshot.
     #[error("stale plan: it is for generation {got}, the snapshot has {expected}")]
     StaleGeneration {
@@ -321,6 +330,7 @@ impl LoadError {
             Self::CompileOutOfMemory { .. } => "CompileOutOfMemory",
             Self::ArtifactTooLarge { .. } => "ArtifactTooLarge",
             Self::CompilerUnavailable { .. } => "CompilerUnavailable",
+            Self::Cancelled => "Cancelled",
             Self::CompileFailed { .. } => "CompileFailed",
             Self::Unlinkable { .. } => "Unlinkable",
             Self::Describe(_) => "DescribeFailed",
@@ -336,7 +346,10 @@ impl LoadError {
     /// one is worth another try.
     pub fn is_reproducible(&self) -> bool {
         match self {
-            Self::CompileTimeout { .. } | Self::CompileOutOfMemory { .. } | Self::CompilerUnavailable { .. } => false,
+            Self::CompileTimeout { .. }
+            | Self::CompileOutOfMemory { .. }
+            | Self::CompilerUnavailable { .. }
+            | Self::Cancelled => false,
             Self::Describe(error) | Self::ValidateSettings(error) => error.is_reproducible(),
             _ => true,
         }
@@ -362,6 +375,7 @@ impl CallError {
             Self::Trap { .. } => "Trap",
             Self::Panicked { .. } => "Panicked",
             Self::NotStarted { .. } => "NotStarted",
+            Self::Cancelled => "Cancelled",
             Self::StaleGeneration { .. } => "StaleGeneration",
             Self::Refused(_) => "Refused",
         }
@@ -370,7 +384,7 @@ impl CallError {
     /// Whether the policy would fail in the same way on any machine. What depends on this one is no reason to put a
     /// policy into quarantine.
     pub fn is_reproducible(&self) -> bool {
-        !matches!(self, Self::Timeout { .. } | Self::Panicked { .. } | Self::NotStarted { .. })
+        !matches!(self, Self::Timeout { .. } | Self::Panicked { .. } | Self::NotStarted { .. } | Self::Cancelled)
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) fn classify(error: &Error, fault: &Fault<'_>) -> CallError {
         return match breach {
             Breach::Memory { asked, limit } => CallError::MemoryLimit { asked, limit },
             Breach::TableElements { asked, limit } => CallError::TableLimit { asked, limit },
+            Breach::Cancelled => CallError::Cancelled,
             Breach::Wall => CallError::Timeout { elapsed: fault.cost.wall, limit: fault.budget.wall, at: at() },
         };
     }

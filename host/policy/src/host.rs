@@ -11,12 +11,13 @@ use wasmtime::component::{Component, Linker};
 
 use crate::bindings::PolicyPre;
 use crate::call::{Guest, Linked, linker};
+use crate::cancel::Cancel;
 use crate::compile::Compiler;
 use crate::contents::Contents;
 use crate::describe::Description;
 use crate::engine;
 use crate::error::{HostError, LoadError, SettingsProblem};
-use crate::gate::Gate;
+use crate::gate::{Caller, Gate};
 use crate::lift;
 use crate::limits::Limits;
 use crate::policy::{Policy, PolicyInfo};
@@ -32,6 +33,7 @@ const KEPT: usize = 8;
 pub struct PolicyHost {
     shared: Arc<Shared>,
     limits: Arc<Limits>,
+    cancel: Cancel,
 }
 
 struct Shared {
@@ -41,6 +43,8 @@ struct Shared {
     gate: Arc<Gate>,
     /// By digest, the latest last.
     compiled: Mutex<VecDeque<(String, Component)>>,
+    /// What the compiler said although it did its work.
+    remark: Mutex<Option<String>>,
 }
 
 impl PolicyHost {
@@ -50,14 +54,24 @@ impl PolicyHost {
         let engine = engine::serving(&limits).map_err(cannot)?;
         let linker = linker(&engine).map_err(cannot)?;
         let gate = Arc::new(Gate::new(limits.concurrent_calls));
-        let shared = Shared { engine, linker, compiler, gate, compiled: Mutex::default() };
-        Ok(Self { shared: Arc::new(shared), limits: Arc::new(limits) })
+        let shared = Shared { engine, linker, compiler, gate, compiled: Mutex::default(), remark: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared), limits: Arc::new(limits), cancel: Cancel::default() })
     }
 
     /// The same host with this much fuel for plans of the policies loaded from now on, whatever the snapshot's size.
     pub fn with_plan_fuel(&self, plan_fuel: u64) -> Self {
         let limits = Limits { plan_fuel, plan_fuel_per_item: 0, ..self.limits.as_ref().clone() };
-        Self { shared: Arc::clone(&self.shared), limits: Arc::new(limits) }
+        Self { limits: Arc::new(limits), ..self.clone() }
+    }
+
+    /// The same host, whose loads end when they are cancelled.
+    pub fn until(&self, cancel: Cancel) -> Self {
+        Self { cancel, ..self.clone() }
+    }
+
+    /// What this kernel does not offer to confine the compiler, once something was compiled; none: nothing is missing.
+    pub fn compiler_remark(&self) -> Option<String> {
+        self.shared.remark.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What policies loaded from here may use.
@@ -110,8 +124,11 @@ impl PolicyHost {
     }
 
     fn compile(&self, wasm: &[u8], digest: &str) -> Result<Component, LoadError> {
-        let artifact = self.shared.compiler.compile(wasm, &self.shared.engine, &self.limits)?;
-        let component = deserialize(&self.shared.engine, &artifact)?;
+        let made = self.shared.compiler.compile(wasm, &self.shared.engine, &self.limits, &self.cancel)?;
+        if !made.remark.is_empty() {
+            *self.shared.remark.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.remark);
+        }
+        let component = deserialize(&self.shared.engine, &made.artifact)?;
         let mut compiled = self.shared.compiled.lock().unwrap_or_else(PoisonError::into_inner);
         if compiled.len() >= KEPT {
             compiled.pop_front();
@@ -122,10 +139,15 @@ impl PolicyHost {
 
     /// Asks the policy who it is.
     pub(crate) fn describe(&self, linked: &Linked) -> Result<Description, LoadError> {
-        let called =
-            linked.call(linked.other_budget(), |exports, store| exports.sluice_policy_allocator().call_describe(store));
+        let called = linked.call(linked.other_budget(), self.aside(), |exports, store| {
+            exports.sluice_policy_allocator().call_describe(store)
+        });
         let raw = called.result.map_err(LoadError::Describe)?;
         contain(|| Description::check(raw, &self.limits)).map_err(lost)?
+    }
+
+    fn aside(&self) -> Caller<'_> {
+        Caller::Aside(&self.cancel)
     }
 
     fn settings(&self, text: &str) -> Result<Value, LoadError> {
@@ -141,7 +163,7 @@ impl PolicyHost {
 
     /// Asks the policy whether it accepts the settings.
     fn validate(&self, linked: &Linked, settings: &str) -> Result<(), LoadError> {
-        let called = linked.call(linked.other_budget(), |exports, store| {
+        let called = linked.call(linked.other_budget(), self.aside(), |exports, store| {
             exports.sluice_policy_allocator().call_validate_settings(store, settings)
         });
         let answer = called.result.map_err(LoadError::ValidateSettings)?;

@@ -4,7 +4,9 @@
 use sluice_core::snapshot::Snapshot;
 
 use crate::call::Called;
+use crate::cancel::Cancel;
 use crate::error::CallError;
+use crate::gate::Caller;
 use crate::lower::with_lowered;
 use crate::policy::Policy;
 
@@ -19,7 +21,7 @@ impl Policy {
         let (linked, info) = (self.linked(), self.info());
         let budget = linked.plan_budget(snapshot);
         let called: Called<String> = with_lowered(snapshot, info.uses_labels, |lowered| {
-            linked.call(budget, |exports, store| {
+            linked.call(budget, Caller::InCharge(&Cancel::default()), |exports, store| {
                 let answer =
                     exports.sluice_policy_allocator().call_make_plan(store, lowered.clone(), &info.settings)?;
                 Ok(serde_json::to_string(&answer)?)

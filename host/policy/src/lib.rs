@@ -13,7 +13,9 @@
 
 mod bindings;
 mod call;
+mod cancel;
 mod compile;
+mod confine;
 mod contents;
 mod describe;
 mod engine;
@@ -28,6 +30,7 @@ mod limiter;
 mod limits;
 mod logs;
 mod lower;
+mod memory;
 mod policy;
 mod schema;
 mod source;
@@ -35,6 +38,7 @@ mod text;
 mod thread;
 
 pub use call::Cost;
+pub use cancel::{Cancel, DropGuard};
 pub use compile::{Compiler, compile_main};
 pub use contents::CONTRACT;
 pub use engine::WASM_STACK_BYTES;

@@ -13,6 +13,8 @@ pub(crate) enum Breach {
     TableElements { asked: usize, limit: usize },
     #[error("time")]
     Wall,
+    #[error("cancelled")]
+    Cancelled,
 }
 
 /// Sums what wasmtime's own limiter bounds for each memory or table alone.

@@ -6,6 +6,8 @@ use std::time::Duration;
 use serde::{Serialize, Serializer};
 use sluice_core::snapshot::Snapshot;
 
+use crate::memory;
+
 const KIB: usize = 1 << 10;
 const MIB: usize = 1 << 20;
 
@@ -21,8 +23,8 @@ pub struct Limits {
     /// Time to compile. A 19 MB component takes 13 s on two cores.
     #[serde(serialize_with = "seconds")]
     pub compile_wall: Duration,
-    /// Address space of the compile child. Compiling an 18 MB component needs 400 MB resident; allocator arenas and
-    /// thread stacks reserve more than they use.
+    /// Address space of the compile child: half of what the container may have, 4 GiB where nothing limits it. Compiling
+    /// an 18 MB component needs 400 MB resident; allocator arenas and thread stacks reserve more than they use.
     pub compile_memory: u64,
     /// Size of the compiled code; it is two to three times the component's.
     pub artifact_bytes: usize,
@@ -85,8 +87,8 @@ pub struct Limits {
     /// Parts of the settings' schema with each `$ref` replaced by what it refers to. Checking settings takes no
     /// fuel, and a few lines of references can stand for more parts than there are atoms.
     pub schema_nodes: usize,
-    /// Calls that run at once, over all policies of a host; the others wait. At least two, so that a policy that is
-    /// tried out does not delay the one in charge; each reserves address space for all memories that it may have.
+    /// Calls that run at once, over all policies of a host; the others wait. At least two, of which the one in charge has
+    /// one to itself; each reserves address space for all memories that it may have.
     pub concurrent_calls: usize,
 }
 
@@ -95,7 +97,7 @@ impl Default for Limits {
         Self {
             component_bytes: 32 * MIB,
             compile_wall: Duration::from_mins(2),
-            compile_memory: 4 << 30,
+            compile_memory: memory::for_compiling(),
             artifact_bytes: 256 * MIB,
             instance_bytes: MIB,
             memory_bytes: 256 * MIB,

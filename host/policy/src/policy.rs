@@ -8,7 +8,9 @@ use sluice_core::plan::Plan;
 use sluice_core::snapshot::Snapshot;
 
 use crate::call::{Called, Cost, Linked};
+use crate::cancel::Cancel;
 use crate::error::CallError;
+use crate::gate::Caller;
 use crate::lift;
 use crate::limits::Limits;
 use crate::logs::LogRecord;
@@ -107,10 +109,24 @@ impl Policy {
 
     /// Like [`Policy::plan`], with cost and messages of a failed call too.
     pub fn run(&self, snapshot: &Snapshot) -> Outcome {
+        self.run_until(snapshot, &Cancel::default())
+    }
+
+    /// Like [`Policy::run`], until it is cancelled.
+    pub fn run_until(&self, snapshot: &Snapshot, cancel: &Cancel) -> Outcome {
+        self.run_for(Caller::InCharge(cancel), snapshot)
+    }
+
+    /// Like [`Policy::run_until`], beside the policy in charge: never in its place at the gate.
+    pub fn try_out(&self, snapshot: &Snapshot, cancel: &Cancel) -> Outcome {
+        self.run_for(Caller::Aside(cancel), snapshot)
+    }
+
+    fn run_for(&self, caller: Caller<'_>, snapshot: &Snapshot) -> Outcome {
         let Loaded { linked, info } = self.0.as_ref();
         let budget = linked.plan_budget(snapshot);
         let called = with_lowered(snapshot, info.uses_labels, |lowered| {
-            linked.call(budget, |exports, store| {
+            linked.call(budget, caller, |exports, store| {
                 // Clones references only.
                 let (exports, lowered) = (exports.sluice_policy_allocator(), lowered.clone());
                 let answer = exports.call_make_plan(store, lowered, &info.settings)?;

@@ -1,9 +1,11 @@
 //! Calls that go wrong without meeting a limit of their own.
 
+use std::time::Duration;
+
 use sluice_core::name::{NodeIndex, OwnerIndex, ZoneIndex};
 use sluice_core::plan::Operation;
 use sluice_core::verify::verify;
-use sluice_policy::{CallError, Limits, LogLevel, Refusal, WASM_STACK_BYTES};
+use sluice_policy::{CallError, Cancel, Limits, LogLevel, Refusal, WASM_STACK_BYTES};
 
 use crate::guest::{Answer, Guest, Hold, Patch};
 use crate::{GENERATION, host, run, snapshot};
@@ -204,5 +206,46 @@ fn calls_run_side_by_side() {
     std::thread::scope(|scope| {
         let calls: Vec<_> = (0..8).map(|_| scope.spawn(|| policy.plan(&snapshot()).unwrap().plan)).collect();
         assert!(calls.into_iter().all(|call| call.join().unwrap().generation == GENERATION));
+    });
+}
+
+/// Never comes to an end by itself.
+fn endless() -> Guest {
+    Guest::planning("(loop $for_ever (br $for_ever)) unreachable")
+}
+
+/// Fuel and time that nothing here comes near.
+fn without_end() -> Limits {
+    Limits { plan_fuel: u64::MAX, plan_wall: Duration::from_mins(10), concurrent_calls: 2, ..Limits::default() }
+}
+
+#[test]
+fn a_trial_that_nobody_waits_for_ends_and_one_that_waits_for_a_place_too() {
+    let policy = host(without_end()).load(&endless().component(), "").unwrap();
+    let cancel = Cancel::default();
+    std::thread::scope(|scope| {
+        // One takes the only place that trials may have, the other waits for it.
+        let trials: Vec<_> = (0..2).map(|_| scope.spawn(|| policy.try_out(&snapshot(), &cancel).result)).collect();
+        drop(cancel.drop_guard());
+        for trial in trials {
+            assert_eq!(trial.join().unwrap().unwrap_err(), CallError::Cancelled);
+        }
+    });
+    assert_eq!(policy.run_until(&snapshot(), &cancel).result.unwrap_err(), CallError::Cancelled, "in charge");
+}
+
+#[test]
+fn trials_never_take_the_place_of_the_policy_in_charge() {
+    let host = host(without_end());
+    let in_charge = host.load(&Guest::default().component(), "").unwrap();
+    let tried = host.load(&endless().component(), "").unwrap();
+    let cancel = Cancel::default();
+    std::thread::scope(|scope| {
+        let trials: Vec<_> = (0..4).map(|_| scope.spawn(|| tried.try_out(&snapshot(), &cancel).result)).collect();
+        for _ in 0..20 {
+            assert!(in_charge.plan(&snapshot()).is_ok());
+        }
+        assert!(trials.iter().all(|trial| !trial.is_finished()), "they were at it meanwhile");
+        cancel.cancel();
     });
 }

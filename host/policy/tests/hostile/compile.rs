@@ -6,7 +6,7 @@ use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 
-use sluice_policy::{Compiler, Limits, LoadError, PolicyHost, compile_main};
+use sluice_policy::{Cancel, Compiler, Limits, LoadError, PolicyHost, compile_main};
 
 use crate::guest::Guest;
 use crate::snapshot;
@@ -32,7 +32,13 @@ pub(crate) const BOMB_MEMORY: u64 = 256 << 20;
 
 /// This program as the compiler.
 pub(crate) fn compiler() -> Compiler {
-    let script = format!(r#"exec 3>&1 >/dev/null; exec "$0" --exact compile::child {MARK} --ignored --nocapture"#);
+    saying("")
+}
+
+/// The same after a line of shell.
+fn saying(first: &str) -> Compiler {
+    let script =
+        format!(r#"{first} exec 3>&1 >/dev/null; exec "$0" --exact compile::child {MARK} --ignored --nocapture"#);
     shell(&script, std::env::current_exe().unwrap())
 }
 
@@ -103,6 +109,28 @@ fn a_compiler_that_misbehaves_is_named() {
     let limit = Limits::default().compile_memory;
     assert_eq!(failing("kill -KILL $$"), LoadError::CompileOutOfMemory { limit });
     assert!(matches!(failing("echo artifact"), LoadError::CompileFailed { .. }));
+}
+
+#[test]
+fn a_compilation_that_nobody_waits_for_ends() {
+    let limits = Limits { compile_wall: std::time::Duration::from_mins(10), ..Limits::default() };
+    let host = PolicyHost::new(limits, shell("exec sleep 600", PathBuf::new())).unwrap();
+    let cancel = Cancel::default();
+    let host = host.until(cancel.clone());
+    std::thread::scope(|scope| {
+        let load = scope.spawn(|| host.load(&Guest::default().component(), "").unwrap_err());
+        cancel.cancel();
+        assert_eq!(load.join().unwrap(), LoadError::Cancelled);
+    });
+}
+
+/// What the child says beside its work is for the log: what this kernel does not offer to confine it.
+#[test]
+fn what_cannot_be_confined_is_said() {
+    let host = PolicyHost::new(Limits::default(), saying("echo 'landlock: not in this kernel' >&2;")).unwrap();
+    host.load(&Guest::default().component(), "").unwrap();
+    let remark = host.compiler_remark().unwrap();
+    assert!(remark.starts_with("landlock: not in this kernel"), "{remark}");
 }
 
 #[test]

@@ -23,6 +23,8 @@ pub(crate) struct Guest {
     pub(crate) describe: Option<String>,
     pub(crate) validate: Option<String>,
     pub(crate) plan: Option<String>,
+    /// Comes before the body of `make-plan`.
+    pub(crate) check: String,
     /// Body of the post-return function of `make-plan`.
     pub(crate) post_return: Option<String>,
     /// Body of `realloc`; none: hands out memory upwards.
@@ -65,6 +67,7 @@ impl Default for Guest {
             describe: None,
             validate: None,
             plan: None,
+            check: String::new(),
             post_return: None,
             realloc: None,
             start: None,
@@ -107,7 +110,7 @@ impl Guest {
         // The generation is the first field of the snapshot, and of the plan behind the result's case.
         let update = format!("(i64.store (i32.const {}) (i64.load (local.get $arguments)))", answer + 8);
         let update = if self.any_generation { update } else { String::new() };
-        let (plan, post_body) = (update + &body(&self.plan, answer), post.cloned().unwrap_or_default());
+        let (plan, post_body) = (update + &self.check + &body(&self.plan, answer), post.cloned().unwrap_or_default());
         let post_option = if post.is_some() { "(post-return $post)" } else { "" };
         let Self { contract, items, before, with, after, .. } = self;
         format!(
