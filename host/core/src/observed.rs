@@ -45,6 +45,41 @@ pub struct Observed {
     pub promises: BTreeMap<IpAddr, Promise>,
     /// What earlier rounds changed without need.
     pub recent: Recent,
+    /// What has not been seen for long. What is known of it may be old, so that nothing follows from what it lacks.
+    pub blind: BTreeSet<Blind>,
+}
+
+/// What may be out of sight: the watch of each fails by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Blind {
+    /// [`Observed::pools`].
+    Pools,
+    /// [`Observed::nodes`].
+    Nodes,
+    /// [`Observed::namespaces`].
+    Namespaces,
+    /// [`Observed::net_namespaces`].
+    NetNamespaces,
+    /// [`Observed::host_subnets`].
+    HostSubnets,
+    /// [`Observed::platform`].
+    Platform,
+    /// [`Observed::private_ips`].
+    PrivateIps,
+}
+
+impl fmt::Display for Blind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pools => "EgressIPAMs",
+            Self::Nodes => "nodes",
+            Self::Namespaces => "namespaces",
+            Self::NetNamespaces => "NetNamespaces",
+            Self::HostSubnets => "HostSubnets",
+            Self::Platform => "the Infrastructure",
+            Self::PrivateIps => "CloudPrivateIPConfigs",
+        })
+    }
 }
 
 /// What one `CloudPrivateIPConfig` says of its address.
@@ -87,6 +122,19 @@ impl Observed {
                     .to_owned(),
             ),
         }
+    }
+
+    /// Whether what is known of a kind is up to date, so that what is not there is gone.
+    pub(crate) fn sees(&self, kind: Blind) -> bool {
+        !self.blind.contains(&kind)
+    }
+
+    /// Why nothing new may be given out now, if so.
+    pub fn blindness(&self) -> Option<String> {
+        let kinds: Vec<String> = self.blind.iter().map(ToString::to_string).collect();
+        (!kinds.is_empty()).then(|| {
+            format!("nothing has been heard of {} for a minute, so nothing new is given out", kinds.join(", "))
+        })
     }
 
     /// Whether the cloud is about to be read: it has not been yet, and nothing is known to be in the way.
@@ -298,6 +346,8 @@ pub struct NamespaceFacts {
 pub struct NetNamespaceFacts {
     /// Precondition of a write.
     pub resource_version: String,
+    /// Creation, Unix milliseconds: a new one may be seen before its Namespace.
+    pub created: u64,
     /// `egressIPs`.
     pub egress_ips: Vec<Listed>,
     /// Annotation `sluice.dev/pool`: we wrote the addresses, for this pool.

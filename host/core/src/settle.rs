@@ -31,7 +31,9 @@ impl Settlement {
         settlement.hide_released(survey);
         settlement.hide_pinned(survey);
         settlement.unassign_strays(survey);
-        settlement.unassign_untaken(refused);
+        if survey.blind.is_none() {
+            settlement.unassign_untaken(refused);
+        }
         settlement.leave_flapped();
         settlement
     }
@@ -148,7 +150,7 @@ impl Settlement {
         let runs = self.snapshot.assignments.chunk_by(|a, b| a.address == b.address);
         let at_rest = |run: &&[Assignment]| run.iter().all(|assignment| assignment.phase == Phase::Settled);
         let runs: Vec<&[Assignment]> = runs.filter(|run| run.len() > 1).filter(at_rest).collect();
-        if runs.is_empty() {
+        if runs.is_empty() || survey.blind.as_ref().is_some_and(|blind| !blind.may_move) {
             return;
         }
         let homes = Homes::of(&self.snapshot);
@@ -173,7 +175,7 @@ impl Settlement {
     /// SDN takes nothing off nodes that it does not place on: what is left there would stay. It does stay as long as no
     /// other node can take it.
     fn unassign_strays(&mut self, survey: &Survey) {
-        if self.snapshot.pools.iter().all(|pool| !pool.self_placing) {
+        if survey.blind.is_some() || self.snapshot.pools.iter().all(|pool| !pool.self_placing) {
             return;
         }
         let homes = Homes::of(&self.snapshot);

@@ -57,6 +57,17 @@ impl Round {
         });
     }
 
+    /// While something cannot be seen, only moves count, and assignments of what is seen to be nowhere; nothing does where
+    /// Nodes cannot be seen. What a policy gives out, takes away or clears up may be so for something it does not see.
+    pub(super) fn restrain_the_blind(&self, patches: &mut Vec<Patch>) {
+        let Some(blind) = &self.survey.blind else { return };
+        patches.retain(|patch| match patch.operation {
+            Operation::Move { .. } => blind.may_move,
+            Operation::Assign { .. } => blind.may_move && blind.may_assign,
+            Operation::Allocate { .. } | Operation::Release { .. } | Operation::Unassign { .. } => false,
+        });
+    }
+
     /// A stale address cannot be adopted while another address of the owner sits on the same node: named together they
     /// would disable each other. Then nothing changes for that owner in this round; the stale address is swept, and
     /// free for the next.
@@ -202,6 +213,10 @@ impl Round {
 
     /// R11: what a node carries and nobody holds is removed, unless SDN does so itself.
     pub(super) fn sweeps(&self, patches: &[Patch], after: &EndState) -> Vec<Patch> {
+        // Somebody who cannot be seen may hold it.
+        if self.survey.blind.is_some() {
+            return Vec::new();
+        }
         let mut unheld = after.carried().filter(|(address, _)| after.holders_of(*address).is_empty()).peekable();
         if unheld.peek().is_none() {
             return Vec::new();

@@ -155,8 +155,9 @@ impl Round {
         let (snapshot, seen) = (&self.survey.snapshot, &self.settlement.snapshot);
         let saw_all = self.settlement.patches.is_empty() && self.survey.pinned.is_empty();
         let seen_base = if saw_all { self.base.clone() } else { EndState::before(seen) };
-        let mut end = check(seen, &seen_base, &answer).map_err(Failure::Rejected)?;
         let mut plan = answer;
+        self.restrain_the_blind(&mut plan.patches);
+        let mut end = check(seen, &seen_base, &plan).map_err(Failure::Rejected)?;
         plan.patches.extend(self.settlement.patches.iter().cloned());
         cancel(&mut plan.patches);
         if !saw_all {

@@ -44,6 +44,8 @@ impl Draft<'_> {
                 continue;
             };
             let cidrs = self.cidrs(name, facts, &ranges, !load.on.is_empty() || !load.on_later.is_empty());
+            // Which nodes a pool uses is not known while something cannot be seen.
+            let cidrs = cidrs.filter(|_| self.observed.blind.is_empty());
             let on = if load.off.is_empty() && cidrs.is_none() { BTreeSet::new() } else { load.on.clone() };
             if load.off.is_empty() && on.is_empty() && cidrs.is_none() {
                 continue;

@@ -30,6 +30,10 @@ impl Draft<'_> {
     /// After everything of a deleted pool is cleaned up, it loses it.
     pub(super) fn remove_finalizers(&mut self, intents: &[Intent<'_>]) {
         let observed = self.observed;
+        // Somebody who cannot be seen may have something of it.
+        if !observed.blind.is_empty() {
+            return;
+        }
         for (name, facts) in observed.pools.iter().filter(|(_, facts)| facts.deleting && has_finalizer(facts)) {
             let inside = |address: IpAddr| spec_ranges(&facts.spec).any(|range| range.contains(&address));
             let leaving = intents.iter().filter(|intent| {

@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, PoolName};
-use crate::observed::{NamespaceFacts, Observed};
+use crate::observed::{Blind, NamespaceFacts, Observed};
 use crate::pace::full_budget;
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Flapped, Snapshot};
@@ -50,6 +50,27 @@ pub struct Survey {
     pub(crate) territory: Territory,
     /// Pools whose spec has errors: they keep what they have.
     pub(crate) frozen: BTreeSet<PoolIndex>,
+    /// Something cannot be seen, so that everybody keeps what he has and gets nothing new.
+    pub(crate) blind: Option<Unseen>,
+}
+
+/// What follows from what cannot be seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Unseen {
+    /// What it is, for people.
+    pub(crate) text: String,
+    /// It is known which nodes work.
+    pub(crate) may_move: bool,
+    /// It is known what nodes carry, so that an address that is nowhere is nowhere.
+    pub(crate) may_assign: bool,
+}
+
+impl Unseen {
+    fn of(observed: &Observed) -> Option<Self> {
+        let text = observed.blindness()?;
+        let may_assign = observed.sees(Blind::HostSubnets) || observed.written_interfaces().is_some();
+        Some(Self { text, may_move: observed.sees(Blind::Nodes), may_assign })
+    }
 }
 
 /// A held address that its owner cannot keep.
@@ -102,13 +123,15 @@ impl Survey {
             },
             notes: topology.notes,
             frozen: topology.frozen,
+            blind: Unseen::of(observed),
             territory,
             ..Self::default()
         };
         survey.add_owners(observed);
         survey.add_network(observed);
         let full = full_budget(survey.snapshot.assignments.len());
-        survey.snapshot.budget = full.saturating_sub(observed.recent.spent);
+        // What can wait waits until everything can be seen.
+        survey.snapshot.budget = if survey.blind.is_some() { 0 } else { full.saturating_sub(observed.recent.spent) };
         let flapped = observed.recent.flapped.iter();
         survey.snapshot.flapped =
             flapped.map(|(&address, policy)| Flapped { address, policy: policy.clone() }).collect();

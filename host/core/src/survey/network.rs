@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Displaced, Strangers, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
-use crate::observed::{Listed, NetNamespaceFacts, Observed};
+use crate::observed::{Blind, Listed, NetNamespaceFacts, Observed};
 use crate::plan::Reason;
 use crate::snapshot::{Assignment, Health, Node, Phase, Snapshot};
 
@@ -28,7 +28,10 @@ impl Survey {
             occupied.extend(doubtful);
         }
         self.displace_taken(observed);
-        self.yield_to(&strangers);
+        // Who is a stranger is known of those Namespaces only that can be seen.
+        if observed.sees(Blind::Namespaces) {
+            self.yield_to(&strangers);
+        }
         self.add_assignments(observed, &strangers, &mut occupied);
         self.snapshot.occupied = occupied.into_iter().filter(|&a| self.territory.contains(a)).collect();
         self.home_by_carrier();

@@ -6,12 +6,16 @@ use std::net::IpAddr;
 use super::ranges::spec_ranges;
 use super::{Displaced, NamedHold, Survey, Wish};
 use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
-use crate::observed::{Listed, NamespaceFacts, NetNamespaceFacts, Observed, PoolFacts};
+use crate::observed::{Blind, Listed, NamespaceFacts, NetNamespaceFacts, Observed, PoolFacts};
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Departure, Leaving, Owner};
 
-/// The network makes a NetNamespace a moment after its Namespace, in milliseconds. Until then nobody is alarmed.
+/// The network makes a NetNamespace a moment after its Namespace, in milliseconds, and either may be seen first. Until then
+/// nobody is alarmed, and nobody counts as gone.
 const NEWBORN_MS: u64 = 5_000;
+/// So far the API server's clock may be ahead of ours, in milliseconds. What is made later than that is made at a time that
+/// nobody knows.
+const SKEW_MS: u64 = 60_000;
 
 impl Survey {
     /// Adds owners and those who leave.
@@ -20,12 +24,18 @@ impl Survey {
             let net = observed.net_namespaces.get(name).map(AsRef::as_ref);
             match &namespace.pool {
                 Some(pool) => self.add_opted_in(observed, name, namespace, net, pool),
-                None => self.add_opted_out(name, namespace, net),
+                None if observed.sees(Blind::Namespaces) => self.add_opted_out(name, namespace, net),
+                None => {}
             }
         }
-        for (name, net) in &observed.net_namespaces {
-            if !observed.namespaces.contains_key(name) && (net.pool.is_some() || self.is_ours(net)) {
-                self.leave(name, Some(net), net.pool.clone(), Departure::NamespaceGone);
+        let gone = observed.net_namespaces.iter().filter(|(name, _)| !observed.namespaces.contains_key(*name));
+        for (name, net) in gone.filter(|_| observed.sees(Blind::Namespaces)) {
+            if net.pool.is_none() && !self.is_ours(net) {
+                continue;
+            }
+            match newborn_until(net.created, observed.now) {
+                Some(end) => self.look_again(end),
+                None => self.leave(name, Some(net), net.pool.clone(), Departure::NamespaceGone),
             }
         }
         self.snapshot.leaving.sort_by(|a, b| a.name.cmp(&b.name));
@@ -50,7 +60,11 @@ impl Survey {
             }
         };
         let Some(facts) = observed.pools.get(pool) else {
-            hold(self, HoldCode::PoolMissing, format!("there is no EgressIPAM {pool}"));
+            let (code, text) = match &self.blind {
+                Some(blind) if !observed.sees(Blind::Pools) => (HoldCode::Other, blind.text.clone()),
+                _ => (HoldCode::PoolMissing, format!("there is no EgressIPAM {pool}")),
+            };
+            hold(self, code, text);
             return;
         };
         if facts.deleting {
@@ -59,9 +73,10 @@ impl Survey {
             return;
         }
         let (Some(net), Some(index)) = (net, self.pool_named(pool)) else {
-            match newborn_until(namespace, observed.now) {
-                Some(end) => self.await_net_namespace(name, end),
-                None => hold(self, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned()),
+            match (newborn_until(namespace.created, observed.now), self.blind_text()) {
+                (Some(end), _) => self.await_net_namespace(name, end),
+                (None, Some(text)) if !observed.sees(Blind::NetNamespaces) => hold(self, HoldCode::Other, text),
+                (None, _) => hold(self, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned()),
             }
             return;
         };
@@ -70,7 +85,15 @@ impl Survey {
 
     fn await_net_namespace(&mut self, name: &OwnerName, end: u64) {
         self.newborn.insert(name.clone());
-        self.again_at = Some(self.again_at.map_or(end, |earlier| earlier.min(end)));
+        self.look_again(end);
+    }
+
+    fn blind_text(&self) -> Option<String> {
+        self.blind.as_ref().map(|blind| blind.text.clone())
+    }
+
+    fn look_again(&mut self, at: u64) {
+        self.again_at = Some(self.again_at.map_or(at, |earlier| earlier.min(at)));
     }
 
     fn add_owner(
@@ -91,12 +114,18 @@ impl Survey {
             let text = "the pool's spec has errors: see its status".to_owned();
             self.hold_in(pool, name, HoldCode::PoolInvalid, text);
         }
+        // Who waited before, for whatever reason, still does.
+        let waits = allocations.is_empty() || matches!(wish, Wish::Request(_)) || namespace.hold.is_some();
+        if let Some(text) = self.blind_text().filter(|_| waits && !frozen && !namespace.terminating) {
+            self.hold_in(pool, name, HoldCode::Other, text);
+        }
         let malformed = matches!(wish, Wish::Malformed(_));
-        if allocations.is_empty() && (frozen || namespace.terminating || malformed) {
+        let closed = frozen || namespace.terminating || self.blind.is_some();
+        if allocations.is_empty() && (closed || malformed) {
             return;
         }
-        // A namespace that goes away, or one of a pool that makes no sense, keeps what it has and gets nothing new.
-        let closed = frozen || namespace.terminating;
+        // One that goes away, one of a pool that makes no sense, and everybody while something cannot be seen, keeps what
+        // it has and gets nothing new.
         let index = OwnerIndex::at(self.snapshot.owners.len());
         if closed {
             self.closed.insert(index);
@@ -187,10 +216,11 @@ impl Survey {
     }
 }
 
-/// Until when nothing is wrong with a namespace that has no NetNamespace yet, if that time is still to come.
-fn newborn_until(namespace: &NamespaceFacts, now: u64) -> Option<u64> {
-    let age = now.checked_sub(namespace.created)?;
-    (age < NEWBORN_MS).then(|| namespace.created.saturating_add(NEWBORN_MS))
+/// Until when nothing is wrong with a Namespace or a NetNamespace that lacks the other, if that time is still to come. One
+/// of a clock that is ahead of ours is new.
+fn newborn_until(created: u64, now: u64) -> Option<u64> {
+    let is_new = now.saturating_sub(created) < NEWBORN_MS && created.saturating_sub(now) <= SKEW_MS;
+    is_new.then(|| created.saturating_add(NEWBORN_MS))
 }
 
 /// How many addresses of each family an owner holds at most: as many it may keep.

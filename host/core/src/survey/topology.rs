@@ -9,7 +9,7 @@ use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract}
 use super::{Note, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
-use crate::observed::{NodeFacts, Observed, Platform, PoolFacts};
+use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 use crate::schedule::Target;
 use crate::snapshot::{Health, Node, Pool, Zone};
 
@@ -222,9 +222,11 @@ fn carriers(observed: &Observed) -> Vec<Node> {
     let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);
     let with_ours = interfaces.filter(|(_, interface)| has_ours(interface)).map(|(name, _)| name);
     let names: BTreeSet<&NodeName> = observed.host_subnets.keys().chain(with_ours).collect();
+    // One that is not known, where Nodes cannot be seen, may work.
+    let missing = if observed.sees(Blind::Nodes) { Health::Down } else { Health::Draining };
     let node = |name: &NodeName| Node {
         name: name.clone(),
-        health: observed.nodes.get(name).map_or(Health::Down, |facts| health(facts)),
+        health: observed.nodes.get(name).map_or(missing, |facts| health(facts)),
         capacity: observed.capacity(name),
         other_load: 0,
     };

@@ -6,7 +6,8 @@
 //! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
 //! private 10.20.0.2 given=n1 awaited=why refused=why
-//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 hold=text terminating nonet nons
+//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 netcreated=1 hold=text terminating nonet nons
+//! blind nodes
 //! ```
 //!
 //! In `says`, `hold`, `awaited` and `refused` an underscore is a space; `says` alone repeats `holds`.
@@ -18,8 +19,8 @@ use std::sync::Arc;
 use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::observed::{
-    CloudPlatform, HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector, Observed,
-    Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
+    Blind, CloudPlatform, HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector,
+    Observed, Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
 };
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::FINALIZER;
@@ -27,9 +28,12 @@ use sluice_core::snapshot::{Capacity, Phase};
 
 use crate::cluster::Cluster;
 
+/// The time of these clusters in Unix milliseconds: nothing is new unless it says so.
+const NOW: u64 = 600_000;
+
 pub(crate) fn cluster(text: &str) -> Cluster {
     let mut observed =
-        Observed { generation: 1, platform: Platform::SelfManaged("None".to_owned()), ..Observed::default() };
+        Observed { generation: 1, now: NOW, platform: Platform::SelfManaged("None".to_owned()), ..Observed::default() };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words = Words::of(line);
         match words.kind {
@@ -38,6 +42,7 @@ pub(crate) fn cluster(text: &str) -> Cluster {
             "ns" => namespace(&mut observed, &words),
             "cloud" => cloud(&mut observed, &words),
             "private" => private_ip(&mut observed, &words),
+            "blind" => blind(&mut observed, &words),
             kind => panic!("what is a {kind}?"),
         }
     }
@@ -186,6 +191,17 @@ fn private_ip(observed: &mut Observed, words: &Words<'_>) {
     known.insert(words.name.parse().expect("an address"), facts);
 }
 
+fn blind(observed: &mut Observed, words: &Words<'_>) {
+    observed.blind.insert(match words.name {
+        "pools" => Blind::Pools,
+        "nodes" => Blind::Nodes,
+        "namespaces" => Blind::Namespaces,
+        "netnamespaces" => Blind::NetNamespaces,
+        "hostsubnets" => Blind::HostSubnets,
+        name => panic!("what are {name}?"),
+    });
+}
+
 fn interface(observed: &mut Observed, name: &NodeName, words: &Words<'_>) {
     let Some(cloud) = observed.cloud.as_mut() else { return };
     let cloud = Arc::make_mut(cloud);
@@ -238,7 +254,8 @@ fn namespace(observed: &mut Observed, words: &Words<'_>) {
         };
         let zones = zones.enumerate().filter_map(home).collect();
         let pool = words.value("mark").map(PoolName::from);
-        let facts = NetNamespaceFacts { resource_version: "1".to_owned(), egress_ips, pool, zones };
+        let created = words.value("netcreated").map_or(1, |text| text.parse().expect("a number"));
+        let facts = NetNamespaceFacts { resource_version: "1".to_owned(), created, egress_ips, pool, zones };
         observed.net_namespaces.insert(name, Arc::new(facts));
     }
 }

@@ -38,6 +38,7 @@ pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetName
     let zones = object.annotation(names::ZONES_ANNOTATION).unwrap_or_default();
     Ok(NetNamespaceFacts {
         resource_version: object.resource_version().to_owned(),
+        created: object.created(),
         egress_ips,
         pool: pool.map(PoolName::from),
         zones: zones

@@ -142,6 +142,7 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
             Ok(
                 NetNamespaceFacts {
                     resource_version: "5",
+                    created: 0,
                     egress_ips: [
                         Address(
                             10.20.0.9,
@@ -180,6 +181,7 @@ fn net_namespace_of_somebody_else() {
             Ok(
                 NetNamespaceFacts {
                     resource_version: "",
+                    created: 0,
                     egress_ips: [
                         Address(
                             10.20.0.9,
@@ -205,6 +207,7 @@ fn net_namespace_of_somebody_else() {
             Ok(
                 NetNamespaceFacts {
                     resource_version: "",
+                    created: 0,
                     egress_ips: [],
                     pool: None,
                     zones: {},
