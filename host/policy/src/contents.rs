@@ -5,6 +5,7 @@ use std::mem;
 use wasmparser::{BinaryReaderError, ElementItems, Parser, Payload};
 
 use crate::error::LoadError;
+use crate::format::known_format;
 use crate::limits::Limits;
 use crate::text::tidy;
 
@@ -51,6 +52,9 @@ impl Contents {
         }
         if Parser::is_core_wasm(bytes) {
             return Err(LoadError::CoreModule);
+        }
+        if let Some(text) = known_format(bytes) {
+            return Err(LoadError::Malformed { text });
         }
         let mut contents = Self::default();
         contents.walk(bytes).map_err(|error| malformed(&error))?;

@@ -21,6 +21,7 @@ mod describe;
 mod engine;
 mod error;
 mod fault;
+mod format;
 mod gate;
 mod host;
 mod inspect;
