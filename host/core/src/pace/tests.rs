@@ -39,7 +39,7 @@ fn snapshot(node: usize) -> Snapshot {
             labels: Vec::new(),
             wanted: None,
             requested: Vec::new(),
-            allocations: vec![Allocation { address: address(), zone: None }],
+            allocations: vec![Allocation::settled(address(), None)],
             created: 1,
         }],
         assignments: vec![Assignment { address: address(), node: NodeIndex::at(node), phase: Phase::Settled }],
