@@ -12,6 +12,7 @@ pub mod observed;
 pub mod pace;
 pub mod plan;
 pub mod repair;
+pub mod retry;
 pub mod round;
 pub mod rows;
 pub mod schedule;

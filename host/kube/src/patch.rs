@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use sluice_core::backend::{Backend, WriteFailure, Written};
 use sluice_core::name::PoolName;
+use sluice_core::retry::retry_after;
 use sluice_core::schedule::{Target, Write};
 
 use crate::failure;
@@ -186,9 +187,9 @@ fn refusal(code: StatusCode, headers: &HeaderMap, body: &[u8]) -> WriteFailure {
 
 /// `Retry-After` in its form in seconds, else what the body says.
 fn seconds(headers: &HeaderMap, status: Option<&Status>) -> Option<Duration> {
-    let header = headers.get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse::<u64>().ok());
-    let body = || status?.details.as_ref().map(|details| u64::from(details.retry_after_seconds));
-    header.or_else(body).filter(|seconds| *seconds > 0).map(Duration::from_secs)
+    let header = headers.get(header::RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
+    let body = || Some(Duration::from_secs(status?.details.as_ref()?.retry_after_seconds.into()));
+    header.or_else(body).filter(|pause| !pause.is_zero())
 }
 
 #[cfg(test)]

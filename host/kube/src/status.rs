@@ -176,8 +176,7 @@ fn degraded(report: &PoolReport, errors: &str) -> Verdict {
 
 fn shortened(mut message: String) -> String {
     if message.len() > LONGEST_MESSAGE {
-        let end = (0..=LONGEST_MESSAGE).rev().find(|end| message.is_char_boundary(*end)).unwrap_or_default();
-        message.truncate(end);
+        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
         message.push_str("...");
     }
     message

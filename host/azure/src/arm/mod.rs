@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH, RETRY_AFTER};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, IF_MATCH, RETRY_AFTER};
 use reqwest::{Client, Method, Url};
+use sluice_core::retry::retry_after;
 
 use crate::credentials::Hidden;
 use crate::environment::Environment;
@@ -32,9 +33,6 @@ pub(crate) const COMPUTE_VERSION: &str = "2024-03-01";
 
 /// Longest wait for permission to send a read, before it counts as throttled.
 const LONGEST_WAIT: Duration = Duration::from_mins(10);
-
-/// Longest `Retry-After` that is taken at its word.
-const LONGEST_RETRY: Duration = Duration::from_hours(1);
 
 /// What a request does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -192,7 +190,7 @@ impl Arm {
         }
         let answer = request.send().await.map_err(|error| lost(crate::http::cause(&error)))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
-        let retry_after = seconds(&headers);
+        let retry_after = headers.get(RETRY_AFTER).and_then(|wish| retry_after(wish.to_str().ok()?));
         let body = crate::http::body(answer).await.map_err(lost)?;
         self.shared.meter.answered(verb, Some(status));
         if (200..300).contains(&status) {
@@ -245,24 +243,4 @@ fn header(text: &str, hidden: bool) -> Result<HeaderValue, ArmError> {
     let mut value = HeaderValue::from_str(text).map_err(bad)?;
     value.set_sensitive(hidden);
     Ok(value)
-}
-
-fn seconds(headers: &HeaderMap) -> Option<Duration> {
-    let span: u64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(span).min(LONGEST_RETRY))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_retry_after_is_too_long_or_too_odd() {
-        let read = |text: &str| seconds(&[(RETRY_AFTER, HeaderValue::from_str(text).unwrap())].into_iter().collect());
-        assert_eq!(read(" 39 "), Some(Duration::from_secs(39)));
-        assert_eq!(read("18446744073709551615"), Some(LONGEST_RETRY));
-        for odd in ["", "-1", "1.5", "Wed, 21 Oct 2026 07:28:00 GMT", "99999999999999999999999"] {
-            assert_eq!(read(odd), None, "{odd}");
-        }
-    }
 }

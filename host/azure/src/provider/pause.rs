@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use sluice_core::retry::Backoff;
+
 use crate::arm::{ArmError, Kind};
 use crate::id::ResourceId;
 
@@ -27,7 +29,7 @@ pub(crate) enum Blame {
 pub(crate) fn after(error: &ArmError, count: u32, blame: Blame) -> Pause {
     let told = error.retry_after.unwrap_or_default();
     let secs = Duration::from_secs;
-    let growing = |first: u64, most: u64| secs(first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(most));
+    let growing = |first: u64, most: u64| Backoff::new(secs(first), secs(most)).after(count.saturating_sub(1));
     let (span, tell_from) = match &error.kind {
         // Something else happened in between: that is usual, as long as it does not go on.
         Kind::Stale => (told.max(growing(1, 60)), 5),

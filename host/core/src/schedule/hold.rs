@@ -201,8 +201,7 @@ pub(super) fn hold_texts(holds: &[NamedHold]) -> BTreeMap<OwnerName, String> {
         all.push_str(&text);
     }
     for text in texts.values_mut() {
-        let end = (0..=LONGEST_HOLD.min(text.len())).rev().find(|&end| text.is_char_boundary(end)).unwrap_or(0);
-        text.truncate(end);
+        text.truncate(text.floor_char_boundary(LONGEST_HOLD));
     }
     texts
 }

@@ -5,16 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sluice_core::backend::WriteFailure;
+use sluice_core::retry::Backoff;
 use sluice_core::schedule::{Change, Target};
 use tokio::time::Instant;
 
 /// First pause after a failure that may pass by itself, and the longest: an API server that is back after minutes must not
 /// find failovers waiting. It is never asked for more than a few writes at once, and may ask for more patience.
-const QUICK: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
+const QUICK: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(5));
+/// Longest pause.
+const LONGEST: Duration = Duration::from_mins(5);
 /// First pause after a failure that needs a human, and the longest.
-const SLOW: (Duration, Duration) = (Duration::from_secs(5), Duration::from_mins(5));
+const SLOW: Backoff = Backoff::new(Duration::from_secs(5), LONGEST);
 /// First pause after the same change was made once too often, and the longest.
-const DISPUTED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_mins(1));
+const DISPUTED: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
 /// The same change to one object that often in a row is a dispute with somebody who undoes it.
 const REPAIRS: u32 = 4;
 /// An object that was not written again so long after its pause needs no write any more, so its failure is forgotten.
@@ -59,9 +62,9 @@ impl Pauses {
     pub(super) fn failed(&mut self, target: Target, failure: &WriteFailure, now: Instant) {
         let times = self.failed.get(&target).map_or(0, |before| before.times);
         let (pause, complaint) = match failure {
-            WriteFailure::Throttled { retry_after: Some(pause) } => ((*pause).clamp(QUICK.0, SLOW.1), None),
-            WriteFailure::Denied(_) | WriteFailure::Invalid(_) => (doubled(SLOW, times), Some(failure.to_string())),
-            _ => (doubled(QUICK, times), None),
+            WriteFailure::Throttled { retry_after: Some(pause) } => ((*pause).clamp(QUICK.after(0), LONGEST), None),
+            WriteFailure::Denied(_) | WriteFailure::Invalid(_) => (SLOW.after(times), Some(failure.to_string())),
+            _ => (QUICK.after(times), None),
         };
         self.failed.insert(target, Failed { times: times.saturating_add(1), until: now + pause, complaint });
     }
@@ -71,7 +74,7 @@ impl Pauses {
         self.failed.remove(&target);
         let before = self.written.get(&target).filter(|before| before.change == change);
         let times = before.map_or(1, |before| before.times.saturating_add(1));
-        let pause = times.checked_sub(REPAIRS).map_or(Duration::ZERO, |over| doubled(DISPUTED, over));
+        let pause = times.checked_sub(REPAIRS).map_or(Duration::ZERO, |over| DISPUTED.after(over));
         self.written.insert(target, Written { change, times, last: now, until: now + pause });
     }
 
@@ -109,11 +112,6 @@ impl Pauses {
         self.failed.retain(|_, failed| now < failed.until + UNNEEDED);
         self.written.retain(|_, written| now < written.last + FORGIVEN);
     }
-}
-
-/// The first pause, doubled so many times, and never longer than the longest.
-pub(super) fn doubled((first, longest): (Duration, Duration), times: u32) -> Duration {
-    first.saturating_mul(2u32.saturating_pow(times.min(31))).min(longest)
 }
 
 #[cfg(test)]

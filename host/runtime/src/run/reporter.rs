@@ -10,6 +10,7 @@ use kube::Client;
 use sluice_core::backend::WriteFailure;
 use sluice_core::name::PoolName;
 use sluice_core::repair::Repair;
+use sluice_core::retry::Backoff;
 use sluice_core::status::PoolReport;
 use sluice_core::survey::NamedHold;
 use sluice_kube::api::PolicyStatus;
@@ -23,17 +24,15 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
-use super::pauses::doubled;
-
 /// While a schedule is under way, status follows no more often than this.
 const WHILE_BUSY: Duration = Duration::from_secs(1);
 /// First pause after a failure, and the longest.
-const PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_mins(1));
+const PAUSE: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_mins(1));
 /// A status that somebody else overwrote is written again after so long: he may have more to write.
 const QUIET: Duration = Duration::from_millis(200);
 /// Then ever more slowly, from so long after the last time to so long, as somebody keeps overwriting it, or the API server
 /// stores something else than it is told.
-const REPAIRS: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(30));
+const REPAIRS: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_secs(30));
 /// After so long it is no quarrel any more.
 const FORGIVEN: Duration = Duration::from_mins(2);
 /// How often to look whether the served CRD still drops fields.
@@ -131,7 +130,7 @@ impl Reporter {
             let soon = Instant::now() + QUIET;
             let (due, times) = match self.repaired {
                 Some((last, times)) if soon < last + FORGIVEN => {
-                    (soon.max(last + doubled(REPAIRS, times)), times.saturating_add(1))
+                    (soon.max(last + REPAIRS.after(times)), times.saturating_add(1))
                 }
                 _ => (soon, 0),
             };
@@ -158,7 +157,7 @@ impl Reporter {
         self.look_for_pruned(now).await;
         let failed = self.write_statuses(self.statuses(story)).await;
         if failed {
-            self.retry = Some(now + doubled(PAUSE, self.failures));
+            self.retry = Some(now + PAUSE.after(self.failures));
             self.failures = self.failures.saturating_add(1);
         } else {
             self.failures = 0;
@@ -255,7 +254,7 @@ impl Reporter {
             }
             Err(error) => {
                 warn!(error, "cannot tell which fields of EgressIPAM the cluster drops");
-                self.check_again = now + PAUSE.1;
+                self.check_again = now + PAUSE.after(u32::MAX);
             }
         }
     }
