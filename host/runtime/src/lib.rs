@@ -17,6 +17,12 @@ pub mod demo;
 mod policy_files;
 mod run;
 
+/// Milliseconds of a clock that never goes back, since some moment of this process.
+fn steady_milliseconds() -> u64 {
+    static BEGINNING: std::sync::LazyLock<std::time::Instant> = std::sync::LazyLock::new(std::time::Instant::now);
+    u64::try_from(BEGINNING.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Unix time in milliseconds, as facts and locks have it.
 fn unix_milliseconds() -> u64 {
     u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or_default()

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sluice_core::backend::WriteFailure;
 use sluice_core::retry::Backoff;
-use sluice_core::schedule::{Change, Target};
+use sluice_core::schedule::{Change, Target, Write};
 use tokio::time::Instant;
 
 /// First pause after a failure that may pass by itself, and the longest: an API server that is back after minutes must not
@@ -16,10 +16,13 @@ const QUICK: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_s
 const LONGEST: Duration = Duration::from_mins(5);
 /// First pause after a failure that needs a human, and the longest.
 const SLOW: Backoff = Backoff::new(Duration::from_secs(5), LONGEST);
-/// First pause after the same change was made once too often, and the longest.
+/// First pause of a change that was made once too often, and the longest.
 const DISPUTED: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_mins(1));
-/// The same change to one object that often in a row is a dispute with somebody who undoes it.
+/// The same change made to one object that often, whatever was written to it in between, is a dispute with somebody who
+/// undoes it: another writer, or a policy that wants now this and now that.
 const REPAIRS: u32 = 4;
+/// Most changes of one object that are remembered: who goes round in more than so many is slow by that alone.
+const REMEMBERED: usize = 8;
 /// An object that was not written again so long after its pause needs no write any more, so its failure is forgotten.
 const UNNEEDED: Duration = Duration::from_mins(1);
 /// After so long a repeated change is no dispute. Longer than any pause.
@@ -28,7 +31,7 @@ const FORGIVEN: Duration = Duration::from_mins(10);
 /// What earlier writes came to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Setbacks {
-    /// Objects that are not to be written now.
+    /// Objects that are not to be written now, whatever the change is.
     pub(super) avoided: BTreeSet<Target>,
     /// Objects that could not be written when they were tried last.
     pub(super) refused: BTreeSet<Target>,
@@ -38,7 +41,7 @@ pub(super) struct Setbacks {
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     failed: BTreeMap<Target, Failed>,
-    written: BTreeMap<Target, Written>,
+    written: BTreeMap<Target, Vec<Written>>,
 }
 
 #[derive(Debug)]
@@ -72,17 +75,39 @@ impl Pauses {
     /// Notes a write that succeeded.
     pub(super) fn written(&mut self, target: Target, change: Change, now: Instant) {
         self.failed.remove(&target);
-        let before = self.written.get(&target).filter(|before| before.change == change);
+        let change = in_substance(change);
+        let changes = self.written.entry(target).or_default();
+        let before = changes.iter().position(|before| before.change == change).map(|at| changes.remove(at));
         let times = before.map_or(1, |before| before.times.saturating_add(1));
         let pause = times.checked_sub(REPAIRS).map_or(Duration::ZERO, |over| DISPUTED.after(over));
-        self.written.insert(target, Written { change, times, last: now, until: now + pause });
+        changes.push(Written { change, times, last: now, until: now + pause });
+        if changes.len() > REMEMBERED {
+            changes.remove(0);
+        }
+    }
+
+    /// Whether this write is one of a dispute that rests now. Other changes of the object, such as those of a failover,
+    /// are not kept waiting by it.
+    pub(super) fn rests(&self, write: &Write, now: Instant) -> bool {
+        let changes = self.written.get(&write.target).into_iter().flatten();
+        let mut resting = changes.filter(|written| written.until > now).peekable();
+        resting.peek().is_some() && {
+            let change = in_substance(write.change.clone());
+            resting.any(|written| written.change == change)
+        }
     }
 
     /// Objects that are not to be written now.
     fn avoided(&self, now: Instant) -> BTreeSet<Target> {
+        self.failed.iter().filter(|(_, failed)| failed.until > now).map(|(target, _)| target.clone()).collect()
+    }
+
+    /// How many objects pause, for a failure or with a change.
+    pub(super) fn pausing(&self, now: Instant) -> usize {
+        let rests = |changes: &[Written]| changes.iter().any(|written| written.until > now);
         let failed = self.failed.iter().filter(|(_, failed)| failed.until > now).map(|(target, _)| target);
-        let disputed = self.written.iter().filter(|(_, written)| written.until > now).map(|(target, _)| target);
-        failed.chain(disputed).cloned().collect()
+        let disputed = self.written.iter().filter(|(_, changes)| rests(changes)).map(|(target, _)| target);
+        failed.chain(disputed).collect::<BTreeSet<_>>().len()
     }
 
     /// What the next round has to know.
@@ -99,7 +124,8 @@ impl Pauses {
     /// When the next pause ends.
     pub(super) fn next(&self, now: Instant) -> Option<Instant> {
         let failed = self.failed.values().map(|failed| failed.until);
-        failed.chain(self.written.values().map(|written| written.until)).filter(|until| *until > now).min()
+        let disputed = self.written.values().flatten().map(|written| written.until);
+        failed.chain(disputed).filter(|until| *until > now).min()
     }
 
     /// What needs a human, by object.
@@ -110,7 +136,20 @@ impl Pauses {
     /// Forgets what is long past.
     pub(super) fn forgive(&mut self, now: Instant) {
         self.failed.retain(|_, failed| now < failed.until + UNNEEDED);
-        self.written.retain(|_, written| now < written.last + FORGIVEN);
+        self.written.retain(|_, changes| {
+            changes.retain(|written| now < written.last + FORGIVEN);
+            !changes.is_empty()
+        });
+    }
+}
+
+/// A change without the words of a hold: each of them would be another one.
+fn in_substance(change: Change) -> Change {
+    match change {
+        Change::Namespace { result, hold: Some(Some(_)) } => {
+            Change::Namespace { result, hold: Some(Some(String::new())) }
+        }
+        change => change,
     }
 }
 
@@ -122,8 +161,12 @@ mod tests {
         Target::NetNamespace("shop".into())
     }
 
-    fn change(hold: &str) -> Change {
-        Change::Namespace { result: None, hold: Some(Some(hold.to_owned())) }
+    fn change(address: &str) -> Change {
+        Change::HostSubnet { egress_ips: Some(vec![address.to_owned()]), egress_cidrs: None }
+    }
+
+    fn rests(pauses: &Pauses, change: Change, now: Instant) -> bool {
+        pauses.rests(&Write { target: target(), change, after: Vec::new(), after_any: Vec::new() }, now)
     }
 
     #[test]
@@ -176,7 +219,52 @@ mod tests {
         assert_eq!(pauses.next(now), Some(now + DISPUTED.0));
         pauses.written(target(), change("a"), now);
         assert_eq!(pauses.next(now), Some(now + 2 * DISPUTED.0));
-        pauses.written(target(), change("b"), now);
-        assert_eq!(pauses.next(now), None);
+        assert!(rests(&pauses, change("a"), now));
+        assert!(!rests(&pauses, change("b"), now), "another change, such as that of a failover, does not wait");
+        assert_eq!((pauses.avoided(now), pauses.pausing(now)), (BTreeSet::new(), 1));
+        assert!(!rests(&pauses, change("a"), now + 2 * DISPUTED.0));
+    }
+
+    #[test]
+    fn changes_that_take_turns_are_made_ever_more_slowly() {
+        let (mut pauses, mut now) = (Pauses::default(), Instant::now());
+        let end = now + Duration::from_hours(1);
+        let mut writes = 0;
+        while now < end {
+            let changes = [change("a"), change("b"), change("c")];
+            let next =
+                changes.into_iter().cycle().skip(writes % 3).take(3).find(|next| !rests(&pauses, next.clone(), now));
+            match next {
+                Some(next) => {
+                    pauses.written(target(), next, now);
+                    writes += 1;
+                }
+                None => now = pauses.next(now).unwrap(),
+            }
+            pauses.forgive(now);
+        }
+        assert!((100..250).contains(&writes), "{writes} writes in an hour");
+    }
+
+    #[test]
+    fn a_hold_in_ever_other_words_is_the_same_change() {
+        let (mut pauses, now) = (Pauses::default(), Instant::now());
+        let hold = |text: String| Change::Namespace { result: None, hold: Some(Some(text)) };
+        for second in 0..REPAIRS {
+            assert!(!rests(&pauses, hold(format!("since {second} s")), now));
+            pauses.written(target(), hold(format!("since {second} s")), now);
+        }
+        assert!(rests(&pauses, hold("since 4 s".to_owned()), now));
+        let served = Change::Namespace { result: Some(Some("10.20.0.2".to_owned())), hold: Some(None) };
+        assert!(!rests(&pauses, served, now));
+    }
+
+    #[test]
+    fn of_ever_other_changes_only_the_last_are_remembered() {
+        let (mut pauses, now) = (Pauses::default(), Instant::now());
+        for number in 0..1_000 {
+            pauses.written(target(), change(&number.to_string()), now);
+        }
+        assert_eq!(pauses.written[&target()].len(), REMEMBERED);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use sluice_core::observed::{Observed, Promise};
+use sluice_core::pace::Pace;
 use sluice_core::repair::{Repair, repairs};
 use sluice_core::round::{Outcome, Round};
 use sluice_core::rows::{PatchRow, patch_rows};
@@ -30,7 +31,7 @@ use super::round::{Thought, Verdict, pools_of, think, try_out};
 use super::swap::Offer;
 use crate::apply::{Applied, apply};
 use crate::policy_files::named;
-use crate::unix_milliseconds;
+use crate::{steady_milliseconds, unix_milliseconds};
 
 /// Events that come closer together than this are one: a node that dies changes several objects.
 const QUIET: Duration = Duration::from_millis(20);
@@ -76,6 +77,8 @@ pub(super) struct Memory {
     refusal: Option<String>,
     /// For whom interfaces get addresses.
     promises: BTreeMap<IpAddr, Promise>,
+    /// What was changed without need.
+    pace: Pace,
     /// What was logged last, so that it is logged once.
     said: Said,
 }
@@ -213,6 +216,7 @@ impl Planner {
         self.writer.cloud.show(&mut observed, in_charge);
         observed.promise(&self.memory.promises);
         self.memory.promises.clone_from(&observed.promises);
+        observed.recent = self.memory.pace.recent(steady_milliseconds());
         observed
     }
 
@@ -221,7 +225,7 @@ impl Planner {
         let now = Instant::now();
         self.memory.pauses.forgive(now);
         let setbacks = self.memory.pauses.setbacks(now);
-        self.metrics.pausing(setbacks.avoided.len());
+        self.metrics.pausing(self.memory.pauses.pausing(now));
         self.try_out(observed, &setbacks);
         let (observed, active) = (Arc::clone(observed), self.policy.clone());
         spawn_blocking(move || think(&observed, &active, &setbacks)).await
@@ -244,7 +248,8 @@ impl Planner {
         let started = Instant::now();
         let go_on = |write: &Write| {
             let in_time = started.elapsed() < SLICE || !can_wait(write);
-            in_time && !self.stop.is_cancelled() && *self.leads.borrow()
+            let rests = self.memory.pauses.rests(write, Instant::now());
+            in_time && !rests && !self.stop.is_cancelled() && *self.leads.borrow()
         };
         let applied = apply(&self.writer, writes, versions(observed, writes), go_on).await;
         let now = Instant::now();
@@ -257,6 +262,9 @@ impl Planner {
                 self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
             }
         }
+        let written = applied.written.iter().filter_map(|position| writes.get(*position));
+        let (snapshot, policy) = (&thought.round.surveyed().snapshot, &self.policy.info().name);
+        self.memory.pace.note(snapshot, &thought.outcome.plan, written, policy, steady_milliseconds());
         self.tell_repairs(&thought.round, &thought.outcome, &applied);
         for (target, failure) in &applied.failures {
             warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
