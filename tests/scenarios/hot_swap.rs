@@ -11,6 +11,7 @@ use crate::harness::{Cluster, Launch, Operator, eventually, infrastructure, name
 
 pub(super) mod components;
 mod refused;
+mod restless;
 mod settings;
 mod swapped;
 

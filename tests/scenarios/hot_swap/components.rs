@@ -1,6 +1,6 @@
 //! Components that no operator should ever run.
 
-use self::guest::{Answer, Guest, Patch};
+use self::guest::{Answer, Description, Guest, Patch};
 
 #[path = "../../../host/policy/tests/hostile/guest.rs"]
 #[allow(dead_code, reason = "the tests of the wasm host use all of it")]
@@ -38,4 +38,23 @@ const STOLEN: u32 = 0x0a14_0002;
 /// An honest policy that does nothing, and accepts any settings.
 pub(in crate::scenarios) fn idle() -> Vec<u8> {
     Guest { any_generation: true, ..Guest::default() }.component()
+}
+
+/// Moves the first address that a node carries to the node beside it, and back, for ever. Each of its plans is legal.
+pub(in crate::scenarios) fn restless() -> Vec<u8> {
+    let description =
+        Description { name: b"restless".to_vec(), version: "0.1.0".into(), ..Guest::default().description };
+    // The assignments are the snapshot's list at 60; of the first one the address is at 8 and the node at 24. The patches
+    // are the answer's list at 16; of the only one the address is at 16, the source at 32 and the target at 36.
+    let (first, patch) = ("(i32.load offset=60 (local.get $arguments))", "(i32.load offset=16 (i32.const {answer}))");
+    let node = format!("(i32.load offset=24 {first})");
+    let plan = format!(
+        "(i32.store offset=16 {patch} (i32.load offset=8 {first}))
+        (i32.store offset=32 {patch} {node})
+        (i32.store offset=36 {patch} (i32.xor {node} (i32.const 1)))
+        (i32.const {{answer}})"
+    );
+    let to_and_fro = Patch { operation: 4, reason: 8, ..Patch::default() };
+    let answer = Answer::patches(vec![to_and_fro]);
+    Guest { description, any_generation: true, plan: Some(plan), ..Guest::answering(answer) }.component()
 }

@@ -19,7 +19,7 @@ pub(crate) struct Guest {
     pub(crate) answer: Answer,
     /// Whether a plan is for the snapshot that comes in, of whatever generation.
     pub(crate) any_generation: bool,
-    /// Bodies of the exports; none: return the answer.
+    /// Bodies of the exports; none: return the answer. In a body `{answer}` is the address of what `make-plan` answers.
     pub(crate) describe: Option<String>,
     pub(crate) validate: Option<String>,
     pub(crate) plan: Option<String>,
@@ -110,7 +110,10 @@ impl Guest {
         // The generation is the first field of the snapshot, and of the plan behind the result's case.
         let update = format!("(i64.store (i32.const {}) (i64.load (local.get $arguments)))", answer + 8);
         let update = if self.any_generation { update } else { String::new() };
-        let (plan, post_body) = (update + &self.check + &body(&self.plan, answer), post.cloned().unwrap_or_default());
+        let (plan, post_body) = (
+            update + &self.check + &body(&self.plan, answer).replace("{answer}", &answer.to_string()),
+            post.cloned().unwrap_or_default(),
+        );
         let post_option = if post.is_some() { "(post-return $post)" } else { "" };
         let Self { contract, items, before, with, after, .. } = self;
         format!(
