@@ -38,7 +38,7 @@ pub struct Recent {
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
     spent: Spent,
-    /// When each address left each node last, and whether it had to.
+    /// When each address left each node to which it has not come back, and whether it had to.
     left: BTreeMap<(IpAddr, NodeName), Leg>,
     /// When addresses came back to nodes that they had left.
     returns: BTreeMap<IpAddr, Vec<u64>>,
@@ -143,8 +143,13 @@ impl Pace {
         leg: Leg,
     ) -> bool {
         let Some(node) = snapshot.node(node).filter(|node| written.takes(&node.name, address)) else { return false };
-        self.left.insert((address, node.name.clone()), leg);
-        !leg.forced
+        let place = (address, node.name.clone());
+        // A write that has to be made once more, as to an interface that failed, is no other change.
+        let is_known = self.left.get(&place).is_some_and(|left| left.forced == leg.forced);
+        if !is_known {
+            self.left.insert(place, leg);
+        }
+        !is_known && !leg.forced
     }
 
     /// Notes that an address came to a node, if it did. Where nothing but need moved it, it may come back as often.
@@ -158,7 +163,7 @@ impl Pace {
         policy: &str,
     ) {
         let Some(node) = snapshot.node(node).filter(|node| written.gives(&node.name, address)) else { return };
-        let Some(left) = self.left.get(&(address, node.name.clone())) else { return };
+        let Some(left) = self.left.remove(&(address, node.name.clone())) else { return };
         if left.forced && leg.forced {
             return;
         }

@@ -70,8 +70,8 @@ fn moves(pace: &mut Pace, source: usize, health: Health, now: u64) {
 #[test]
 fn what_is_spent_comes_back_one_by_one() {
     let mut pace = Pace::default();
-    for _ in 0..5 {
-        moves(&mut pace, 0, Health::Healthy, 1_000);
+    for turn in 0..5 {
+        moves(&mut pace, turn % 2, Health::Healthy, 1_000);
     }
     let spent = |after| pace.recent(1_000 + after).spent;
     assert_eq!(spent(0), 5);
@@ -79,6 +79,16 @@ fn what_is_spent_comes_back_one_by_one() {
     assert_eq!(spent(REFILL / 10), 4);
     assert_eq!(spent(REFILL / 2 - 1), 1);
     assert_eq!(spent(REFILL / 2), 0);
+}
+
+/// As where an interface refuses the update that takes the address off.
+#[test]
+fn what_has_to_be_written_again_counts_once() {
+    let mut pace = Pace::default();
+    for _ in 0..5 {
+        moves(&mut pace, 0, Health::Healthy, 1_000);
+    }
+    assert_eq!(pace.recent(1_000).spent, 1);
 }
 
 #[test]
