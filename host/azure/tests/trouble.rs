@@ -169,3 +169,71 @@ async fn a_token_file_is_read_anew_each_time() {
     setup.until(|facts| facts.complaints.is_empty()).await;
     setup.reach("w1", &["10.0.40.1"]).await;
 }
+
+/// Virtual time passes by itself; no request is sent but by the provider.
+async fn until_time(setup: &Setup, milliseconds: u64) {
+    while setup.arm.clock().now() < milliseconds {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn authority_down() -> Fault {
+    let wrong = Wrong::Refused { status: 503, code: "temporarily_unavailable".to_owned(), message: "down".to_owned() };
+    Fault::once("POST", "/oauth2/", wrong).times(u32::MAX)
+}
+
+#[tokio::test]
+async fn an_authority_that_is_down_stops_nobody_while_the_token_is_valid() {
+    // To be renewed after 1,200 s, and valid for 1,500.
+    let setup = start(Settings { token_life_s: 1_500, ..Settings::default() }).await;
+    setup.arm.inject(authority_down());
+    let bought_before = setup.arm.clock().now();
+    until_time(&setup, bought_before + 1_220_000).await;
+    setup.submit("w1", &["10.0.40.1"], &[]);
+    let w1 = setup.until_node("w1", |one| one.addresses.len() == 1).await;
+    assert_eq!((w1.complaint, setup.puts()), (None, 1));
+    assert!(setup.arm.count("POST", "/oauth2/") > 1, "a renewal was tried");
+    setup.arm.clear_faults();
+    // And in the end there is a new one.
+    until_time(&setup, bought_before + 1_600_000).await;
+    setup.reach("w2", &["10.0.40.2"]).await;
+}
+
+#[tokio::test]
+async fn an_authority_that_hangs_stops_nobody_while_the_token_is_valid() {
+    let setup = start(Settings { token_life_s: 1_500, ..Settings::default() }).await;
+    let bought_before = setup.arm.clock().now();
+    setup.arm.inject(Fault::once("POST", "/oauth2/", Wrong::Slow(u64::from(u32::MAX))));
+    until_time(&setup, bought_before + 1_220_000).await;
+    for (name, address) in [("w1", "10.0.40.1"), ("w2", "10.0.40.2"), ("w3", "10.0.40.3")] {
+        setup.submit(name, &[address], &[]);
+    }
+    // Only the request that asked for the renewal waits, and not for long.
+    let sent = async {
+        while setup.puts() < 3 {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    assert!(tokio::time::timeout(Duration::from_secs(8), sent).await.is_ok(), "{} of 3", setup.puts());
+}
+
+#[tokio::test]
+async fn many_who_need_a_token_ask_once_and_a_failure_counts_for_all() {
+    let setup = start(Settings::default()).await;
+    setup.arm.revoke_tokens();
+    setup.arm.inject(authority_down());
+    let before = setup.arm.count("POST", "/oauth2/");
+    for (name, address) in [("w1", "10.0.40.1"), ("w2", "10.0.40.2"), ("w3", "10.0.40.3")] {
+        setup.submit(name, &[address], &[]);
+    }
+    let all_failed = |facts: &sluice_core::cloud::CloudFacts| {
+        facts.interfaces.values().all(|one| one.complaint.as_ref().is_some_and(|text| text.contains("no token")))
+    };
+    let begun = setup.arm.clock().now();
+    setup.until(all_failed).await;
+    let asked = setup.arm.count("POST", "/oauth2/") - before;
+    let most = 1 + usize::try_from((setup.arm.clock().now() - begun) / 10_000).unwrap();
+    assert!(asked <= most, "{asked} of at most {most}, one in ten seconds");
+    setup.arm.clear_faults();
+    setup.reach("w1", &["10.0.40.1"]).await;
+}
