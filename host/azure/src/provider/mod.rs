@@ -12,7 +12,7 @@ mod worker;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sluice_core::cloud::CloudFacts;
@@ -102,10 +102,26 @@ struct Shared {
     resource_group: Option<String>,
     state: Mutex<State>,
     facts: watch::Sender<Option<Arc<CloudFacts>>>,
+    /// Locked after the state, never before.
+    told: Mutex<Told>,
+    /// There is something to tell.
+    news: Notify,
     work: Notify,
     inventory: Notify,
     /// Somebody waits for the inventory.
     hurry: Notify,
+}
+
+/// What of the state has been told.
+#[derive(Debug, Default)]
+struct Told {
+    /// It may have changed since.
+    is_outdated: bool,
+    /// Why the cloud could not be read.
+    obstacle: Option<String>,
+    /// How often facts were derived, which takes a look at all interfaces.
+    #[cfg(test)]
+    times: usize,
 }
 
 impl Azure {
@@ -122,6 +138,8 @@ impl Azure {
             resource_group: config.resource_group,
             state: Mutex::new(State::new(config.writes)),
             facts: watch::Sender::new(None),
+            told: Mutex::default(),
+            news: Notify::new(),
             work: Notify::new(),
             inventory: Notify::new(),
             hurry: Notify::new(),
@@ -169,6 +187,7 @@ impl Azure {
 
     /// What is known of the cloud; none until it has been read once.
     pub fn facts(&self) -> Option<Arc<CloudFacts>> {
+        self.tell();
         self.shared.facts.borrow().clone()
     }
 
@@ -177,7 +196,7 @@ impl Azure {
         self.state().obstacle()
     }
 
-    /// Rings whenever the facts change, or the obstacle while there are none.
+    /// Rings soon after the facts change, or the obstacle while there are none, while [`Azure::run`] runs.
     pub fn watch(&self) -> watch::Receiver<Option<Arc<CloudFacts>>> {
         self.shared.facts.subscribe()
     }
@@ -194,30 +213,50 @@ impl Azure {
         &self.shared.meter
     }
 
-    /// Changes the state, and tells whoever waits for facts or work.
+    /// Changes the state, and wakes whoever waits for facts or work. Facts are derived from all interfaces, so that is done
+    /// once for many changes in a row: when somebody looks, or a moment later.
     fn change<T>(&self, change: impl FnOnce(&mut State, Duration) -> T) -> T {
         let now = self.shared.arm.pace().now();
-        let mut state = self.state();
-        let obstacle = state.obstacle();
-        let result = change(&mut state, now);
-        let is_news = state.obstacle() != obstacle;
-        let facts = state.facts(now, self.shared.arm.closed_for().is_some()).map(Arc::new);
-        // Still under the lock, so that facts are told in the order in which they came to be.
-        self.shared.facts.send_if_modified(|told| {
-            let differs = *told != facts;
-            if differs {
-                *told = facts;
-            }
-            // As long as nothing is known of the cloud, why that is so is all there is to tell.
-            differs || (is_news && told.is_none())
-        });
-        drop(state);
+        let result = change(&mut self.state(), now);
+        self.told().is_outdated = true;
+        self.shared.news.notify_one();
         self.shared.work.notify_one();
         result
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    /// Tells what has not been told yet.
+    fn tell(&self) {
+        let now = self.shared.arm.pace().now();
+        // Locked to the end, so that facts are told in the order in which they came to be.
+        let state = self.state();
+        let mut told = self.told();
+        if !std::mem::take(&mut told.is_outdated) {
+            return;
+        }
+        #[cfg(test)]
+        {
+            told.times += 1;
+        }
+        let obstacle = state.obstacle();
+        let is_news = obstacle != told.obstacle;
+        told.obstacle = obstacle;
+        let facts = state.facts(now, self.shared.arm.closed_for().is_some()).map(Arc::new);
+        self.shared.facts.send_if_modified(|known| {
+            let differs = *known != facts;
+            if differs {
+                *known = facts;
+            }
+            // As long as nothing is known of the cloud, why that is so is all there is to tell.
+            differs || (is_news && known.is_none())
+        });
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.shared.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

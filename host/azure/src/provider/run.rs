@@ -16,6 +16,8 @@ use crate::token::NOT_TOLD;
 
 /// Two inventories are at least this far apart, however curious anybody is.
 const GAP: Duration = Duration::from_secs(10);
+/// News is gathered for so long, in real time, before it is told.
+const GATHER: Duration = Duration::from_millis(20);
 /// After the first failure to read the inventory; it doubles up to the period.
 const RETRY: Duration = Duration::from_secs(15);
 
@@ -23,7 +25,19 @@ impl Azure {
     /// Works until it is told to stop. Operations that are under way then go on in Azure, and are seen as such by
     /// whoever comes next. To be called once.
     pub async fn run(self, stop: CancellationToken) {
-        tokio::join!(self.keep_inventory(&stop), self.keep_working(&stop));
+        tokio::join!(self.keep_inventory(&stop), self.keep_working(&stop), self.keep_telling(&stop));
+    }
+
+    /// Tells what changed, many changes at once: a round hands over changes of all its interfaces in a row.
+    async fn keep_telling(&self, stop: &CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.shared.news.notified() => {}
+            }
+            tokio::time::sleep(GATHER).await;
+            self.tell();
+        }
     }
 
     async fn keep_inventory(&self, stop: &CancellationToken) {

@@ -1,3 +1,4 @@
+use futures::FutureExt as _;
 use serde_json::{Value, json};
 
 use super::*;
@@ -347,4 +348,29 @@ fn one_that_is_gone_is_gone() {
         state.submit(s(2), &node("a"), &ips(&["10.0.0.51"]), &ips(&[])),
         Err(NotSubmitted::NoInterface(node("a")))
     );
+}
+
+/// A round hands over changes of all its interfaces in a row. Facts are derived from all of them each time.
+#[test]
+fn many_changes_in_a_row_are_told_as_one() {
+    let options = crate::EnvironmentOptions::default();
+    let environment = crate::Environment::find(&options, &crate::plain_client().unwrap()).now_or_never().unwrap();
+    let azure = super::super::Azure::new(super::super::Config::new(environment.unwrap())).unwrap();
+    let names: Vec<String> = (0..200).map(|number| format!("n{number:03}")).collect();
+    let nics: Vec<Value> = names.iter().map(|name| nic(name, "Succeeded", &[])).collect();
+    azure.set_in_charge(true);
+    azure.set_nodes(names.iter().map(|name| (node(name), MachineRef::default())).collect());
+    azure.change(|state, now| state.listed(listing(&nics), now, now));
+    assert_eq!(azure.facts().unwrap().interfaces.len(), 200);
+    let news = azure.watch();
+    let before = azure.told().times;
+    for (number, name) in names.iter().enumerate() {
+        let address = format!("10.0.0.{}", 20 + number);
+        azure.submit(&node(name), &ips(&[&address]), &ips(&[])).unwrap();
+    }
+    assert_eq!(azure.told().times, before, "nobody has looked");
+    let facts = azure.facts().unwrap();
+    assert!(facts.interfaces.values().all(|interface| interface.busy), "and whoever looks sees all of them");
+    azure.facts();
+    assert_eq!((azure.told().times, news.has_changed().unwrap()), (before + 1, true));
 }
