@@ -270,13 +270,11 @@ impl Snapshot {
         self.owners.binary_search_by(|owner| owner.name.cmp(name)).ok().map(OwnerIndex::at)
     }
 
-    /// The zones of a pool, in spec order.
+    /// The zones of a pool, in spec order. They stand next to each other.
     pub fn zones_of(&self, pool: PoolIndex) -> impl Iterator<Item = (ZoneIndex, &Zone)> {
-        self.zones
-            .iter()
-            .enumerate()
-            .filter(move |(_, zone)| zone.pool == pool)
-            .map(|(i, zone)| (ZoneIndex::at(i), zone))
+        let start = self.zones.partition_point(|zone| zone.pool < pool);
+        let zones = self.zones.iter().enumerate().skip(start);
+        zones.take_while(move |(_, zone)| zone.pool == pool).map(|(i, zone)| (ZoneIndex::at(i), zone))
     }
 
     /// The name of a node; an index out of bounds is written as a number.

@@ -10,8 +10,10 @@ use super::{Change, Draft, Target};
 use crate::cloud::{InterfaceAddress, InterfaceFacts};
 use crate::name::NodeIndex;
 use crate::observed::{Listed, Observed};
+use crate::plan::Holder;
 use crate::snapshot::{Phase, Snapshot};
 use crate::survey::{carriers, is_live};
+use crate::verify::{Holding, VerifiedPlan};
 
 /// What one interface gets and loses, and the writes that must have happened before.
 #[derive(Default)]
@@ -184,23 +186,28 @@ impl Draft<'_> {
     pub(super) fn lingers(&self, stated: Option<&str>) -> bool {
         let addresses = stated.into_iter().flat_map(|text| text.split(',')).filter_map(|part| part.trim().parse().ok());
         let mut addresses = addresses.filter(|&address| self.listed.is_some() && self.owner_after(address).is_none());
-        addresses.any(|address| {
-            self.is_on_an_interface(|other| other == address) || self.may_be_given_back(&IpNet::from(address))
-        })
+        addresses.any(|address| self.left_behind.contains(&address) || self.may_be_given_back(&IpNet::from(address)))
     }
 
     /// Whether an interface may still be giving back addresses of a range, without showing them.
     pub(super) fn may_be_given_back(&self, range: &IpNet) -> bool {
-        let mut interfaces = self.observed.written_interfaces().into_iter().flat_map(|cloud| cloud.interfaces.values());
-        interfaces.any(|interface| interface.obscure && interface.contains(range))
+        self.obscure.iter().any(|interface| interface.contains(range))
     }
+}
 
-    /// Whether an interface of ours still has such an address for nobody.
-    pub(super) fn is_on_an_interface(&self, is_such: impl Fn(IpAddr) -> bool) -> bool {
-        let interfaces = self.observed.written_interfaces().into_iter().flat_map(|cloud| cloud.interfaces.values());
-        let mut ours = interfaces.flat_map(|interface| &interface.addresses).filter(|(_, on)| on.ours);
+/// Addresses that interfaces have under our names for nobody, and interfaces of which nobody knows what they give back.
+/// Each namespace that leaves asks for them, so they are looked up once.
+pub(super) fn left_behind<'a>(
+    observed: &'a Observed,
+    snapshot: &Snapshot,
+    plan: &VerifiedPlan,
+) -> (BTreeSet<IpAddr>, Vec<&'a InterfaceFacts>) {
+    let interfaces = || observed.written_interfaces().into_iter().flat_map(|cloud| cloud.interfaces.values());
+    let ours = interfaces().flat_map(|interface| &interface.addresses).filter(|(_, on)| on.ours);
+    let is_an_owners = |holding: &Holding| matches!(holding.holder, Holder::Owner(_));
+    let left = ours.map(|(&address, _)| address).filter(|&address| {
         // What a stranger holds is none of the snapshot's assignments.
-        let carried = |address| carriers(self.snapshot, address).next().is_some();
-        ours.any(|(&address, _)| is_such(address) && carried(address) && self.owner_after(address).is_none())
-    }
+        carriers(snapshot, address).next().is_some() && !plan.end().holders_of(address).iter().any(is_an_owners)
+    });
+    (left.collect(), interfaces().filter(|interface| interface.obscure).collect())
 }

@@ -20,6 +20,7 @@ mod write;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, OwnerIndex, OwnerName, PoolName};
 use crate::observed::{Listed, Observed};
 use crate::snapshot::{Allocation, Snapshot};
@@ -41,6 +42,7 @@ pub fn schedule(
     holds: Option<&[NamedHold]>,
     avoid: &BTreeSet<Target>,
 ) -> Vec<Write> {
+    let (left_behind, obscure) = interfaces::left_behind(observed, &survey.snapshot, plan);
     let mut draft = Draft {
         observed,
         snapshot: &survey.snapshot,
@@ -56,6 +58,8 @@ pub fn schedule(
         cleared: BTreeMap::new(),
         allocations: plan.end().allocations(survey.snapshot.owners.len()),
         listed: interfaces::listed(observed, &survey.snapshot),
+        left_behind,
+        obscure,
         taken_off: BTreeMap::new(),
         put_on: BTreeMap::new(),
         ranged: BTreeMap::new(),
@@ -124,6 +128,10 @@ struct Draft<'a> {
     allocations: Vec<Vec<Allocation>>,
     /// The nodes whose `HostSubnet` lists an address; none: they are the snapshot's carriers, for there is no cloud.
     listed: Option<BTreeMap<IpAddr, Vec<NodeIndex>>>,
+    /// Addresses that interfaces still have for nobody.
+    left_behind: BTreeSet<IpAddr>,
+    /// Interfaces that may be giving addresses back without showing them.
+    obscure: Vec<&'a InterfaceFacts>,
     /// The write that takes an address off its carriers, one for each.
     taken_off: BTreeMap<IpAddr, Vec<usize>>,
     /// The write that puts an address onto its carrier.

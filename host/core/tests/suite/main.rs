@@ -7,6 +7,8 @@ mod honest;
 #[cfg(test)]
 mod judge;
 #[cfg(test)]
+mod many;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod mutants;
