@@ -3,7 +3,7 @@
 use expect_test::expect;
 use serde_json::{Value, json};
 
-use crate::harness::{Cluster, Operator, While, namespace, node, pool, serving};
+use crate::harness::{Cluster, Operator, While, infrastructure, namespace, node, pool, serving};
 
 /// Zone-a of pool `egress` with a reserved address that is none, as the API server lets it pass.
 fn broken() -> Value {
@@ -116,4 +116,25 @@ async fn all_errors_of_a_spec_are_told_at_once() {
     cluster.condition_becomes("egress", "ReconcileError", expect![[
         r#"True LastReconcileCycleFailed: spec.topologyLabel: empty: no node can be in a zone; spec.nodeSelector.matchExpressions[0].operator: unknown operator "Near"; known are In, NotIn, Exists and DoesNotExist; spec.cidrAssignments[0].reservedIPs[0]: "x" is not an address; spec.cidrAssignments[1].CIDR: 10.20.0.0/24 is there already, in an earlier entry"#
     ]]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_selector_that_is_a_plain_map_is_refused_and_not_read_as_all_nodes() {
+    let cluster = Cluster::start().await;
+    let plain = pool("egress").range("zone-a", "10.20.0.0/24").range("zone-b", "10.21.0.0/24");
+    let plain = plain.set("spec.nodeSelector", json!({ "egressGateway": "true" }));
+    cluster
+        .furnish([
+            infrastructure("BareMetal"),
+            plain,
+            node("worker-a0").zone("zone-a"),
+            namespace("shop").in_pool("egress"),
+        ])
+        .await;
+    let _operator = Operator::start(&cluster).await;
+    let error = expect![
+        "True LastReconcileCycleFailed: spec.nodeSelector.egressGateway: unknown field; known are matchLabels, matchExpressions"
+    ];
+    cluster.condition_becomes("egress", "ReconcileError", error).await;
+    cluster.rests(expect!["shop: egress"]).await;
 }

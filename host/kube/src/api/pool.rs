@@ -81,7 +81,7 @@ pub struct CidrAssignment {
 /// A selection of nodes by label.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
-#[schemars(extend("x-kubernetes-map-type" = "atomic"))]
+#[schemars(extend("x-kubernetes-map-type" = "atomic", "x-kubernetes-preserve-unknown-fields" = true))]
 pub struct NodeSelector {
     /// Labels and the values they must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]

@@ -58,6 +58,7 @@ fn old_schema_is_kept_and_additions_are_known() {
     compare(&schema(&old_crd()), &schema(&crds()[0]), "", &mut differences, &mut additions);
     assert_eq!(differences, Vec::<String>::new());
     expect![[r#"
+        .properties.spec.properties.nodeSelector.x-kubernetes-preserve-unknown-fields: true
         .properties.spec.properties.cidr
         .properties.spec.properties.reservedIPs
         .properties.spec.properties.zoneFailover

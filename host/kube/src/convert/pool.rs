@@ -8,10 +8,14 @@ use serde_json::Value;
 
 use sluice_core::observed::{PoolEntry, PoolFacts, PoolSpec, SpecError};
 
-use super::read::{Note, Notes, list, shown, text};
+use super::read::{Note, Notes, list, shown, text, unknown_fields};
 use super::selector::node_selector;
 use crate::names;
 use crate::object::Object;
+
+const SPEC_FIELDS: [&str; 6] =
+    ["topologyLabel", "nodeSelector", "cidrAssignments", "cidr", "reservedIPs", "zoneFailover"];
+const ENTRY_FIELDS: [&str; 3] = ["CIDR", "labelValue", "reservedIPs"];
 
 /// What a pool asks for. Whatever can be read counts; all that cannot is in `errors`, not only the first.
 pub fn pool_facts(object: &Object) -> PoolFacts {
@@ -42,6 +46,10 @@ impl Reading {
         self.errors.push(Note::new(field, text));
     }
 
+    fn warn_of_unknown(&mut self, value: &Value, field: &str, known: &[&str]) {
+        self.warnings.extend(unknown_fields(value, field, known).iter().map(ToString::to_string));
+    }
+
     fn spec(&mut self, spec: &Value) -> PoolSpec {
         if !spec.is_object() {
             let text =
@@ -49,6 +57,7 @@ impl Reading {
             self.error("spec", text);
             return PoolSpec::default();
         }
+        self.warn_of_unknown(spec, "spec", &SPEC_FIELDS);
         let part = |name: &str| spec.get(name).unwrap_or(&Value::Null);
         let topology_label = self.topology_label(part("topologyLabel"));
         let node_selector = node_selector(part("nodeSelector"), "spec.nodeSelector", &mut self.errors);
@@ -103,6 +112,7 @@ impl Reading {
             self.error(field, format!("expected a map, found {}", shown(item)));
             return None;
         }
+        self.warn_of_unknown(item, field, &ENTRY_FIELDS);
         let part = |name: &str| item.get(name).unwrap_or(&Value::Null);
         let cidr = self.cidr(part("CIDR"), &format!("{field}.CIDR"));
         let before = self.errors.len();

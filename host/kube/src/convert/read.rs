@@ -105,6 +105,24 @@ pub(crate) fn listed(items: &[Value], field: &str, notes: &mut Notes) -> Vec<Lis
     result
 }
 
+/// A note for each field of a map that nobody knows: a misspelt one would do nothing without a word.
+pub(crate) fn unknown_fields(value: &Value, field: &str, known: &[&str]) -> Notes {
+    let names = value.as_object().into_iter().flatten().map(|(name, _)| name);
+    let unknown = names.filter(|name| !known.contains(&name.as_str()));
+    let note = |name: &String| {
+        let alike = known.iter().find(|known| known.eq_ignore_ascii_case(name));
+        let meant =
+            alike.map_or_else(|| format!("known are {}", known.join(", ")), |known| format!("did you mean {known}?"));
+        Note::new(format!("{field}.{}", shown_name(name)), format!("unknown field; {meant}"))
+    };
+    unknown.map(note).collect()
+}
+
+/// A field's name as it stands in a note.
+fn shown_name(name: &str) -> String {
+    name.chars().take(SHOWN).flat_map(char::escape_debug).collect()
+}
+
 /// Labels or annotations are noted if they are no map of texts; what can be read of them counts.
 pub(crate) fn check_texts(value: &Value, field: &str, notes: &mut Notes) {
     match value {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use sluice_core::observed::{NodeSelector, Requirement};
 
-use super::read::{Note, Notes, list, shown, text};
+use super::read::{Note, Notes, list, shown, text, unknown_fields};
 
 /// Reads a label selector. A condition that cannot be read selects nothing: leaving it out would put addresses onto
 /// nodes that nobody chose.
@@ -14,6 +14,12 @@ pub(super) fn node_selector(value: &Value, field: &str, errors: &mut Notes) -> N
     let mut requirements = Vec::new();
     if !matches!(value, Value::Null | Value::Object(_)) {
         errors.push(Note::new(field, format!("expected a label selector, found {}", shown(value))));
+        requirements.push(nothing(""));
+    }
+    // A plain map of labels has none of a selector's fields: read as one, it would take in all nodes.
+    let unknown = unknown_fields(value, field, &["matchLabels", "matchExpressions"]);
+    if !unknown.is_empty() {
+        errors.extend(unknown);
         requirements.push(nothing(""));
     }
     let labels = value.get("matchLabels").unwrap_or(&Value::Null);
@@ -50,6 +56,7 @@ fn nothing(key: &str) -> Requirement {
 fn requirement(item: &Value, field: &str, errors: &mut Notes) -> Requirement {
     let before = errors.len();
     let part = |name: &str| item.get(name).unwrap_or(&Value::Null);
+    errors.extend(unknown_fields(item, field, &["key", "operator", "values"]));
     let key = text(part("key"), &format!("{field}.key"), errors).unwrap_or_default();
     if key.is_empty() && errors.len() == before {
         errors.push(Note::new(format!("{field}.key"), "missing"));

@@ -318,3 +318,58 @@ spec: {topologyLabel: zone, cidr: 10.0.0.0/24}
     "#]]
     .assert_debug_eq(&facts);
 }
+
+#[test]
+fn a_selector_of_unknown_fields_selects_nothing_and_is_an_error() {
+    check(
+        "
+  topologyLabel: zone
+  nodeSelector: {egressGateway: 'true', matchlabels: {a: b}}
+  cidrAssignments:
+  - {CIDR: 10.0.1.0/24, labelValue: a}
+",
+        &expect![[r#"
+            label "zone", failover false
+            nodes In("", {})
+            entry 10.0.1.0/24 in "a" without {}
+            error spec.nodeSelector.egressGateway: unknown field; known are matchLabels, matchExpressions
+            error spec.nodeSelector.matchlabels: unknown field; did you mean matchLabels?
+        "#]],
+    );
+    check(
+        "
+  topologyLabel: zone
+  nodeSelector:
+    matchExpressions:
+    - {key: zone, operator: Exists, value: [a]}
+  cidrAssignments:
+  - {CIDR: 10.0.1.0/24, labelValue: a}
+",
+        &expect![[r#"
+            label "zone", failover false
+            nodes In("zone", {})
+            entry 10.0.1.0/24 in "a" without {}
+            error spec.nodeSelector.matchExpressions[0].value: unknown field; known are key, operator, values
+        "#]],
+    );
+}
+
+#[test]
+fn other_unknown_fields_are_warnings() {
+    check(
+        "
+  topologyLabel: zone
+  zonefailover: Any
+  owner: network team
+  cidrAssignments:
+  - {CIDR: 10.0.1.0/24, labelValue: a, reservedIps: [10.0.1.5]}
+",
+        &expect![[r#"
+            label "zone", failover false
+            entry 10.0.1.0/24 in "a" without {}
+            warning spec.owner: unknown field; known are topologyLabel, nodeSelector, cidrAssignments, cidr, reservedIPs, zoneFailover
+            warning spec.zonefailover: unknown field; did you mean zoneFailover?
+            warning spec.cidrAssignments[0].reservedIps: unknown field; did you mean reservedIPs?
+        "#]],
+    );
+}
