@@ -33,6 +33,9 @@ pub struct CloudFacts {
     /// Load balancer pools that addresses we put on did not join although the machine's own address is in them, and why,
     /// for people.
     pub passed_over: BTreeSet<String>,
+    /// Addresses of ours that load balancers send requests to although a pool of their node says that they should not,
+    /// and how to end that, for people.
+    pub balanced: BTreeMap<IpAddr, String>,
     /// What keeps the provider from working as it should, for people: permissions, throttling.
     pub complaints: Vec<String>,
 }

@@ -21,8 +21,12 @@ pub(crate) struct Judged {
     pub(crate) reserved: BTreeSet<IpNet>,
 }
 
-/// Judges what was listed.
-pub(crate) fn judge(listing: &Listing, nodes: &BTreeMap<NodeName, MachineRef>) -> Judged {
+/// Judges what was listed. `before` has the carriers of the last judgement: what was ours then is ours without its Node.
+pub(crate) fn judge(
+    listing: &Listing,
+    nodes: &BTreeMap<NodeName, MachineRef>,
+    before: &BTreeMap<NodeName, ResourceId>,
+) -> Judged {
     let mut judged = Judged::default();
     let mut taken: BTreeMap<ResourceId, NodeName> = BTreeMap::new();
     let names = by_name(listing);
@@ -41,7 +45,8 @@ pub(crate) fn judge(listing: &Listing, nodes: &BTreeMap<NodeName, MachineRef>) -
             }
         }
     }
-    add_left_behind(listing, nodes, &mut taken, &mut judged);
+    let cluster = Cluster::of(listing, nodes, &taken, before);
+    add_left_behind(listing, nodes, &cluster, &mut taken, &mut judged);
     mark_addresses(listing, &taken, &mut judged);
     judged
 }
@@ -108,24 +113,67 @@ fn usable(interface: &Interface) -> Result<&Interface, String> {
     }
 }
 
+/// What tells this cluster's interfaces from those of another one, which may share networks and resource groups with it
+/// and use Sluice, too.
+struct Cluster<'a> {
+    /// Cluster tags of the interfaces of Nodes.
+    tags: BTreeSet<&'a String>,
+    /// Resource groups of Nodes' machines and interfaces, in lower case.
+    groups: BTreeSet<String>,
+    /// Interfaces that were carriers before.
+    before: BTreeSet<&'a ResourceId>,
+}
+
+impl<'a> Cluster<'a> {
+    fn of(
+        listing: &'a Listing,
+        nodes: &BTreeMap<NodeName, MachineRef>,
+        taken: &BTreeMap<ResourceId, NodeName>,
+        before: &'a BTreeMap<NodeName, ResourceId>,
+    ) -> Self {
+        let interfaces = || taken.keys().filter_map(|id| listing.interfaces.get(id));
+        let told = nodes.iter().filter_map(|(name, machine)| match machine.named(name.as_str()) {
+            Ok(Named::Id(id)) => Some(id),
+            _ => None,
+        });
+        let seen = interfaces().flat_map(|interface| [Some(&interface.id), interface.machine.as_ref()]).flatten();
+        Self {
+            tags: interfaces().flat_map(|interface| &interface.clusters).collect(),
+            groups: seen.cloned().chain(told).map(|id| id.group().to_ascii_lowercase()).collect(),
+            before: before.values().collect(),
+        }
+    }
+
+    /// Whether an interface without Node is another cluster's: by its tags, or since it has none and is where this cluster
+    /// has no machine. As long as nothing is known of this one nobody can tell.
+    fn is_foreign(&self, interface: &Interface) -> bool {
+        if self.groups.is_empty() || self.before.contains(&interface.id) {
+            return false;
+        }
+        let tags = &interface.clusters;
+        let mut ids = [Some(&interface.id), interface.machine.as_ref()].into_iter().flatten();
+        if tags.is_empty() {
+            ids.all(|id| !self.groups.contains(&id.group().to_ascii_lowercase()))
+        } else {
+            tags.iter().all(|tag| !self.tags.contains(tag))
+        }
+    }
+}
+
 /// Interfaces without Node that still have addresses of ours go by the name of their machine, or by their own if they
-/// have none any more. Those of another cluster, which may share a resource group and use Sluice too, are strangers.
+/// have none any more. Those of another cluster are strangers.
 fn add_left_behind(
     listing: &Listing,
     nodes: &BTreeMap<NodeName, MachineRef>,
+    cluster: &Cluster<'_>,
     taken: &mut BTreeMap<ResourceId, NodeName>,
     judged: &mut Judged,
 ) {
     let served: BTreeSet<&ResourceId> =
         taken.keys().filter_map(|id| listing.interfaces.get(id)?.machine.as_ref()).collect();
-    let own: BTreeSet<&String> =
-        taken.keys().filter_map(|id| listing.interfaces.get(id)).flat_map(|interface| &interface.clusters).collect();
-    let is_foreign = |interface: &&Interface| {
-        let clusters = &interface.clusters;
-        !own.is_empty() && !clusters.is_empty() && clusters.iter().all(|cluster| !own.contains(cluster))
-    };
     let mut found = Vec::new();
-    for interface in listing.interfaces.values().filter(|interface| interface.has_ours() && !is_foreign(interface)) {
+    let is_candidate = |interface: &&Interface| interface.has_ours() && !cluster.is_foreign(interface);
+    for interface in listing.interfaces.values().filter(is_candidate) {
         let is_further = interface.machine.as_ref().is_some_and(|machine| served.contains(machine));
         if is_further || taken.contains_key(&interface.id) || usable(interface).is_err() {
             continue;

@@ -69,7 +69,7 @@ fn strangers_of_the_same_network_are_seen_and_of_others_not() {
         },
     )]
     .into();
-    let judged = judge(&listing, &nodes);
+    let judged = judge(&listing, &nodes, &BTreeMap::new());
     let carriers: Vec<&str> = judged.carriers.keys().map(NodeName::as_str).collect();
     assert_eq!(carriers, ["left", "w1"], "what is left of a machine still has an address of ours");
     let single: Vec<String> = judged.occupied.iter().map(ToString::to_string).collect();
@@ -95,7 +95,7 @@ fn what_another_cluster_carries_is_a_stranger_s() {
     add("untagged", "x", &[("own", "10.0.0.7"), ("EgressIP10.0.0.52", "10.0.0.52")]);
     let machine = format!("azure://{}/w1", NETWORK.replace("Network", "Compute/virtualMachines"));
     let nodes = [("w1".into(), MachineRef { provider_id: Some(machine), ..MachineRef::default() })].into();
-    let judged = judge(&listing, &nodes);
+    let judged = judge(&listing, &nodes, &BTreeMap::new());
     let carriers: Vec<&str> = judged.carriers.keys().map(NodeName::as_str).collect();
     assert_eq!(carriers, ["dead", "untagged", "w1"]);
     assert!(judged.occupied.contains(&"10.0.0.51".parse().unwrap()));
@@ -110,11 +110,53 @@ fn a_machine_that_its_interface_names_is_there_whatever_the_list_says() {
     let judged = |attached: Option<&str>| {
         let mut listing = Listing { subscription: Some("s".to_owned()), ..Listing::default() };
         listing.add_interface(&nic("w1-nic", "v", attached, &addresses));
-        let judged = judge(&listing, &nodes);
+        let judged = judge(&listing, &nodes, &BTreeMap::new());
         let carriers: Vec<String> = judged.carriers.keys().map(ToString::to_string).collect();
         (carriers, judged.unusable.get(&NodeName::from("w1")).cloned())
     };
     assert_eq!(judged(Some("w1")), (vec!["w1".to_owned()], None));
     let gone = "there is no virtual machine w1 in resource group g".to_owned();
     assert_eq!(judged(None), (vec!["w1-nic".to_owned()], Some(gone)));
+}
+
+/// Who carries what beside `w1`, which is in resource group `g`.
+fn left_behind(ours: Option<&str>, theirs: &Value, before: &[&str]) -> (Vec<String>, bool) {
+    let mut listing = Listing::default();
+    let mut own = nic("w1", "v", Some("w1"), &[("own", "10.0.0.4")]);
+    if let Some(tag) = ours {
+        own["tags"] = json!({ tag: "owned" });
+    }
+    listing.add_interface(&own);
+    listing.add_interface(theirs);
+    let machine = format!("azure://{}/w1", NETWORK.replace("Network", "Compute/virtualMachines"));
+    let nodes = [("w1".into(), MachineRef { provider_id: Some(machine), ..MachineRef::default() })].into();
+    let before = before.iter().map(|id| (NodeName::from("b1"), ResourceId::parse(id).unwrap())).collect();
+    let judged = judge(&listing, &nodes, &before);
+    let carriers = judged.carriers.keys().map(ToString::to_string).collect();
+    (carriers, judged.occupied.contains(&"10.0.0.51".parse().unwrap()))
+}
+
+#[test]
+fn an_untagged_machine_where_the_cluster_has_none_is_a_stranger_s() {
+    let addresses = [("own", "10.0.0.6"), ("EgressIP10.0.0.51", "10.0.0.51")];
+    let elsewhere = |text: &str| text.replace("resourceGroups/g/", "resourceGroups/other/");
+    let mut theirs = nic("b1", "v", Some("b1"), &addresses);
+    let id = elsewhere(theirs["id"].as_str().unwrap());
+    let strange = (vec!["w1".to_owned()], true);
+    let ours = (vec!["b1".to_owned(), "w1".to_owned()], false);
+    let tag = "kubernetes.io_cluster.a";
+    for own in [None, Some(tag)] {
+        assert_eq!(left_behind(own, &theirs, &[]).0, ours.0, "in the same group");
+    }
+    theirs["id"] = id.as_str().into();
+    assert_eq!(left_behind(None, &theirs, &[]).0, ours.0, "its machine is in our group");
+    let machine = elsewhere(theirs["properties"]["virtualMachine"]["id"].as_str().unwrap());
+    theirs["properties"]["virtualMachine"]["id"] = machine.as_str().into();
+    for own in [None, Some(tag)] {
+        assert_eq!(left_behind(own, &theirs, &[]), strange, "in another group");
+    }
+    assert_eq!(left_behind(None, &theirs, &[&id]).0, ours.0, "it had a Node of ours");
+    theirs["tags"] = json!({ tag: "owned" });
+    assert_eq!(left_behind(Some(tag), &theirs, &[]).0, ours.0, "tagged as ours");
+    assert_eq!(left_behind(None, &theirs, &[]), strange, "tagged, while ours are not");
 }

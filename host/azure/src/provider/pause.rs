@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sluice_core::name::NodeName;
 use sluice_core::retry::Backoff;
 
 use crate::arm::{ArmError, Kind};
@@ -56,6 +57,25 @@ pub(crate) fn passed_over(pool: &ResourceId) -> String {
     format!(
         "egress addresses do not join {pool}: it has an outbound rule, which Azure allows for the machines' own addresses \
          only, or cannot be read"
+    )
+}
+
+/// For people: that load balancers send requests to an address of ours, and how to end that. `pools` has at least one.
+pub(crate) fn membership(node: &NodeName, interface: &ResourceId, configuration: &str, pools: &[ResourceId]) -> String {
+    let names: Vec<&str> = pools.iter().filter_map(|pool| pool.as_str().rsplit('/').next()).collect();
+    let commands = pools.iter().map(|pool| {
+        format!(
+            "az network nic ip-config address-pool remove -g {} --nic-name {} --ip-config-name {configuration} \
+             --address-pool {pool}",
+            interface.group(),
+            interface.name()
+        )
+    });
+    let commands: Vec<String> = commands.collect();
+    format!(
+        "{configuration} on {node} is a backend of load balancer pool {}; {}",
+        names.join(", "),
+        commands.join("; ")
     )
 }
 

@@ -8,7 +8,7 @@ use sluice_core::cloud::CloudFacts;
 use sluice_core::name::NodeName;
 
 use super::NotSubmitted;
-use super::pause::{Blame, after, passed_over, words};
+use super::pause::{Blame, after, membership, passed_over, words};
 use super::refused::Refused;
 use super::slot::{Change, Slot, Task, Work};
 use crate::arm::{ArmError, Kind};
@@ -219,7 +219,8 @@ impl State {
 
     fn judge(&mut self) {
         let (Some(listing), Some(nodes)) = (&self.listing, &self.nodes) else { return };
-        let before = std::mem::replace(&mut self.judged, judge(listing, nodes)).carriers;
+        let before = std::mem::take(&mut self.judged).carriers;
+        self.judged = judge(listing, nodes, &before);
         // An interface without Node shows no address of ours as soon as their release is accepted. It stays a carrier
         // until that has ended: the addresses are not free before.
         let carriers = &mut self.judged.carriers;
@@ -403,6 +404,14 @@ impl State {
         [self.refused.tick(now), slots].into_iter().flatten().min()
     }
 
+    /// Addresses of ours on a node's interface that load balancers send requests to, although they should stay out there.
+    fn balanced<'a>(&'a self, node: &'a NodeName, id: &'a ResourceId) -> impl Iterator<Item = (IpAddr, String)> {
+        let slot = self.slots.get(id).filter(|_| self.choice(node) == LoadBalancerChoice::None);
+        let all = slot.into_iter().flat_map(|slot| &slot.view.configurations).filter(|one| one.is_ours());
+        all.filter(|one| !one.pools.is_empty())
+            .filter_map(move |one| Some((one.address?, membership(node, id, &one.name, &one.pools))))
+    }
+
     pub(crate) fn facts(&self, now: Duration, is_closed: bool) -> Option<CloudFacts> {
         let listing = self.listing.as_ref().filter(|_| self.nodes.is_some() && !self.is_outdated())?;
         let subnet = |slot: &Slot| -> &[ipnet::IpNet] {
@@ -427,6 +436,7 @@ impl State {
             lingering: self.refused.lingering(now),
             doubtful: self.refused.doubtful().chain(avoided().map(|(address, _)| *address)).collect(),
             passed_over: self.passed_over.iter().map(passed_over).collect(),
+            balanced: self.judged.carriers.iter().flat_map(|(node, id)| self.balanced(node, id)).collect(),
             complaints: self
                 .blind
                 .iter()
