@@ -1,5 +1,7 @@
 //! Objects for scenarios, built in a line each.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -70,6 +72,9 @@ pub fn host_subnet(node: &str) -> Object {
     }))
 }
 
+/// No two namespaces have the same, or they would be one to the network.
+static NEXT_NETWORK_ID: AtomicU32 = AtomicU32::new(1000);
+
 /// What OpenShift's SDN keeps for a namespace. The stand-in makes these too; one made by hand wins.
 pub fn net_namespace(namespace: &str) -> Object {
     Object(json!({
@@ -77,7 +82,7 @@ pub fn net_namespace(namespace: &str) -> Object {
         "kind": "NetNamespace",
         "metadata": { "name": namespace },
         "netname": namespace,
-        "netid": 1 + hash(namespace) % 16_000_000,
+        "netid": NEXT_NETWORK_ID.fetch_add(1, Ordering::Relaxed),
     }))
 }
 

@@ -133,7 +133,7 @@ async fn without_a_healthy_node_namespaces_keep_their_addresses_and_are_told() {
     for worker in ["worker-0", "worker-1"] {
         cluster.set_ready(worker, false).await;
     }
-    cluster.hold_becomes("shop", Some("no-node: no node of the pool can carry its addresses")).await;
+    cluster.hold_becomes("shop", Some("no-node: all nodes that may carry it are not ready: worker-0, worker-1")).await;
     cluster
         .rests(expect![[r"
             shop: egress, 10.20.0.2 on no node

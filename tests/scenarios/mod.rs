@@ -13,5 +13,6 @@ mod nodes;
 mod operator;
 mod peer_defects;
 mod pools;
+mod reported_cases;
 mod requests;
 mod take_over;

@@ -354,6 +354,8 @@ pub struct NetNamespaceFacts {
     pub pool: Option<PoolName>,
     /// Annotation `sluice.dev/zones`: home zones of addresses.
     pub zones: BTreeMap<IpAddr, String>,
+    /// The network's number for the namespace. Namespaces with the same one are one to it, also for egress addresses.
+    pub net_id: Option<u32>,
 }
 
 /// One HostSubnet: what a node carries.

@@ -178,6 +178,10 @@ pub enum HoldCode {
     PoolDeleting,
     /// The policy that would serve it fails, and who stands in for it gives nothing out (host only).
     PolicyFailed,
+    /// Its network has an id that another namespace's has too (host only).
+    SharedNetworkId,
+    /// An address that it holds is a machine's own (host only).
+    AddressConflict,
 }
 
 impl HoldCode {
@@ -198,6 +202,8 @@ impl HoldCode {
             Self::PoolInvalid => "the pool's spec has errors",
             Self::PoolDeleting => "the pool is being deleted",
             Self::PolicyFailed => "the policy that would serve it fails",
+            Self::SharedNetworkId => "another namespace has the same network id",
+            Self::AddressConflict => "an address that it holds is a machine's own",
         }
     }
 }

@@ -1,6 +1,8 @@
 //! What the host settles by itself before a policy plans: it takes back what those who leave still hold, and cleans up
 //! an inherited mess (R4, R18). Its wishes are patches with a reason, verified like a policy's.
 
+mod refused;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
@@ -31,6 +33,7 @@ impl Settlement {
         settlement.hide_released(survey);
         settlement.hide_pinned(survey);
         settlement.unassign_strays(survey);
+        settlement.unassign_refused(survey);
         if survey.blind.is_none() {
             settlement.unassign_untaken(refused);
         }
@@ -296,10 +299,15 @@ impl Homes {
 
     /// Whether nothing forces a held address off a node.
     fn may_stay(&self, snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> bool {
-        let Some(&(pool, home)) = self.of_address.get(&address) else { return false };
+        is_live(snapshot, node) && self.eligible(snapshot, address).contains(&node)
+    }
+
+    /// The nodes on which a held address may be.
+    fn eligible(&self, snapshot: &Snapshot, address: IpAddr) -> BTreeSet<NodeIndex> {
+        let Some(&(pool, home)) = self.of_address.get(&address) else { return BTreeSet::new() };
         let leaves = home.and_then(|home| snapshot.zone(home)).is_none_or(|zone| zone.may_leave);
-        let mut zones = snapshot.zones_of(pool).filter(|(zone, _)| leaves || Some(*zone) == home);
-        is_live(snapshot, node) && zones.any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
+        let zones = snapshot.zones_of(pool).filter(|(index, _)| leaves || home == Some(*index));
+        zones.flat_map(|(_, zone)| zone.nodes.iter().copied()).collect()
     }
 
     fn can_be_placed(&self, snapshot: &Snapshot, address: IpAddr) -> bool {

@@ -119,6 +119,14 @@ impl Capacity {
         }
     }
 
+    /// Makes room for so many addresses of each family.
+    pub(crate) fn raise_to(&mut self, ipv4: u32, ipv6: u32) {
+        let limits = [(&mut self.total, ipv4 + ipv6), (&mut self.ipv4, ipv4), (&mut self.ipv6, ipv6)];
+        for (limit, least) in limits {
+            *limit = limit.map(|limit| limit.max(least));
+        }
+    }
+
     /// Adds what is shown although it is a stranger's.
     pub(crate) fn give(&mut self, address: IpAddr) {
         let of_family = if address.is_ipv4() { &mut self.ipv4 } else { &mut self.ipv6 };

@@ -204,8 +204,14 @@ async fn a_zone_that_is_down_keeps_its_addresses() {
     let (stage, _operator) = spare_in_the_first_zone("Same").await;
     let ledger = Ledger::open(&stage, &["w1", "w2", "w3", "spare"]).await;
     stage.cluster.set_ready("w3", false).await;
-    reads(expect!["shop: no-node: no healthy node (zone eastus-3)"], || stage.cluster.holds()).await;
-    reads(expect!["Namespace shop: NoNode: zone eastus-3: no healthy node"], || stage.cluster.warnings()).await;
+    reads(expect!["shop: no-node: all nodes that may carry it are not ready: w3 (zone eastus-3)"], || {
+        stage.cluster.holds()
+    })
+    .await;
+    reads(expect!["Namespace shop: NoNode: zone eastus-3: all nodes that may carry it are not ready: w3"], || {
+        stage.cluster.warnings()
+    })
+    .await;
     ledger.closes().await;
     let placed = "shop: egress, 10.20.1.2 on w1, 10.20.2.2 on w2, 10.20.3.2 on w3\n";
     assert_eq!(stage.cluster.outcome().await.to_string(), placed);

@@ -43,9 +43,9 @@ async fn third_zone(stage: &Stage, operator: Operator, ready: bool) -> Operator 
 async fn owners_are_held(stage: &Stage) {
     reads(
         expect![[r#"
-            crm: no-node: no healthy node (zone eastus-3)
-            shop: no-node: no healthy node (zone eastus-3)
-            wiki: no-node: no healthy node (zone eastus-3)"#]],
+            crm: no-node: all nodes that may carry it are not ready: c1, c2 (zone eastus-3)
+            shop: no-node: all nodes that may carry it are not ready: c1, c2 (zone eastus-3)
+            wiki: no-node: all nodes that may carry it are not ready: c1, c2 (zone eastus-3)"#]],
         || stage.cluster.holds(),
     )
     .await;

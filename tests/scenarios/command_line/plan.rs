@@ -83,7 +83,7 @@ async fn another_policy_plans_otherwise() {
 async fn the_document_has_exactly_the_fields_that_programs_know() {
     let all = [objects(), hopeless().to_vec()].concat();
     let plan = plan(&all, &["-o", "json"]).await.ended_with(11).json();
-    let names = ["findings", "generation", "holds", "inputErrors", "patches", "policy", "writes"];
+    let names = ["findings", "generation", "holds", "inputErrors", "notes", "patches", "policy", "writes"];
     assert_eq!(sorted_fields(&plan), names);
     assert_eq!(sorted_fields(&plan["policy"]), ["digest", "name", "version"]);
     let every = |list: &str| plan[list].as_array().expect("a list").clone();

@@ -262,7 +262,7 @@ async fn our_marks_are_not_forced_on_anybody() {
 async fn a_host_subnet_that_is_lost_is_filled_when_it_is_back() {
     let (cluster, _operator) = serving(&["billing", "shop"]).await;
     cluster.delete("HostSubnet", "worker-a0").await;
-    cluster.hold_becomes("shop", Some("no-node: no healthy node (zone zone-a)")).await;
+    cluster.hold_becomes("shop", Some("no-node: there is no HostSubnet of worker-a0 (zone zone-a)")).await;
     cluster
         .rests(expect![[r"
             billing: egress, 10.20.0.2 on no node, 10.21.0.2 on worker-b0

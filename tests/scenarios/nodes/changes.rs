@@ -99,7 +99,11 @@ async fn a_cordoned_node_keeps_what_it_has_and_gets_nothing_new() {
     cluster.set_cordoned("worker-a1", true).await;
     cluster.zone_has("egress", "zone-a", 2, 0).await;
     cluster.create([namespace("late").in_pool("egress")]).await;
-    reads(expect!["late: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(
+        expect!["late: no-node: all nodes that may carry it are cordoned: worker-a0, worker-a1 (zone zone-a)"],
+        || cluster.holds(),
+    )
+    .await;
     reads(expect!["worker-a0: 10.20.0.2\nworker-a1: 10.20.0.3 10.20.0.4"], || zone_a(&cluster)).await;
 
     cluster.set_cordoned("worker-a0", false).await;
@@ -190,7 +194,7 @@ async fn a_pool_without_nodes_waits_for_one() {
     cluster.create([infrastructure("BareMetal"), egress, namespace("shop").in_pool("egress")]).await;
     cluster.companions_are_there().await;
     let _operator = Operator::start(&cluster).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a); no-node: no healthy node (zone zone-b)"], || {
+    reads(expect!["shop: no-node: there is no node (zone zone-a); no-node: there is no node (zone zone-b)"], || {
         cluster.holds()
     })
     .await;
@@ -201,14 +205,14 @@ async fn a_pool_without_nodes_waits_for_one() {
             zone-a 10.20.0.0/24: 0 of 253 used, 0 of 0 nodes healthy
             zone-b 10.21.0.0/24: 0 of 253 used, 0 of 0 nodes healthy
             Ready=False Held: 1 of 1 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 0; zone zone-b (10.21.0.0/24) has no healthy node, of 0; shop is held in zone zone-a: no-node: no healthy node; shop is held in zone zone-b: no-node: no healthy node"#]],
+            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 0; zone zone-b (10.21.0.0/24) has no healthy node, of 0; shop is held in zone zone-a: no-node: there is no node; shop is held in zone zone-b: no-node: there is no node"#]],
         || cluster.status("egress"),
     )
     .await;
     cluster.settled().await;
     cluster.create([node("worker-b0").zone("zone-b")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on no node, 10.21.0.2 on worker-b0"]).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect![[r#"shop: no-node: no selected node has topology.kubernetes.io/zone=zone-a; those that have the label say "zone-b" (zone zone-a)"#]], || cluster.holds()).await;
     cluster.create([node("worker-a0").zone("zone-a")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0"]).await;
     reads(expect![""], || cluster.holds()).await;

@@ -13,18 +13,26 @@ async fn addresses_of_a_failed_zone_stay_held_until_it_is_back() {
     cluster.set_ready("worker-a1", false).await;
     cluster.zone_has("egress", "zone-a", 2, 1).await;
     cluster.set_ready("worker-a0", false).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(
+        expect!["shop: no-node: all nodes that may carry it are not ready: worker-a0, worker-a1 (zone zone-a)"],
+        || cluster.holds(),
+    )
+    .await;
     reads(
         expect![[r#"
             served 0 of 1, held 1
             zone-a 10.20.0.0/24: 1 of 253 used, 0 of 2 nodes healthy
             zone-b 10.21.0.0/24: 1 of 253 used, 1 of 1 nodes healthy
             Ready=False Held: 1 of 1 namespaces wait, see their annotation sluice.dev/hold
-            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 2; shop is held in zone zone-a: no-node: no healthy node"#]],
+            Degraded=True ZoneWithoutNode: zone zone-a (10.20.0.0/24) has no healthy node, of 2; shop is held in zone zone-a: no-node: all nodes that may carry it are not ready: worker-a0, worker-a1"#]],
         || cluster.status("egress"),
     )
     .await;
-    reads(expect!["Namespace shop: NoNode: zone zone-a: no healthy node"], || cluster.warnings()).await;
+    reads(
+        expect!["Namespace shop: NoNode: zone zone-a: all nodes that may carry it are not ready: worker-a0, worker-a1"],
+        || cluster.warnings(),
+    )
+    .await;
     expect!["patch namespaces: 1\n"].assert_eq(&stage.written().await);
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.21.0.2 on worker-b0"]).await;
 
@@ -54,7 +62,10 @@ async fn a_zone_that_is_back_as_it_was_has_nothing_written_but_the_hold() {
     let mut stage = Stage::with_spare_nodes(&[]).await;
     let cluster = stage.cluster.clone();
     cluster.set_ready("worker-a0", false).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: all nodes that may carry it are not ready: worker-a0 (zone zone-a)"], || {
+        cluster.holds()
+    })
+    .await;
     stage.again().await;
     cluster.set_ready("worker-a0", true).await;
     reads(expect![""], || cluster.holds()).await;
@@ -70,7 +81,7 @@ async fn addresses_survive_the_deletion_of_all_nodes_of_a_zone() {
     let cluster = stage.cluster.clone();
     cluster.delete("Node", "worker-a0").await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on no node, 10.21.0.2 on worker-b0"]).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect![[r#"shop: no-node: no selected node has topology.kubernetes.io/zone=zone-a; those that have the label say "zone-b" (zone zone-a)"#]], || cluster.holds()).await;
     cluster.settled().await;
     cluster.create([node("worker-a7").zone("zone-a")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a7, 10.21.0.2 on worker-b0"]).await;
@@ -94,7 +105,7 @@ async fn who_comes_while_a_zone_is_down_is_served_by_the_others() {
         "]])
         .await;
     reads(
-        expect!["billing: no-node: no healthy node (zone zone-a)\nshop: no-node: no healthy node (zone zone-a)"],
+        expect!["billing: no-node: all nodes that may carry it are not ready: worker-a0 (zone zone-a)\nshop: no-node: all nodes that may carry it are not ready: worker-a0 (zone zone-a)"],
         || cluster.holds(),
     )
     .await;
@@ -118,7 +129,10 @@ async fn nobody_gets_an_address_that_no_node_can_carry() {
     cluster.companions_are_there().await;
     let history = History::start(&cluster).await;
     let _operator = Operator::start(&cluster).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: all nodes that may carry it are not ready: worker-a0 (zone zone-a)"], || {
+        cluster.holds()
+    })
+    .await;
     cluster.settled().await;
     // An empty NetNamespace lets its traffic leave by the node's address; one that nobody carries would silence it.
     expect![""].assert_eq(&history.transcript().await);
@@ -149,7 +163,7 @@ async fn where_a_pool_allows_it_addresses_leave_their_zone() {
     let history = History::start(&cluster).await;
     // The other zone's only node carries an address of the same namespace: two on one node would disable each other.
     cluster.set_ready("worker-a0", false).await;
-    reads(expect!["shop: no-node: no healthy node (zone zone-a)"], || cluster.holds()).await;
+    reads(expect!["shop: no-node: each healthy node that may carry it has another address of the namespace: worker-b0 (zone zone-a)"], || cluster.holds()).await;
     cluster.settled().await;
     expect![""].assert_eq(&history.transcript().await);
     cluster.create([node("worker-b1").zone("zone-b")]).await;

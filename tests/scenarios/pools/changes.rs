@@ -312,7 +312,9 @@ async fn addresses_of_a_pool_wide_range_keep_their_zones_in_any_order() {
 
     // The record is all there is to tell whose zone has no node to carry the address.
     cluster.set_ready("worker-a0", false).await;
-    cluster.hold_becomes("shop", Some("no-node: no healthy node (zone zone-a)")).await;
+    cluster
+        .hold_becomes("shop", Some("no-node: all nodes that may carry it are not ready: worker-a0 (zone zone-a)"))
+        .await;
     cluster.patch("NetNamespace", "shop", &json!({ "egressIPs": [turned[1], turned[2]] })).await;
     crate::harness::eventually("what was taken away is back", crate::harness::SOON, || async {
         let now = cluster.outcome().await;

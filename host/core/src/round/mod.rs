@@ -3,6 +3,9 @@
 //! `Round::prepare` -> the policy plans from `policy_input` -> `Round::finish`. Pure: who calls it does the I/O.
 
 mod adjust;
+mod cause;
+mod crowds;
+mod replace;
 mod stand_in;
 mod withdraw;
 
@@ -101,6 +104,7 @@ impl Round {
             Err(failure) => (self.host_only(), Some(failure)),
         };
         let mut holds = self.survey.holds.clone();
+        let mut causes = self.causes(observed, plan.end());
         holds.extend(plan.holds().iter().filter_map(|hold| {
             let owner = snapshot.owner(hold.owner)?;
             Some(NamedHold {
@@ -108,7 +112,7 @@ impl Round {
                 zone: hold.zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string()),
                 owner: owner.name.clone(),
                 code: hold.code,
-                text: if hold.text.is_empty() { hold.code.meaning().to_owned() } else { hold.text.clone() },
+                text: causes.words(hold, owner),
             })
         }));
         holds.sort();
@@ -183,10 +187,13 @@ impl Round {
         let before = plan.patches.len();
         self.restrain(&mut plan.patches);
         self.untangle(&mut plan.patches, end);
+        self.keep_unreplaced(plan, end);
         let held_back = self.hold_back(plan, before, end);
-        let sweeps = self.sweeps(&plan.patches, held_back.as_ref().unwrap_or(end));
-        let changed = held_back.is_some() || !sweeps.is_empty();
-        plan.patches.extend(sweeps);
+        let end = held_back.as_ref().unwrap_or(end);
+        let mut follows = self.sweeps(&plan.patches, end);
+        follows.extend(self.part_crowds(end));
+        let changed = held_back.is_some() || !follows.is_empty();
+        plan.patches.extend(follows);
         changed
     }
 

@@ -6,11 +6,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::network::all_held;
-use super::{Displaced, Survey, carriers, is_live};
+use super::ranges::spec_ranges;
+use super::{Displaced, Note, Survey, carriers, is_live};
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::Reason;
 use crate::snapshot::{Allocation, Phase, Zone};
+
+/// How many addresses of a pool notes are about.
+const BALANCED_SHOWN: usize = 5;
 
 impl Survey {
     /// An address that somebody else in the cloud has cannot be carried by any node of ours: its owner needs another.
@@ -39,6 +43,26 @@ impl Survey {
             }
         }
         self.displaced.extend(displaced);
+    }
+
+    /// Says which addresses get requests from load balancers although their pool wants them out of that: they joined
+    /// before it said so. People take them out: whoever put them back would be in dispute with us otherwise.
+    pub(super) fn note_balanced(&mut self, observed: &Observed) {
+        let Some(cloud) = observed.cloud.as_deref().filter(|cloud| !cloud.balanced.is_empty()) else { return };
+        for (pool, facts) in observed.pools.iter().filter(|(_, facts)| facts.no_load_balancer && !facts.deleting) {
+            let inside = |address: IpAddr| spec_ranges(&facts.spec).any(|range| range.contains(&address));
+            let all: Vec<(&IpAddr, &String)> = cloud.balanced.iter().filter(|(address, _)| inside(**address)).collect();
+            let note = |text: String| Note { pool: pool.clone(), text };
+            self.notes.extend(
+                all.iter()
+                    .take(BALANCED_SHOWN)
+                    .map(|(address, text)| note(format!("{address} should be in no load balancer pool: {text}"))),
+            );
+            let more = all.len().saturating_sub(BALANCED_SHOWN);
+            if more > 0 {
+                self.notes.push(note(format!("{more} more addresses should be in no load balancer pool")));
+            }
+        }
     }
 
     /// Whether an address may be on a node for good.

@@ -1,6 +1,7 @@
 //! From facts to a snapshot: who is an owner, what it holds and asks for, which node is in which zone, and what is
 //! not ours. Judges nothing about the future: that is the policy's, and `settle`'s for an inherited mess.
 
+mod conflicts;
 mod failover;
 mod interfaces;
 mod network;
@@ -40,9 +41,11 @@ pub struct Survey {
     pub(crate) fixed: BTreeSet<(IpAddr, NodeIndex)>,
     /// Addresses that only one of `HostSubnet` and interface of a node has.
     pub(crate) half: BTreeSet<(IpAddr, NodeIndex)>,
+    /// Addresses that somebody else who writes interfaces refused to give to the node that carries them.
+    pub(crate) refused: BTreeSet<(IpAddr, NodeIndex)>,
     /// What each owner asks for.
     pub(crate) wishes: Vec<Wish>,
-    /// Owners that keep what they have and get nothing new: of frozen pools, or going away.
+    /// Owners that keep what they have and get nothing new: of frozen pools, of a shared network, or going away.
     pub(crate) closed: BTreeSet<OwnerIndex>,
     /// Addresses of closed owners that are in no range of the pool, as far as it can be read: they stay where they are.
     pub(crate) pinned: Vec<(OwnerIndex, IpAddr)>,
@@ -50,6 +53,8 @@ pub struct Survey {
     pub(crate) territory: Territory,
     /// Pools whose spec has errors: they keep what they have.
     pub(crate) frozen: BTreeSet<PoolIndex>,
+    /// Opted-in namespaces whose network is another namespace's too, with the words for it.
+    pub(crate) sharing: BTreeMap<OwnerName, String>,
     /// Something cannot be seen, so that everybody keeps what he has and gets nothing new.
     pub(crate) blind: Option<Unseen>,
 }
@@ -124,11 +129,14 @@ impl Survey {
             notes: topology.notes,
             frozen: topology.frozen,
             blind: Unseen::of(observed),
+            sharing: conflicts::shared_networks(observed),
             territory,
             ..Self::default()
         };
         survey.add_owners(observed);
         survey.add_network(observed);
+        survey.hold_own_addresses(observed);
+        survey.note_balanced(observed);
         let full = full_budget(survey.snapshot.assignments.len());
         // What can wait waits until everything can be seen.
         survey.snapshot.budget = if survey.blind.is_some() { 0 } else { full.saturating_sub(observed.recent.spent) };

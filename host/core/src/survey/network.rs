@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Displaced, Strangers, Survey};
+use super::{Displaced, Note, Strangers, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
-use crate::observed::{Blind, Listed, NetNamespaceFacts, Observed};
+use crate::observed::{Blind, Listed, NetNamespaceFacts, Observed, PrivateIpFacts};
 use crate::plan::Reason;
 use crate::snapshot::{Assignment, Health, Node, Phase, Snapshot};
 
@@ -33,6 +33,7 @@ impl Survey {
             self.yield_to(&strangers);
         }
         self.add_assignments(observed, &strangers, &mut occupied);
+        self.make_room_for_what_works(observed);
         self.snapshot.occupied = occupied.into_iter().filter(|&a| self.territory.contains(a)).collect();
         self.home_by_carrier();
         self.add_arriving(observed);
@@ -75,6 +76,43 @@ impl Survey {
         assignments.sort_by_key(|assignment| (assignment.address, assignment.node));
         self.snapshot.nodes = nodes;
         self.snapshot.assignments = assignments;
+    }
+
+    /// Where somebody else writes interfaces he says how many addresses a node can carry, and the number shrinks when he
+    /// merely starts anew. What he has given works, however many that are: it is no reason to move anything, and nothing
+    /// new comes to the node. What he refused, or has not heard of, has no such room.
+    fn make_room_for_what_works(&mut self, observed: &Observed) {
+        let read_only = observed.cloud.as_deref().is_some_and(|cloud| !cloud.writes);
+        let Some(told) = observed.private_ips.as_ref().filter(|_| read_only) else { return };
+        let mut working: BTreeMap<NodeIndex, (u32, u32)> = BTreeMap::new();
+        for on in &self.snapshot.assignments {
+            match told.get(&on.address) {
+                None => {}
+                Some(PrivateIpFacts::Refused(_)) => _ = self.refused.insert((on.address, on.node)),
+                Some(PrivateIpFacts::Given(_) | PrivateIpFacts::Awaited(_)) => {
+                    let (ipv4, ipv6) = working.entry(on.node).or_default();
+                    *if on.address.is_ipv4() { ipv4 } else { ipv6 } += 1;
+                }
+            }
+        }
+        for (index, (ipv4, ipv6)) in working {
+            let Some(node) = self.snapshot.nodes.get_mut(index.position()) else { continue };
+            let before = node.capacity;
+            node.capacity.raise_to(ipv4, ipv6);
+            if node.capacity == before {
+                continue;
+            }
+            let text = format!(
+                "{} carries {} addresses that the cloud has given it, which is more than are announced for it now: they \
+                 stay, and it gets nothing new",
+                node.name,
+                ipv4 + ipv6
+            );
+            let zones = self.snapshot.zones.iter().filter(|zone| zone.nodes.binary_search(&index).is_ok());
+            let pools: BTreeSet<PoolIndex> = zones.map(|zone| zone.pool).collect();
+            let pools = pools.into_iter().filter_map(|pool| self.snapshot.pool(pool));
+            self.notes.extend(pools.map(|pool| Note { pool: pool.name.clone(), text: text.clone() }));
+        }
     }
 
     /// An address that a stranger holds as well works for neither of the two. The stranger's is not ours to take away.

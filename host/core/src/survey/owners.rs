@@ -119,13 +119,17 @@ impl Survey {
         if let Some(text) = self.blind_text().filter(|_| waits && !frozen && !namespace.terminating) {
             self.hold_in(pool, name, HoldCode::Other, text);
         }
+        let sharing = self.sharing.get(name).cloned();
+        if let Some(text) = sharing.clone().filter(|_| !namespace.terminating) {
+            self.hold_in(pool, name, HoldCode::SharedNetworkId, text);
+        }
         let malformed = matches!(wish, Wish::Malformed(_));
-        let closed = frozen || namespace.terminating || self.blind.is_some();
+        let closed = frozen || namespace.terminating || sharing.is_some() || self.blind.is_some();
         if allocations.is_empty() && (closed || malformed) {
             return;
         }
-        // One that goes away, one of a pool that makes no sense, and everybody while something cannot be seen, keeps what
-        // it has and gets nothing new.
+        // One that goes away, one whose network is not its alone, one of a pool that makes no sense, and everybody while
+        // something cannot be seen, keeps what it has and gets nothing new.
         let index = OwnerIndex::at(self.snapshot.owners.len());
         if closed {
             self.closed.insert(index);

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::failover::open_zones;
 use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract};
 use super::{Note, Survey};
-use crate::cloud::InterfaceFacts;
+use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 use crate::schedule::Target;
@@ -30,14 +30,16 @@ impl Topology {
         let nodes = carriers(observed);
         let mut topology =
             Self { pools: Vec::new(), zones: Vec::new(), nodes, notes: Vec::new(), frozen: BTreeSet::new() };
+        let bare: Vec<&NodeName> =
+            observed.nodes.keys().filter(|name| !observed.host_subnets.contains_key(*name)).collect();
         for (name, facts) in observed.pools.iter().filter(|(_, facts)| !facts.deleting) {
-            topology.add_pool(observed, name, facts);
+            topology.add_pool(observed, name, facts, &bare);
         }
         topology.mark_self_placing(observed);
         topology
     }
 
-    fn add_pool(&mut self, observed: &Observed, name: &PoolName, facts: &PoolFacts) {
+    fn add_pool(&mut self, observed: &Observed, name: &PoolName, facts: &PoolFacts, bare: &[&NodeName]) {
         let index = PoolIndex::at(self.pools.len());
         let spec = &facts.spec;
         if !facts.errors.is_empty() {
@@ -58,7 +60,7 @@ impl Topology {
         reserved.sort();
         reserved.dedup();
 
-        let members = Members::of(observed, facts, &self.nodes);
+        let members = Members::of(observed, facts, &self.nodes, bare);
         self.note_unusable(observed, name, &members);
         let mut earlier: Vec<IpNet> = Vec::new();
         for entry in &spec.entries {
@@ -81,20 +83,20 @@ impl Topology {
         });
     }
 
-    /// Says which of a pool's nodes the cloud lets carry nothing, and why.
+    /// Says which of a pool's nodes can carry nothing, and why.
     fn note_unusable(&mut self, observed: &Observed, pool: &PoolName, members: &Members<'_>) {
-        let (Some(cloud), Some(facts)) = (observed.cloud.as_deref(), observed.pools.get(pool)) else { return };
+        let Some(facts) = observed.pools.get(pool) else { return };
         let mut of_reason: BTreeMap<String, Vec<&NodeName>> = BTreeMap::new();
-        for (value, member) in members.by_value.iter().flat_map(|(value, of)| of.iter().map(move |one| (*value, one))) {
-            let entries = facts.spec.entries.iter().filter(|entry| entry.label_value == value).map(|entry| entry.cidr);
-            let mut foreign = entries.chain(facts.spec.cidr).filter(|range| !member.reaches(*range));
-            let reason = match (cloud.unusable.get(member.name), member.interface, foreign.next()) {
-                (Some(reason), ..) => reason.clone(),
-                (None, None, _) if cloud.writes => "the cloud shows no interface of it".to_owned(),
-                (None, Some(_), Some(range)) => format!("its subnet does not contain {range}"),
-                (None, ..) => continue,
-            };
-            of_reason.entry(reason).or_default().push(member.name);
+        let has_zone = |value: &str| {
+            facts.spec.cidr.is_some() || facts.spec.entries.iter().any(|entry| entry.label_value == value)
+        };
+        let left_out = members.without_subnet.iter().filter(|(value, _)| has_zone(value)).map(|(_, name)| *name);
+        let left_out: Vec<&NodeName> = left_out.collect();
+        if !left_out.is_empty() {
+            of_reason.insert("there is no HostSubnet of it".to_owned(), left_out);
+        }
+        if let Some(cloud) = observed.cloud.as_deref() {
+            unusable_in(cloud, facts, members, &mut of_reason);
         }
         self.notes.extend(of_reason.into_iter().map(|(reason, nodes)| {
             let text = format!("no address can be carried by {}: {reason}", shown(&nodes));
@@ -203,6 +205,26 @@ pub(super) fn shown(nodes: &[&NodeName]) -> String {
     first.join(", ") + &more
 }
 
+/// The nodes that the cloud lets carry nothing, by reason.
+fn unusable_in<'a>(
+    cloud: &CloudFacts,
+    facts: &PoolFacts,
+    members: &Members<'a>,
+    of_reason: &mut BTreeMap<String, Vec<&'a NodeName>>,
+) {
+    for (value, member) in members.by_value.iter().flat_map(|(value, of)| of.iter().map(move |one| (*value, one))) {
+        let entries = facts.spec.entries.iter().filter(|entry| entry.label_value == value).map(|entry| entry.cidr);
+        let mut foreign = entries.chain(facts.spec.cidr).filter(|range| !member.reaches(*range));
+        let reason = match (cloud.unusable.get(member.name), member.interface, foreign.next()) {
+            (Some(reason), ..) => reason.clone(),
+            (None, None, _) if cloud.writes => "the cloud shows no interface of it".to_owned(),
+            (None, Some(_), Some(range)) => format!("its subnet does not contain {range}"),
+            (None, ..) => continue,
+        };
+        of_reason.entry(reason).or_default().push(member.name);
+    }
+}
+
 /// Pools that own what they share with this one.
 fn elders<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec<(&'a PoolName, &'a PoolFacts)> {
     observed
@@ -255,6 +277,8 @@ fn zone(pool: PoolIndex, (label_value, range): (&str, IpNet), ranges: Vec<IpNet>
 /// Nodes that a pool selects, by value of its topology label.
 struct Members<'a> {
     by_value: BTreeMap<&'a str, Vec<Member<'a>>>,
+    /// Nodes that would be members if they had a HostSubnet, with the value of the label.
+    without_subnet: Vec<(&'a str, &'a NodeName)>,
 }
 
 #[derive(Clone, Copy)]
@@ -273,7 +297,8 @@ impl Member<'_> {
 }
 
 impl<'a> Members<'a> {
-    fn of(observed: &'a Observed, facts: &PoolFacts, nodes: &[Node]) -> Self {
+    /// `bare`: nodes without HostSubnet.
+    fn of(observed: &'a Observed, facts: &PoolFacts, nodes: &[Node], bare: &[&'a NodeName]) -> Self {
         let cloud = observed.cloud.as_deref();
         let mut by_value: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
         for (position, node) in nodes.iter().enumerate() {
@@ -289,7 +314,11 @@ impl<'a> Members<'a> {
                 by_value.entry(value).or_default().push(Member { node: NodeIndex::at(position), name, interface });
             }
         }
-        Self { by_value }
+        let without_subnet = bare.iter().filter_map(|&name| {
+            let node = observed.nodes.get(name).filter(|node| facts.spec.node_selector.matches(&node.labels))?;
+            Some((node.labels.get(&facts.spec.topology_label)?.as_str(), name))
+        });
+        Self { by_value, without_subnet: without_subnet.collect() }
     }
 
     fn of_value(&self, value: &str) -> impl Iterator<Item = &Member<'a>> {

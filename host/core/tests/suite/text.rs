@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
-//! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 room=9 down cordoned unselected nosubnet nonode
+//! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 also=10.20.0.9 room=9 down cordoned unselected nosubnet nonode
 //! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
 //! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
 //! private 10.20.0.2 given=n1 awaited=why refused=why
-//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 netcreated=1 hold=text terminating nonet nons
+//! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 netcreated=1 net=7 hold=text terminating nonet nons
 //! blind nodes
 //! ```
 //!
@@ -150,7 +150,10 @@ fn node(observed: &mut Observed, words: &Words<'_>) {
             labels,
             ready: !words.is("down"),
             unschedulable: words.is("cordoned"),
-            addresses: ip.into_iter().collect(),
+            addresses: ip
+                .into_iter()
+                .chain(words.value("also").map(|text| text.parse().expect("an address")))
+                .collect(),
             capacity: Capacity { total: room, ..Capacity::default() },
             ..NodeFacts::default()
         };
@@ -255,7 +258,8 @@ fn namespace(observed: &mut Observed, words: &Words<'_>) {
         let zones = zones.enumerate().filter_map(home).collect();
         let pool = words.value("mark").map(PoolName::from);
         let created = words.value("netcreated").map_or(1, |text| text.parse().expect("a number"));
-        let facts = NetNamespaceFacts { resource_version: "1".to_owned(), created, egress_ips, pool, zones };
+        let net_id = words.value("net").map(|text| text.parse().expect("a number"));
+        let facts = NetNamespaceFacts { resource_version: "1".to_owned(), created, egress_ips, pool, zones, net_id };
         observed.net_namespaces.insert(name, Arc::new(facts));
     }
 }

@@ -47,7 +47,17 @@ pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetName
             .filter(|text| !text.is_empty())
             .filter_map(|text| home(text, notes))
             .collect(),
+        net_id: net_id(object.at("/netid"), notes),
     })
+}
+
+/// The network's number; none is noted if it is something else.
+fn net_id(value: &Value, notes: &mut Notes) -> Option<u32> {
+    let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
+    if id.is_none() && !value.is_null() {
+        notes.push(Note::new("netid", format!("{} is no network id", shown(value))));
+    }
+    id
 }
 
 /// An address and its zone, whose name may be empty as a label's value may.

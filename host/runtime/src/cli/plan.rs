@@ -15,6 +15,7 @@ use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
+use sluice_core::survey::Note;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
@@ -204,6 +205,8 @@ struct Document {
     patches: Vec<PatchRow>,
     holds: Vec<HoldRow>,
     findings: Vec<FindingRow>,
+    /// What is worth knowing of pools, warnings about their specs among it.
+    notes: Vec<NoteRow>,
     input_errors: Vec<InputErrorRow>,
     writes: Vec<WriteRow>,
     /// Nothing is left to do after these writes.
@@ -227,6 +230,12 @@ struct InputErrorRow {
     text: String,
 }
 
+#[derive(Serialize)]
+struct NoteRow {
+    pool: String,
+    text: String,
+}
+
 impl Document {
     fn new(policy: &PolicyInfo, rehearsal: &Rehearsal, errors: &[InputError], writes_nothing: bool) -> Self {
         let diff = rehearsal.diff.clone();
@@ -236,12 +245,14 @@ impl Document {
             field: error.field.clone(),
             text: error.line.map_or_else(|| error.text.clone(), |line| format!("line {line}: {}", error.text)),
         };
+        let note = |note: &Note| NoteRow { pool: note.pool.to_string(), text: note.text.clone() };
         Self {
             policy: named(policy),
             generation: rehearsal.first.plan.generation(),
             patches: diff.patches,
             holds: diff.holds,
             findings: diff.findings,
+            notes: rehearsal.round.surveyed().notes.iter().map(note).collect(),
             input_errors: errors.iter().map(input_error).collect(),
             writes: if writes_nothing { Vec::new() } else { write_rows(&rehearsal.stages) },
             at_rest: rehearsal.is_at_rest,
@@ -273,7 +284,7 @@ impl Document {
         if !self.at_rest {
             text.push_str("note: this does not come to rest: more writes would follow\n");
         }
-        for note in &rehearsal.round.surveyed().notes {
+        for note in &self.notes {
             let _ = writeln!(text, "note: pool {}: {}", note.pool, note.text);
         }
         for (pool, facts) in &observed.pools {

@@ -164,6 +164,9 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
                         10.20.1.2: "",
                         10.20.2.2: "c",
                     },
+                    net_id: Some(
+                        77,
+                    ),
                 },
             )
             metadata.annotations[sluice.dev/zones]: "x=a" is not like 10.20.0.5=east-1
@@ -195,6 +198,7 @@ fn net_namespace_of_somebody_else() {
                     ],
                     pool: None,
                     zones: {},
+                    net_id: None,
                 },
             )
             egressIPs[2]: " 10.1.1.1" is not an address
@@ -211,6 +215,7 @@ fn net_namespace_of_somebody_else() {
                     egress_ips: [],
                     pool: None,
                     zones: {},
+                    net_id: None,
                 },
             )
         "#]],

@@ -1,0 +1,110 @@
+//! Addresses that their pool no longer gives, and for which there is no other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::Round;
+use crate::name::{NodeIndex, OwnerIndex};
+use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Plan, Reason};
+use crate::survey::is_live;
+use crate::verify::EndState;
+
+/// What a plan gives and takes of one owner.
+#[derive(Default)]
+struct Exchange {
+    /// Taken, since the pool no longer has it.
+    lost: Vec<IpAddr>,
+    /// Taken in all.
+    released: usize,
+    given: BTreeSet<IpAddr>,
+}
+
+impl Round {
+    /// No address goes since its pool no longer gives it, unless another one comes, or the owner has one for each zone
+    /// without it: it works as long as nobody routes it elsewhere. `end` is the state after the patches as they were.
+    pub(super) fn keep_unreplaced(&self, plan: &mut Plan, end: &EndState) {
+        let mut kept: BTreeMap<OwnerIndex, BTreeSet<IpAddr>> = BTreeMap::new();
+        let mut closed: BTreeSet<IpAddr> = BTreeSet::new();
+        for (owner, exchange) in self.exchanges(&plan.patches) {
+            let mut keep = self.unreplaced(owner, &exchange);
+            if keep.is_empty() {
+                continue;
+            }
+            if self.would_crowd(owner, &keep, &exchange, end) {
+                // A policy does not see what stays, and so it chose their node for others of the same owner.
+                let held = self.survey.snapshot.owner(owner).into_iter().flat_map(|owner| &owner.allocations);
+                closed.extend(held.map(|held| held.address).chain(exchange.given.iter().copied()));
+                keep = exchange.lost.iter().copied().collect();
+            }
+            kept.insert(owner, keep);
+        }
+        if kept.is_empty() {
+            return;
+        }
+        plan.patches.retain(|patch| match patch.operation {
+            Operation::Release { holder: Some(Holder::Owner(owner)), address } if patch.by_host => {
+                patch.reason != Reason::PoolChanged || !kept.get(&owner).is_some_and(|kept| kept.contains(&address))
+            }
+            _ => patch.by_host || !closed.contains(&patch.operation.address()),
+        });
+        let told: BTreeSet<OwnerIndex> = plan.holds.iter().map(|hold| hold.owner).collect();
+        plan.holds.extend(kept.iter().filter(|(owner, _)| !told.contains(owner)).map(|(&owner, kept)| {
+            let kept = kept.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            let text = format!("{kept}: no longer of its pool, and nothing replaces it, so that it stays");
+            Hold { owner, zone: None, code: HoldCode::Other, text }
+        }));
+    }
+
+    fn exchanges(&self, patches: &[Patch]) -> BTreeMap<OwnerIndex, Exchange> {
+        let mut of_owner: BTreeMap<OwnerIndex, Exchange> = BTreeMap::new();
+        for patch in patches.iter().filter(|patch| patch.by_host && patch.reason == Reason::PoolChanged) {
+            if let Operation::Release { holder: Some(Holder::Owner(owner)), address } = patch.operation {
+                of_owner.entry(owner).or_default().lost.push(address);
+            }
+        }
+        if of_owner.is_empty() {
+            return of_owner;
+        }
+        for patch in patches {
+            match patch.operation {
+                Operation::Allocate { owner, address, .. } => {
+                    if let Some(exchange) = of_owner.get_mut(&owner) {
+                        exchange.given.insert(address);
+                    }
+                }
+                Operation::Release { holder: Some(Holder::Owner(owner)), .. } => {
+                    if let Some(exchange) = of_owner.get_mut(&owner) {
+                        exchange.released += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        of_owner
+    }
+
+    /// Those of the lost addresses that stay, the ones that work first.
+    fn unreplaced(&self, owner: OwnerIndex, exchange: &Exchange) -> BTreeSet<IpAddr> {
+        let snapshot = &self.survey.snapshot;
+        let Some(facts) = snapshot.owner(owner) else { return BTreeSet::new() };
+        let after = facts.allocations.len().saturating_sub(exchange.released) + exchange.given.len();
+        let lacking = snapshot.zones_of(facts.pool).count().saturating_sub(after);
+        let keep = exchange.lost.len().saturating_sub(exchange.given.len()).min(lacking);
+        let works = |address: IpAddr| self.base.carriers_of(address).iter().any(|&node| is_live(snapshot, node));
+        let mut lost = exchange.lost.clone();
+        lost.sort_by_key(|&address| (!works(address), address));
+        lost.into_iter().take(keep).collect()
+    }
+
+    /// Whether a node that carries what stays gets another address of the owner.
+    fn would_crowd(&self, owner: OwnerIndex, kept: &BTreeSet<IpAddr>, exchange: &Exchange, end: &EndState) -> bool {
+        let nodes: BTreeSet<NodeIndex> =
+            kept.iter().flat_map(|&address| self.base.carriers_of(address).iter().copied()).collect();
+        let held = self.survey.snapshot.owner(owner).into_iter().flat_map(|owner| &owner.allocations);
+        let others = held.map(|held| held.address).chain(exchange.given.iter().copied());
+        others.filter(|address| !kept.contains(address)).any(|address| {
+            let before = self.base.carriers_of(address);
+            end.carriers_of(address).iter().any(|node| nodes.contains(node) && !before.contains(node))
+        })
+    }
+}
