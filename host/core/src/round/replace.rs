@@ -25,7 +25,7 @@ impl Round {
     pub(super) fn keep_unreplaced(&self, plan: &mut Plan, end: &EndState) {
         let mut kept: BTreeMap<OwnerIndex, BTreeSet<IpAddr>> = BTreeMap::new();
         let mut closed: BTreeSet<IpAddr> = BTreeSet::new();
-        for (owner, exchange) in self.exchanges(&plan.patches) {
+        for (owner, exchange) in exchanges(&plan.patches) {
             let mut keep = self.unreplaced(owner, &exchange);
             if keep.is_empty() {
                 continue;
@@ -55,34 +55,6 @@ impl Round {
         }));
     }
 
-    fn exchanges(&self, patches: &[Patch]) -> BTreeMap<OwnerIndex, Exchange> {
-        let mut of_owner: BTreeMap<OwnerIndex, Exchange> = BTreeMap::new();
-        for patch in patches.iter().filter(|patch| patch.by_host && patch.reason == Reason::PoolChanged) {
-            if let Operation::Release { holder: Some(Holder::Owner(owner)), address } = patch.operation {
-                of_owner.entry(owner).or_default().lost.push(address);
-            }
-        }
-        if of_owner.is_empty() {
-            return of_owner;
-        }
-        for patch in patches {
-            match patch.operation {
-                Operation::Allocate { owner, address, .. } => {
-                    if let Some(exchange) = of_owner.get_mut(&owner) {
-                        exchange.given.insert(address);
-                    }
-                }
-                Operation::Release { holder: Some(Holder::Owner(owner)), .. } => {
-                    if let Some(exchange) = of_owner.get_mut(&owner) {
-                        exchange.released += 1;
-                    }
-                }
-                _ => {}
-            }
-        }
-        of_owner
-    }
-
     /// Those of the lost addresses that stay, the ones that work first.
     fn unreplaced(&self, owner: OwnerIndex, exchange: &Exchange) -> BTreeSet<IpAddr> {
         let snapshot = &self.survey.snapshot;
@@ -107,4 +79,33 @@ impl Round {
             end.carriers_of(address).iter().any(|node| nodes.contains(node) && !before.contains(node))
         })
     }
+}
+
+/// What a plan gives and takes of those who lose an address that their pool no longer gives.
+fn exchanges(patches: &[Patch]) -> BTreeMap<OwnerIndex, Exchange> {
+    let mut of_owner: BTreeMap<OwnerIndex, Exchange> = BTreeMap::new();
+    for patch in patches.iter().filter(|patch| patch.by_host && patch.reason == Reason::PoolChanged) {
+        if let Operation::Release { holder: Some(Holder::Owner(owner)), address } = patch.operation {
+            of_owner.entry(owner).or_default().lost.push(address);
+        }
+    }
+    if of_owner.is_empty() {
+        return of_owner;
+    }
+    for patch in patches {
+        match patch.operation {
+            Operation::Allocate { owner, address, .. } => {
+                if let Some(exchange) = of_owner.get_mut(&owner) {
+                    exchange.given.insert(address);
+                }
+            }
+            Operation::Release { holder: Some(Holder::Owner(owner)), .. } => {
+                if let Some(exchange) = of_owner.get_mut(&owner) {
+                    exchange.released += 1;
+                }
+            }
+            _ => {}
+        }
+    }
+    of_owner
 }
