@@ -8,18 +8,20 @@ use std::time::Duration;
 use http::header::{HeaderValue, USER_AGENT};
 use http::uri::{Scheme, Uri};
 use hyper_util::client::proxy::matcher::Matcher;
-use kube::client::ClientBuilder;
 use kube::config::{AuthInfo, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use crate::failure;
 
+mod connection;
+
+pub(crate) use connection::IDLE;
+
 /// A connection that takes longer will not come.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Longest silence on a connection. Longer than a watch, which the server ends after 290 s; shorter calls have their
-/// own deadlines.
-const READ_TIMEOUT: Duration = Duration::from_secs(310);
+/// Longest silence on a connection with a request under way. Only a backstop: every request has a shorter deadline.
+const READ_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// Where the configuration comes from.
 #[derive(Clone, Debug, Default)]
@@ -85,8 +87,7 @@ pub(crate) fn client(mut config: Config, patience: Option<Duration>) -> Result<C
     if !has_sendable_token(&config.auth_info) {
         return Err(unusable("users[].user.token: has characters that no HTTP header may have".to_owned()));
     }
-    let builder = ClientBuilder::try_from(config).map_err(|error| unusable(failure::of_request(&error)))?;
-    Ok(builder.build())
+    connection::client(&config).map_err(|error| unusable(failure::of_request(&error)))
 }
 
 /// Whether the token, if there is one, can be sent; kube panics on one that cannot, such as one with a line end.

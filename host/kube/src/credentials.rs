@@ -21,6 +21,9 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// Wait after a failed watch.
 const PAUSE: Duration = Duration::from_secs(5);
 
+/// How long a watch lasts, in seconds: a connection that died without a word is noticed soon after.
+const LASTS: u32 = 20;
+
 /// A Secret's data by key; none: there is no such Secret.
 pub type Data = Option<BTreeMap<String, Vec<u8>>>;
 
@@ -32,7 +35,7 @@ pub async fn watch_secret(client: Client, namespace: &str, name: &str, tell: imp
         tell(Some(data.into_iter().map(|(key, value)| (key, value.0)).collect()));
     };
     loop {
-        let config = watcher::Config::default().fields(&format!("metadata.name={name}"));
+        let config = watcher::Config::default().fields(&format!("metadata.name={name}")).timeout(LASTS);
         let events = watcher(secrets.clone(), config);
         pin_mut!(events);
         let mut listed = false;

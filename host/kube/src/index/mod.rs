@@ -9,13 +9,15 @@ mod identity;
 mod lock;
 mod problems;
 mod shared;
+mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
+use tokio::time::Instant;
 
 use sluice_core::name::PoolName;
-use sluice_core::observed::{Observed, PoolFacts};
+use sluice_core::observed::{Blind, Observed, PoolFacts};
 
 use crate::convert::Note;
 use crate::kind::Kind;
@@ -27,6 +29,11 @@ pub use lock::LockHolder;
 pub use problems::Problem;
 use problems::Problems;
 pub use shared::SharedIndex;
+use watched::Watched;
+pub use watched::{WatchReport, WatchState};
+
+/// When to look again at a lock that ended while its watch showed nothing, in milliseconds.
+const LOCK_LOOK: u64 = 1_000;
 
 /// All objects, as facts.
 #[derive(Debug, Default)]
@@ -40,9 +47,17 @@ pub struct Index {
     locks: BTreeMap<Key, Lock>,
     /// Unix milliseconds, as it was told last.
     now: u64,
-    watches: BTreeMap<Kind, WatchState>,
-    /// Objects that the list under way has shown so far.
-    listed: BTreeMap<Kind, BTreeSet<Key>>,
+    watches: Watched,
+    listings: BTreeMap<Kind, Listing>,
+}
+
+/// A list under way.
+#[derive(Debug, Default)]
+struct Listing {
+    /// Objects that it has shown so far.
+    shown: BTreeSet<Key>,
+    /// Objects that we wrote since it began, so that what it shows of them may be older than what is known.
+    written: BTreeSet<Key>,
 }
 
 /// What status patches and events need to know of an EgressIPAM beside its facts.
@@ -56,20 +71,6 @@ pub struct PoolObject {
     pub status: Value,
 }
 
-/// How the watch of one kind stands.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum WatchState {
-    /// The first list has not come yet.
-    #[default]
-    Pending,
-    /// The list came, and changes are followed.
-    Listed,
-    /// Changes are followed, but the last attempt to read them failed, for this reason. What is known still counts.
-    Interrupted(String),
-    /// Nothing can be read, for this reason. What was known no longer counts.
-    Waiting(String),
-}
-
 impl Index {
     /// Tells the time in Unix milliseconds: what comes from now on was seen at this instant.
     pub fn set_time(&mut self, now: u64) {
@@ -79,10 +80,12 @@ impl Index {
     /// Takes an object that a list shows, or a watch reports as added or changed.
     pub fn apply(&mut self, kind: Kind, object: &Object) -> bool {
         let key = Key::of(kind, object);
-        if let Some(listed) = self.listed.get_mut(&kind) {
-            listed.insert(key.clone());
-        }
-        let changed = kind.counts(object.name()) && self.take(kind, key, object);
+        let replaces = self.listings.get_mut(&kind).is_some_and(|listing| {
+            listing.shown.insert(key.clone());
+            // Also by an earlier version: etcd may have been restored.
+            !listing.written.contains(&key)
+        });
+        let changed = kind.counts(object.name()) && self.take(kind, key, object, replaces);
         self.counted(changed)
     }
 
@@ -97,14 +100,14 @@ impl Index {
         self.counted(changed)
     }
 
-    /// A list of a kind begins: [`apply`](Index::apply) follows for each object, then [`end_list`](Index::end_list).
+    /// A list of a kind begins, to be asked for: [`apply`](Index::apply) follows for each object, then [`end_list`](Index::end_list).
     pub fn begin_list(&mut self, kind: Kind) {
-        self.listed.insert(kind, BTreeSet::new());
+        self.listings.insert(kind, Listing::default());
     }
 
     /// A list of a kind is complete: what it did not show is gone.
     pub fn end_list(&mut self, kind: Kind) -> bool {
-        let listed = self.listed.remove(&kind).unwrap_or_default();
+        let listed = self.listings.remove(&kind).unwrap_or_default().shown;
         let served = kind == Kind::PrivateIp && self.observed.private_ips.is_none();
         if served {
             self.observed.private_ips = Some(BTreeMap::new());
@@ -123,7 +126,7 @@ impl Index {
 
     /// A kind is not served any more: its objects are gone with it.
     pub fn clear(&mut self, kind: Kind) -> bool {
-        self.listed.remove(&kind);
+        self.listings.remove(&kind);
         let served = kind == Kind::PrivateIp && self.observed.private_ips.take().is_some();
         self.forget_all_but(kind, &BTreeSet::new()) | self.counted(served)
     }
@@ -136,23 +139,32 @@ impl Index {
         let key = Key::of(kind, object);
         let known = self.identities.get(&(kind, key.clone()));
         let same = known.is_some_and(|known| !known.is_another_than(&Identity::of(object)));
-        let changed = same && self.take(kind, key, object);
+        if let Some(listing) = self.listings.get_mut(&kind) {
+            listing.written.insert(key.clone());
+        }
+        let changed = same && self.take(kind, key, object, false);
         self.counted(changed)
     }
 
     /// Says how the watch of a kind stands; lists are told by [`Index::reset`]. True if planning has to look.
     pub fn set_watch(&mut self, kind: Kind, state: WatchState) -> bool {
         let was_ready = self.ready();
-        self.watches.insert(kind, state);
+        self.watches.set(kind, state);
         let changed = was_ready != self.ready();
         self.counted(changed)
     }
 
-    /// Stores an object unless it is an earlier version of what is known.
-    fn take(&mut self, kind: Kind, key: Key, object: &Object) -> bool {
+    /// A watch of a kind showed that it lives, at this instant. True if planning has to look: it was blind.
+    pub fn heard(&mut self, kind: Kind, at: Instant) -> bool {
+        let changed = self.watches.heard(kind, at, self.now);
+        self.counted(changed)
+    }
+
+    /// Stores an object unless it is an earlier version of what is known and does not replace it all the same.
+    fn take(&mut self, kind: Kind, key: Key, object: &Object, replaces: bool) -> bool {
         let seen = Identity::of(object);
         let entry = (kind, key);
-        if self.identities.get(&entry).is_some_and(|known| seen.is_older_than(known)) {
+        if !replaces && self.identities.get(&entry).is_some_and(|known| seen.is_older_than(known)) {
             return false;
         }
         let changed = self.store(kind, &entry.1, object);
@@ -169,7 +181,17 @@ impl Index {
 
     /// How the watch of a kind stands.
     pub fn watch(&self, kind: Kind) -> WatchState {
-        self.watches.get(&kind).cloned().unwrap_or_default()
+        self.watches.state(kind)
+    }
+
+    /// What is known may be old of these, since their watches have shown nothing for a minute.
+    pub fn blind(&self, now: Instant) -> BTreeSet<Blind> {
+        self.watches.blind(now)
+    }
+
+    /// How each watch stands.
+    pub fn watch_reports(&self, now: Instant) -> Vec<WatchReport> {
+        self.watches.reports(now)
     }
 
     /// Whether every kind has been listed, and is still being followed.
@@ -259,8 +281,13 @@ impl Index {
     }
 
     /// Who holds redhat-cop's lock at `now` (Unix milliseconds). While somebody does, nothing may be written.
+    ///
+    /// Judged as of the last sign of life of its watch: who held it then may have renewed it since, unseen.
     pub fn foreign_lock(&self, now: u64) -> Option<LockHolder> {
-        self.locks.values().filter_map(|lock| lock.live(now)).max_by_key(|holder| holder.until)
+        let known_at = self.watches.known_at(Kind::Lock, now);
+        let holder = self.locks.values().filter_map(|lock| lock.live(known_at)).max_by_key(|holder| holder.until)?;
+        let until = if holder.until > now { holder.until } else { now.saturating_add(LOCK_LOOK) };
+        Some(LockHolder { until, ..holder })
     }
 
     /// Bumps the generation if something decisive changed.

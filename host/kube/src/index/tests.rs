@@ -1,6 +1,7 @@
 //! What counts as a change, and what order events may come in.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Index, LockHolder, SharedIndex, WatchState};
 use crate::kind::Kind;
@@ -97,11 +98,27 @@ fn a_lagging_watch_does_not_undo_our_write() {
 }
 
 #[test]
-fn a_relist_older_than_our_write_does_not_undo_it() {
+fn a_list_that_began_before_our_write_does_not_undo_it() {
     let mut index = listed(Kind::NetNamespace, &[net_namespace("shop", 9, &[])]);
+    index.begin_list(Kind::NetNamespace);
     index.note_written(Kind::NetNamespace, &net_namespace("shop", 12, &["10.0.0.9"]));
-    assert!(!index.reset(Kind::NetNamespace, &[net_namespace("shop", 10, &[])]));
+    assert!(!index.apply(Kind::NetNamespace, &net_namespace("shop", 10, &[])));
+    assert!(!index.end_list(Kind::NetNamespace));
     assert_eq!(addresses(&index, "shop").unwrap(), "10.0.0.9");
+}
+
+/// As after etcd was restored from a backup: versions begin again where they were then.
+#[test]
+fn a_list_counts_also_where_its_versions_are_lower() {
+    let mut index =
+        listed(Kind::NetNamespace, &[net_namespace("shop", 90, &["10.0.0.9"]), net_namespace("new", 95, &[])]);
+    index.note_written(Kind::NetNamespace, &net_namespace("shop", 99, &["10.0.0.9", "10.0.1.9"]));
+    assert!(index.reset(Kind::NetNamespace, &[net_namespace("shop", 40, &["10.0.0.7"])]));
+    assert_eq!((addresses(&index, "shop").as_deref(), addresses(&index, "new")), (Some("10.0.0.7"), None));
+    assert_eq!(index.resource_version(Kind::NetNamespace, "shop"), Some("40"), "the precondition of the next write");
+    // From there on earlier is earlier again.
+    assert!(index.apply(Kind::NetNamespace, &net_namespace("shop", 41, &["10.0.0.6"])));
+    assert!(!index.apply(Kind::NetNamespace, &net_namespace("shop", 40, &["10.0.0.7"])));
 }
 
 #[test]
@@ -264,6 +281,23 @@ fn a_foreign_lock_that_ran_out_before_it_was_found_is_nobodys() {
     assert_eq!(holder(&index, 61_000).as_deref(), Some("pod-0"));
     assert!(index.delete(Kind::Lock, &lock("old", 5, "", "", 0)));
     assert_eq!(holder(&index, 61_000).as_deref(), Some("pod-1"));
+}
+
+#[test]
+fn a_lock_that_ends_unseen_is_still_held() {
+    let heard = |index: &mut Index, at| {
+        index.set_time(at);
+        index.heard(Kind::Lock, Instant::now());
+    };
+    let mut index = found("1970-01-01T00:00:50Z", 15);
+    heard(&mut index, 70_000);
+    // Its watch shows nothing from here on: whoever held it may have renewed it.
+    assert_eq!(index.foreign_lock(74_999).unwrap().until, 75_000);
+    assert_eq!(index.foreign_lock(900_000), Some(LockHolder { identity: "pod-1".to_owned(), until: 901_000 }));
+    heard(&mut index, 900_001);
+    assert_eq!(index.foreign_lock(900_001), None, "it shows that nobody did");
+    // One that was nobody's when it was last seen stops nothing, however long that was ago.
+    assert_eq!(index.foreign_lock(9_000_000), None);
 }
 
 #[test]
