@@ -5,6 +5,7 @@
 
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -60,6 +61,8 @@ struct Shared {
     target: Target,
     /// Raised to end all open connections.
     generation: watch::Sender<u64>,
+    /// Raised to swallow all open connections.
+    swallowed: watch::Sender<u64>,
 }
 
 impl Proxy {
@@ -75,6 +78,7 @@ impl Proxy {
             rules: Mutex::default(),
             target: Target(watch::Sender::default()),
             generation: watch::Sender::default(),
+            swallowed: watch::Sender::default(),
         });
         let task = tokio::spawn(accept(listener, Arc::clone(&shared)));
         Self { shared, kubeconfig, task }
@@ -121,6 +125,12 @@ impl Proxy {
         self.shared.generation.send_modify(|generation| *generation += 1);
     }
 
+    /// From now on nothing comes through the connections that are open, and nobody is told: they stay open, and what is
+    /// sent is acknowledged, as by a proxy whose server is gone. New ones work.
+    pub fn swallow(&self) {
+        self.shared.swallowed.send_modify(|swallowed| *swallowed += 1);
+    }
+
     /// The process that rules kill; [`Launch::through`](super::Launch::through) sets it.
     pub fn target(&self) -> Target {
         self.shared.target.clone()
@@ -157,11 +167,16 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut generation = shared.generation.subscribe();
     generation.mark_unchanged();
+    let mut swallowed = shared.swallowed.subscribe();
+    swallowed.mark_unchanged();
     let service = service_fn(|request| answer(request, Arc::clone(&shared)));
     let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
     tokio::select! {
-        _ = connection => {},
+        _ = &mut connection => {},
         _ = generation.changed() => {},
+        // It is kept, but nobody looks at it any more.
+        _ = swallowed.changed() => { let _ = generation.changed().await; },
     }
 }
 

@@ -12,6 +12,7 @@ mod replicas;
 mod rights;
 mod status;
 mod stopping;
+mod watches;
 
 /// A pool over two zones with two nodes each, on bare metal.
 fn two_zones() -> Vec<Object> {

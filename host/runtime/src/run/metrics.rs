@@ -20,6 +20,7 @@ use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::schedule::Target;
 use sluice_core::status::PoolReport;
+use sluice_kube::index::WatchReport;
 use sluice_policy::{Cost, PolicyInfo};
 
 use super::cloud_metrics::CloudMetrics;
@@ -43,6 +44,7 @@ labels!(OwnerState { pool, state });
 labels!(ZoneState { pool, zone, state });
 labels!(ByOutcome { outcome });
 labels!(ByKind { kind });
+labels!(KindState { kind, state });
 labels!(ByReason { kind, reason });
 labels!(PolicyLabels { name, version, digest });
 
@@ -70,6 +72,8 @@ pub(super) struct Metrics {
     write_failures: Family<ByReason, Counter>,
     paused: Gauge,
     unreadable: Gauge,
+    watch_age: Family<ByKind, Seconds>,
+    watch_state: Family<KindState, Gauge>,
     last_round: Seconds,
     cloud: CloudMetrics,
 }
@@ -98,6 +102,8 @@ impl Metrics {
             write_failures: Family::default(),
             paused: Gauge::default(),
             unreadable: Gauge::default(),
+            watch_age: Family::default(),
+            watch_state: Family::default(),
             last_round: Seconds::default(),
         };
         metrics.register_the_old_operators();
@@ -144,6 +150,17 @@ impl Metrics {
         own.register("policy_swaps", "New policies by outcome", self.swaps.clone());
         own.register("unreadable_fields", "Fields of objects that make no sense", self.unreadable.clone());
         own.register_with_unit(
+            "watch_age",
+            "Since the watch of a kind last showed that it lives; some seconds while all is well",
+            Unit::Seconds,
+            self.watch_age.clone(),
+        );
+        own.register(
+            "watch_state",
+            "1 for the state of the watch of a kind: following, failing, blind (nothing for a minute) or waiting",
+            self.watch_state.clone(),
+        );
+        own.register_with_unit(
             "last_round_timestamp",
             "When the last round ended, Unix time",
             Unit::Seconds,
@@ -163,14 +180,28 @@ impl Metrics {
     }
 
     /// The page, with what a cloud's provider has counted.
-    pub(super) fn page(&self, meter: Option<&Meter>) -> Result<String, fmt::Error> {
+    pub(super) fn page(&self, meter: Option<&Meter>, watches: &[WatchReport]) -> Result<String, fmt::Error> {
         let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
+        self.show_watches(watches);
         if let Some(meter) = meter {
             self.cloud.take(meter);
         }
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)
+    }
+
+    fn show_watches(&self, watches: &[WatchReport]) {
+        for watch in watches {
+            let kind = watch.kind.to_string();
+            if let Some(age) = watch.age {
+                self.watch_age.get_or_create(&ByKind { kind: kind.clone() }).set(age.as_secs_f64());
+            }
+            for state in WatchReport::STATES {
+                let labels = KindState { kind: kind.clone(), state: state.to_owned() };
+                self.watch_state.get_or_create(&labels).set((watch.state == state).into());
+            }
+        }
     }
 
     pub(super) fn led(&self, leads: bool) {

@@ -14,7 +14,7 @@ use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
 use sluice_kube::convert::Note;
-use sluice_kube::index::{Index, Problem, SharedIndex};
+use sluice_kube::index::{Index, Problem, SharedIndex, WatchReport};
 use sluice_policy::Policy;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
@@ -213,6 +213,7 @@ impl Planner {
 
     /// Adds what the API server does not know.
     fn complete_view(&mut self, mut observed: Observed, in_charge: bool) -> Observed {
+        observed.blind = self.index.read(|index| index.blind(Instant::now()));
         self.writer.cloud.show(&mut observed, in_charge);
         observed.promise(&self.memory.promises);
         self.memory.promises.clone_from(&observed.promises);
@@ -315,7 +316,11 @@ impl Planner {
                 report.errors.push(format!("{target}: {complaint}"));
             }
         }
+        let blind = self.index.read(|index| index.watch_reports(Instant::now()));
+        let blind: Vec<String> =
+            blind.into_iter().filter(WatchReport::is_blind).filter_map(|watch| watch.trouble).collect();
         for report in reports.iter_mut() {
+            report.warnings.extend(blind.iter().map(|trouble| format!("nothing heard for a minute: {trouble}")));
             report.warnings.extend(self.memory.refusal.iter().map(|reason| format!("new policy refused: {reason}")));
         }
     }

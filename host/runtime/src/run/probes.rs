@@ -15,7 +15,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use sluice_azure::Azure;
-use sluice_kube::index::SharedIndex;
+use sluice_kube::index::{SharedIndex, WatchReport};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
@@ -96,21 +96,36 @@ impl Facts {
     }
 
     fn readyz(&self) -> (StatusCode, String) {
-        let waiting = self.index.read(|index| (!index.ready()).then(|| index.waiting()));
+        let (waiting, watches) = self.index.read(|index| {
+            let waiting = (!index.ready()).then(|| index.waiting());
+            (waiting, index.watch_reports(Instant::now()))
+        });
+        let troubles = watches_in_trouble(&watches);
         match waiting {
             Some(waiting) => (StatusCode::SERVICE_UNAVAILABLE, waiting.join("\n") + "\n"),
-            None if self.pulse.planned.load(Ordering::Relaxed) => (StatusCode::OK, "ok\n".to_owned()),
+            None if watches.iter().any(WatchReport::is_blind) => (StatusCode::SERVICE_UNAVAILABLE, troubles),
+            None if self.pulse.planned.load(Ordering::Relaxed) => (StatusCode::OK, format!("ok\n{troubles}")),
             None => (StatusCode::SERVICE_UNAVAILABLE, "waiting for the first plan\n".to_owned()),
         }
     }
 
     fn metrics(&self) -> impl IntoResponse + use<> {
         let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
-        match self.metrics.page(self.cloud.provider().map(Azure::meter)) {
+        let watches = self.index.read(|index| index.watch_reports(Instant::now()));
+        match self.metrics.page(self.cloud.provider().map(Azure::meter), &watches) {
             Ok(page) => (StatusCode::OK, kind, page),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, kind, error.to_string()),
         }
     }
+}
+
+/// A line for each watch that shows nothing now.
+fn watches_in_trouble(watches: &[WatchReport]) -> String {
+    let line = |watch: &WatchReport| {
+        let (trouble, age) = (watch.trouble.as_ref()?, watch.age?);
+        Some(format!("{}, {} for {} s: {trouble}\n", watch.kind, watch.state, age.as_secs()))
+    };
+    watches.iter().filter_map(line).collect()
 }
 
 /// Answers until it is dropped. Of too many connections the oldest is closed: it is the one that lingers, and a new one may
