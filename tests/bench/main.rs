@@ -35,10 +35,11 @@ struct Group {
     measure: fn() -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 7] = [
+const GROUPS: [Group; 8] = [
     Group { names: plan::NAMES, measure: plan::measure },
     Group { names: plan::LARGE_NAMES, measure: plan::measure_large },
     Group { names: operator::FAILOVER_NAMES, measure: operator::measure_failover },
+    Group { names: operator::BLACK_HOLE_NAMES, measure: operator::measure_black_hole },
     Group { names: operator::ALLOCATION_NAMES, measure: operator::measure_allocation },
     Group { names: operator::SWAP_NAMES, measure: operator::measure_swap },
     Group { names: azure::NAMES, measure: azure::measure },

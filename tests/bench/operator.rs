@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::harness::audit::{Mark, Requests};
 use crate::harness::kinds::strings;
 use crate::harness::{
-    ADDRESSES_ANNOTATION, Cluster, Object, Operator, eventually, infrastructure, namespace, node, pool,
+    ADDRESSES_ANNOTATION, Cluster, Object, Operator, Proxy, User, eventually, infrastructure, namespace, node, pool,
 };
 use crate::report::{Figure, median};
 
@@ -37,7 +37,9 @@ pub const ALLOCATION_NAMES: &[&str] = &[
     "resident-memory",
     "peak-memory",
     "idle-cpu",
+    "idle-requests",
 ];
+pub const BLACK_HOLE_NAMES: &[&str] = &["black-hole-failover"];
 pub const SWAP_NAMES: &[&str] = &["policy-swap"];
 
 /// All namespaces at once, then one more, then a restart.
@@ -73,12 +75,14 @@ pub fn measure_allocation() -> Vec<Figure> {
         let (writes, told) = stage.written_since(mark).await;
         figures.push(Figure::new("restart-writes", N, (writes + told) as f64, "writes").goal(0.0));
 
-        let before = processor_seconds(&operator);
+        let (mark, before) = (stage.mark().await, processor_seconds(&operator));
         tokio::time::sleep(IDLE).await;
         let idle = (processor_seconds(&operator) - before) / IDLE.as_secs_f64();
+        let asked = stage.cluster.audit().since(mark).await.by(User::Sluice).count();
         figures.push(Figure::new("resident-memory", N, memory(&operator, "VmRSS"), "MiB"));
         figures.push(Figure::new("peak-memory", N, memory(&operator, "VmHWM"), "MiB"));
         figures.push(Figure::new("idle-cpu", N, idle * 100.0, "% of a core"));
+        figures.push(Figure::new("idle-requests", N, asked as f64 / IDLE.as_secs_f64(), "per s"));
         stage.cluster.assert_sound().await;
         figures
     })
@@ -107,6 +111,33 @@ pub fn measure_failover() -> Vec<Figure> {
             Figure::new("failover", N, median(seconds), "s").goal(1.0),
             Figure::new("failover-writes", N, median(writes), "writes"),
         ]
+    })
+}
+
+/// A node fails just after every connection to the API server has died without a word; new ones work.
+pub fn measure_black_hole() -> Vec<Figure> {
+    block_on(async {
+        const N: usize = 100;
+        let cluster = furnished(N).await;
+        let proxy = Proxy::start(&cluster).await;
+        let operator = Operator::launch(&cluster).through(&proxy).start().await;
+        at_work(&operator).await;
+        let stage = Stage { operator, cluster };
+        stage.cluster.create([ranges()]).await;
+        stage.serves(N).await;
+        let mut seconds = Vec::new();
+        for failing in 0..ZONES {
+            stage.cluster.settled().await;
+            let failing = name_of(failing);
+            proxy.swallow();
+            let start = Instant::now();
+            stage.cluster.set_ready(&failing, false).await;
+            eventually("all addresses are on other nodes", LONG, || stage.carried_without(&failing, N)).await;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        stage.cluster.assert_sound().await;
+        let longest = seconds.into_iter().fold(0.0, f64::max);
+        vec![Figure::new("black-hole-failover", N, longest, "s").goal(10.0)]
     })
 }
 
@@ -144,17 +175,7 @@ struct Stage {
 
 impl Stage {
     async fn new(namespaces: usize, arguments: &[&str]) -> Self {
-        let cluster = Cluster::start().await;
-        let nodes = (0..NODES).map(|number| node(&name_of(number)).zone(&format!("zone-{}", number % ZONES)));
-        cluster.create(nodes.chain([infrastructure("BareMetal")])).await;
-        cluster.create((0..namespaces).map(|number| namespace(&format!("team-{number:04}")).in_pool("egress"))).await;
-        eventually("the network knows all namespaces and nodes", LONG, || async {
-            let (net_namespaces, host_subnets) =
-                (cluster.list("NetNamespace").await.len(), cluster.list("HostSubnet").await.len());
-            let there = net_namespaces >= namespaces && host_subnets == NODES;
-            if there { Ok(()) } else { Err(format!("{net_namespaces} and {host_subnets}")) }
-        })
-        .await;
+        let cluster = furnished(namespaces).await;
         let operator = Operator::launch(&cluster).args(arguments).start().await;
         at_work(&operator).await;
         Self { operator, cluster }
@@ -202,6 +223,22 @@ impl Stage {
         let writes = all.except(&["events", "egressipams/status"]).count();
         (writes, count - writes)
     }
+}
+
+/// A cluster of so many namespaces that wait for their pool, without an operator.
+async fn furnished(namespaces: usize) -> Cluster {
+    let cluster = Cluster::start().await;
+    let nodes = (0..NODES).map(|number| node(&name_of(number)).zone(&format!("zone-{}", number % ZONES)));
+    cluster.create(nodes.chain([infrastructure("BareMetal")])).await;
+    cluster.create((0..namespaces).map(|number| namespace(&format!("team-{number:04}")).in_pool("egress"))).await;
+    eventually("the network knows all namespaces and nodes", LONG, || async {
+        let (net_namespaces, host_subnets) =
+            (cluster.list("NetNamespace").await.len(), cluster.list("HostSubnet").await.len());
+        let there = net_namespaces >= namespaces && host_subnets == NODES;
+        if there { Ok(()) } else { Err(format!("{net_namespaces} and {host_subnets}")) }
+    })
+    .await;
+    cluster
 }
 
 /// Waits until the operator leads and has planned.

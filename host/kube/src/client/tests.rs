@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use expect_test::{Expect, expect};
 use http::Uri;
+use kube::Config;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
 
 use super::{ClientOptions, ConnectError, connect, proxy_for, read_merged};
 
@@ -142,4 +145,44 @@ fn proxies() {
         &expect!["HTTPS_PROXY: only http and https proxies are served"],
     );
     check_proxy(api, "HTTPS_PROXY=http://", &expect!["HTTPS_PROXY: not an address such as http://proxy:3128"]);
+}
+
+/// Reads the head of a request or of an answer.
+async fn head(stream: &mut TcpStream) -> String {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(head).unwrap().to_lowercase()
+}
+
+/// As companies have them: everything goes through a tunnel, for which one has to log in.
+#[test]
+fn requests_go_through_a_proxy_with_its_login_and_ours() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut config = Config::new("http://api.example:8080/".parse().unwrap());
+        config.proxy_url = Some(format!("http://user:p%40ss@{}", listener.local_addr().unwrap()).parse().unwrap());
+        config.auth_info.token = Some(SECRET.to_owned().into());
+        let client = super::client(config, None).unwrap();
+        let proxy = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let asked = head(&mut stream).await;
+            assert!(asked.starts_with("connect api.example:8080 http/1.1\r\n"), "{asked}");
+            // Of user:p@ss.
+            assert!(asked.contains("proxy-authorization: basic dxnlcjpwqhnz\r\n"), "{asked}");
+            stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+            let asked = head(&mut stream).await;
+            assert!(asked.starts_with("get /version http/1.1\r\n"), "{asked}");
+            assert!(asked.contains(&format!("authorization: bearer {SECRET}\r\n")), "{asked}");
+            assert!(asked.contains("user-agent: sluice/"), "{asked}");
+            let body = r#"{"major":"1","minor":"33","gitVersion":"v1.33.0","gitCommit":"","gitTreeState":"","buildDate":"","goVersion":"","compiler":"","platform":""}"#;
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            stream
+        };
+        let (_stream, version) = tokio::join!(proxy, client.apiserver_version());
+        assert_eq!(version.unwrap().git_version, "v1.33.0");
+    });
 }
