@@ -13,6 +13,7 @@ pub(super) mod components;
 mod refused;
 mod restless;
 mod settings;
+mod stand_in;
 mod swapped;
 
 /// From a changed file to its effect: "within seconds", on a machine that does other things as well.

@@ -41,9 +41,23 @@ impl PolicyError {
         use LoadError::{SettingsInvalid, SettingsTooLarge};
         matches!(self, Self::Refused { error, .. } if !matches!(error, SettingsInvalid { .. } | SettingsTooLarge { .. }))
     }
+
+    /// Whether the same files may be loaded at another time.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreadable(_) => true,
+            Self::NotText(_) => false,
+            Self::Refused { error, .. } => !error.is_reproducible(),
+        }
+    }
 }
 
 impl PolicyFiles {
+    /// Whether the built-in policy is meant, as it is.
+    pub(crate) fn are_none(&self) -> bool {
+        self.files().next().is_none()
+    }
+
     /// Reads, compiles and asks the policy. Blocks for as long as compiling takes.
     pub(crate) fn load(&self, host: &PolicyHost) -> Result<Policy, PolicyError> {
         let settings = match &self.settings {

@@ -1,5 +1,8 @@
 //! `sluice policy inspect`.
 
+use std::io::Write as _;
+use std::process::Stdio;
+
 use expect_test::expect;
 use serde_json::json;
 use sluice_builtin_policies::{PACK, ZONE_SPREAD};
@@ -7,6 +10,7 @@ use sluice_builtin_policies::{PACK, ZONE_SPREAD};
 use super::super::hot_swap::components;
 use super::{sorted_fields, text};
 use crate::harness::program::{Ran, sluice, sluice_within};
+use crate::harness::{SOON, eventually};
 
 async fn inspect(component: &[u8], flags: &[&str]) -> Ran {
     let file = tempfile::NamedTempFile::new().expect("a temporary file");
@@ -102,4 +106,31 @@ fn without(words: &[&str], text: &str) -> String {
 async fn a_file_that_is_not_there_is_bad_input() {
     let ran = sluice(["policy", "inspect", "/nonexistent/policy.wasm"]).await.ended_with(1);
     assert!(ran.stderr.contains("/nonexistent/policy.wasm"), "{}", ran.stderr);
+}
+
+/// The compile child, before it reads a component: what it may not do is up to the kernel from then on.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_compiler_confines_itself_before_it_reads() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_sluice"))
+        .arg("compile")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut stdin = child.stdin.take().expect("piped");
+    // Bytes of address space, seconds of processor time.
+    let header = [(1_u64 << 30).to_le_bytes(), 60_u64.to_le_bytes()].concat();
+    stdin.write_all(&header).expect("it reads");
+    let of_it = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", child.id())).unwrap_or_default();
+    eventually("it is confined", SOON, || async {
+        let status = of_it("status");
+        if status.contains("NoNewPrivs:\t1") && status.contains("Seccomp:\t2") { Ok(()) } else { Err(status) }
+    })
+    .await;
+    assert_eq!(of_it("oom_score_adj").trim(), "1000");
+    assert!(of_it("limits").lines().any(|line| line.starts_with("Max address space") && line.contains("1073741824")));
+    drop(stdin);
+    let ended = child.wait_with_output().expect("it ends");
+    assert_eq!(ended.status.code(), Some(1), "nothing is no component");
 }

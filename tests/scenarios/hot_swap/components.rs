@@ -58,3 +58,20 @@ pub(in crate::scenarios) fn restless() -> Vec<u8> {
     let answer = Answer::patches(vec![to_and_fro]);
     Guest { description, any_generation: true, plan: Some(plan), ..Guest::answering(answer) }.component()
 }
+
+/// An honest policy that does nothing, as long as there are fewer owners than this; then it fails.
+pub(in crate::scenarios) fn brittle(owners: usize) -> Vec<u8> {
+    // The list of owners is a pointer and a length; before it stand three numbers of 64 bits, one of 32, and three lists.
+    let length = 3 * 8 + 4 + 3 * 8 + 4;
+    let check = format!(
+        "(if (i32.ge_u (i32.load offset={length} (local.get $arguments)) (i32.const {owners})) (then unreachable))"
+    );
+    Guest { any_generation: true, check, ..Guest::default() }.component()
+}
+
+/// One function of so many `if`s that compiling takes minutes, and is then given up.
+pub(in crate::scenarios) fn slow_to_compile() -> Vec<u8> {
+    let ifs = "(if (i32.eqz (local.get 0)) (then (local.set 0 (i32.const 7))))".repeat(60_000);
+    let items = format!("(func (param i32) (result i32) {ifs} (local.get 0))");
+    Guest { items, ..Guest::default() }.component()
+}

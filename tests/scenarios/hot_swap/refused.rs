@@ -1,10 +1,11 @@
 //! Bad policies are refused, with the reason, and the one in charge goes on.
 
+use super::stand_in::{nobody_stands_in, stands_in};
 use super::{
     Files, PACK, ZONE_SPREAD, a_new_namespace_is_served, components, is_active, is_refused, nothing_is_refused,
     refusals, running,
 };
-use crate::harness::{Cluster, SOON, infrastructure, pool};
+use crate::harness::{Cluster, infrastructure, node, pool};
 
 /// Offers a bad component to a running operator: refused, the old one serves on, and a good one is then accepted.
 async fn is_refused_and_the_old_one_goes_on(component: &[u8], why: &str) {
@@ -86,41 +87,56 @@ async fn a_pipe_instead_of_a_file() {
     nothing_is_refused(&cluster).await;
 }
 
-/// There is no old one that could go on.
+/// There is no old one that could go on: the built-in one stands in, and a good one takes over when it comes.
 #[tokio::test(flavor = "multi_thread")]
-async fn at_the_start_it_is_the_end() {
+async fn at_the_start_the_built_in_one_stands_in() {
     let cluster = Cluster::start().await;
-    cluster.create([infrastructure("BareMetal"), pool("egress").range("zone-a", "10.20.0.0/24")]).await;
+    cluster
+        .create([
+            infrastructure("BareMetal"),
+            pool("egress").range("zone-a", "10.20.0.0/24"),
+            node("worker-a0").zone("zone-a"),
+        ])
+        .await;
     for (component, why) in [
         (b"this is no component".to_vec(), "not a WebAssembly component"),
         (components::curious(), "foreign import `wasi:clocks/wall-clock@0.2.0`"),
     ] {
         let files = Files::new(&component, "{}");
-        let operator = files.launch(&cluster).spawn();
-        let status = operator.ended(SOON).await;
-        assert_eq!(status.code(), Some(3), "{}", operator.log());
-        let log = operator.log();
-        assert!(log.contains(why) && log.contains("policy.wasm"), "{log}");
+        let operator = files.launch(&cluster).start().await;
+        stands_in(&cluster, &operator, "built-in", why).await;
+        is_active(&cluster, "zone-spread", ZONE_SPREAD).await;
+        files.replace_policy(PACK);
+        is_active(&cluster, "pack", PACK).await;
+        nobody_stands_in(&cluster, &operator).await;
+        operator.stop().await;
     }
     let missing = Files::new(ZONE_SPREAD, "{}");
     std::fs::remove_file(&missing.policy).expect("it is there");
-    let operator = missing.launch(&cluster).spawn();
-    assert_eq!(operator.ended(SOON).await.code(), Some(3), "{}", operator.log());
-    assert!(operator.log().contains("policy.wasm"), "{}", operator.log());
+    let operator = missing.launch(&cluster).start().await;
+    stands_in(&cluster, &operator, "built-in", "policy.wasm").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn bad_settings_at_the_start_are_the_end_as_well() {
+async fn with_bad_settings_at_the_start_as_well() {
     let cluster = Cluster::start().await;
+    cluster
+        .create([
+            infrastructure("BareMetal"),
+            pool("egress").range("zone-a", "10.20.0.0/24"),
+            node("worker-a0").zone("zone-a"),
+        ])
+        .await;
     for (settings, why) in [
         (r#"{"addressesPerOwner": 0}"#, "/addressesPerOwner"),
         (r#"{"addressesPerOwnr": 1}"#, "addressesPerOwnr"),
         (r#"{"addressesPerOwner": "#, "settings.json"),
     ] {
         let files = Files::new(ZONE_SPREAD, settings);
-        let operator = files.launch(&cluster).spawn();
-        let status = operator.ended(SOON).await;
-        assert_eq!(status.code(), Some(3), "{}", operator.log());
-        assert!(operator.log().contains(why), "{settings}: {}", operator.log());
+        let operator = files.launch(&cluster).start().await;
+        stands_in(&cluster, &operator, "built-in", why).await;
+        files.replace_settings("{}");
+        nobody_stands_in(&cluster, &operator).await;
+        operator.stop().await;
     }
 }

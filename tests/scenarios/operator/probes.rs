@@ -35,9 +35,12 @@ async fn it_is_ready_within_seconds() {
     is_served(&cluster, "shop").await;
     // A debug build compiles the policy slowly; a release build takes less than 2 s.
     assert!(ready < Duration::from_secs(10), "ready after {ready:?}");
-    for (path, expected) in
-        [("/healthz", StatusCode::OK), ("/readyz", StatusCode::OK), ("/else", StatusCode::NOT_FOUND)]
-    {
+    for (path, expected) in [
+        ("/healthz", StatusCode::OK),
+        ("/readyz", StatusCode::OK),
+        ("/startupz", StatusCode::OK),
+        ("/else", StatusCode::NOT_FOUND),
+    ] {
         let (status, _) = operator.probe(path).await.expect("an answer");
         assert_eq!(status, expected, "{path}");
     }

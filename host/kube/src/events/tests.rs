@@ -66,6 +66,18 @@ fn each_change_is_told_once() {
 }
 
 #[test]
+fn who_stands_in_is_told_once_beside_what_else_is_wrong() {
+    let mut book = EventBook::default();
+    let stood_in = PoolReport { stand_in: Some("old 1, the last good policy, plans".to_owned()), ..report(&["bad"]) };
+    expect![[r#"
+        EgressIPAM east ProcessingError: bad
+        EgressIPAM east PolicyStandIn: old 1, the last good policy, plans"#]]
+    .assert_eq(&told(&book.due(std::slice::from_ref(&stood_in), &[], NOW)));
+    assert_eq!(book.due(&[stood_in], &[], NOW), []);
+    assert_eq!(book.due(&[report(&[])], &[], NOW), []);
+}
+
+#[test]
 fn a_flood_is_spread_over_rounds() {
     let mut book = EventBook::default();
     let holds: Vec<NamedHold> =

@@ -197,6 +197,20 @@ fn conditions_of_other_rounds() {
 }
 
 /// What a merge patch makes of a status.
+#[test]
+fn a_stand_in_degrades_a_pool_that_is_served() {
+    let report = PoolReport { stand_in: Some("old 1, the last good policy, plans: new 2 failed".to_owned()), ..good() };
+    check_conditions(
+        &report,
+        &expect![[r#"
+            ReconcileSuccess True LastReconcileCycleSucceded: 
+            ReconcileError False LastReconcileCycleSucceded: 
+            Ready True Served: 12 namespaces served
+            Degraded True PolicyStandIn: old 1, the last good policy, plans: new 2 failed
+        "#]],
+    );
+}
+
 fn merged(mut current: Value, patch: &Value) -> Value {
     if !current.is_object() {
         current = json!({});

@@ -9,6 +9,7 @@ mod rehearsal;
 use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -25,6 +26,8 @@ use crate::run::{self, Ended, RunOptions};
 
 /// `run` could not start.
 const CANNOT_START: u8 = 3;
+/// How long the process waits for work on threads of its own, which cannot be cut off.
+const LAST_CALLS: Duration = Duration::from_millis(500);
 /// `plan`: the plan was refused or the policy failed; `policy inspect`: the component is refused.
 const REFUSED: u8 = 12;
 
@@ -97,7 +100,7 @@ struct RunArgs {
     /// Where /metrics answers; 0: nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     metrics_bind_address: Listen,
-    /// Where /healthz and /readyz answer; 0: nowhere
+    /// Where /healthz, /readyz and /startupz answer; 0: nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     health_probe_bind_address: Listen,
     #[command(flatten)]
@@ -153,8 +156,8 @@ fn operator(args: RunArgs) -> Result<ExitCode> {
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let ended = runtime.block_on(run::run(options));
-    // A policy may still be at work on a thread that cannot be stopped; the process does not wait for it.
-    runtime.shutdown_background();
+    // Policies and compilers at work were told to end, and do so at once.
+    runtime.shutdown_timeout(LAST_CALLS);
     Ok(match ended {
         Ended::Asked => ExitCode::SUCCESS,
         Ended::Died => ExitCode::FAILURE,

@@ -24,6 +24,7 @@ use sluice_kube::index::WatchReport;
 use sluice_policy::{Cost, PolicyInfo};
 
 use super::cloud_metrics::CloudMetrics;
+use super::succession::Rank;
 
 /// What the operator that Sluice replaces says a node can carry where no cloud sets a limit: 2^32 - 1.
 const UNLIMITED: i64 = 4_294_967_295;
@@ -43,6 +44,7 @@ labels!(PoolNode { egressipam, node });
 labels!(OwnerState { pool, state });
 labels!(ZoneState { pool, zone, state });
 labels!(ByOutcome { outcome });
+labels!(StandIn { by });
 labels!(ByKind { kind });
 labels!(KindState { kind, state });
 labels!(ByReason { kind, reason });
@@ -67,6 +69,7 @@ pub(super) struct Metrics {
     policy_fuel: Gauge<u64, AtomicU64>,
     policy_memory: Gauge<u64, AtomicU64>,
     policy: Family<PolicyLabels, Gauge>,
+    stand_in: Family<StandIn, Gauge>,
     swaps: Family<ByOutcome, Counter>,
     writes: Family<ByKind, Counter>,
     write_failures: Family<ByReason, Counter>,
@@ -97,6 +100,7 @@ impl Metrics {
             policy_fuel: Gauge::default(),
             policy_memory: Gauge::default(),
             policy: Family::default(),
+            stand_in: Family::default(),
             swaps: Family::default(),
             writes: Family::default(),
             write_failures: Family::default(),
@@ -147,6 +151,11 @@ impl Metrics {
             self.policy_memory.clone(),
         );
         own.register("policy", "The policy that plans", self.policy.clone());
+        own.register(
+            "policy_stand_in",
+            "1 while another policy than the chosen one plans: the last good one, or the built-in one with forced moves only",
+            self.stand_in.clone(),
+        );
         own.register("policy_swaps", "New policies by outcome", self.swaps.clone());
         own.register("unreadable_fields", "Fields of objects that make no sense", self.unreadable.clone());
         own.register_with_unit(
@@ -212,8 +221,11 @@ impl Metrics {
         self.foreign_lock.set(locked.into());
     }
 
-    /// Shows the policy that plans from now on.
-    pub(super) fn plans_with(&self, policy: &PolicyInfo) {
+    /// Shows the policy that plans from now on, and in which right.
+    pub(super) fn plans_with(&self, policy: &PolicyInfo, rank: Rank) {
+        for (by, stands_in) in [("last-good", Rank::LastGood), ("built-in", Rank::BuiltIn)] {
+            self.stand_in.get_or_create(&StandIn { by: by.to_owned() }).set((rank == stands_in).into());
+        }
         let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         let PolicyInfo { name, version, digest, .. } = policy.clone();
         self.policy.clear();

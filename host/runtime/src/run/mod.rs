@@ -18,7 +18,9 @@ mod planner;
 mod probes;
 mod reporter;
 mod round;
+mod succession;
 mod swap;
+mod trial;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -30,11 +32,11 @@ use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::index::SharedIndex;
 use sluice_kube::patch::ApiServer;
 use sluice_kube::watch::watches;
-use sluice_policy::{Policy, PolicyHost};
+use sluice_policy::{Cancel, Policy, PolicyHost};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinSet, spawn_blocking};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -47,11 +49,16 @@ use metrics::Metrics;
 use planner::{Memory, Planner};
 use probes::{Facts, Pulse, serve};
 use reporter::{Reporter, Story};
+use succession::{Named, Succession};
+use swap::{Files, Offer};
 
 /// After SIGTERM: how long writes in flight get to end. With the lease's release it is well below 5 s.
 const LAST_WRITES: Duration = Duration::from_millis(2500);
 /// After SIGTERM: how long giving the lease back may take.
 const LAST_WORDS: Duration = Duration::from_millis(1500);
+
+/// How long a start waits for the policy of the files, before the built-in one stands in. The largest take 13 s to compile.
+const LOADING: Duration = Duration::from_secs(20);
 
 /// Where a pod's namespace stands.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
@@ -133,7 +140,6 @@ impl Operator {
         let host = policy_host()?;
         let client =
             connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
-        let policy = load(&options.policy, &host).await?;
         let index = Arc::new(SharedIndex::new(unix_milliseconds));
         let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
@@ -147,14 +153,16 @@ impl Operator {
             cloud: Arc::clone(&cloud),
         };
         listen(&options, &facts, &mut services).await?;
+        // Only now: whoever asks how it is gets an answer while it compiles.
+        let (policies, files) = load(&options.policy, &host, &metrics).await?;
         let leads = elect(&options, &mut lease, release.clone()).await?;
         for watch in watches(&client, &index) {
             let future = async move { match watch.future.await {} };
             spawn(&mut services, "watch", future);
         }
         let (offer, offers) = mpsc::channel(1);
-        if options.policy.files().next().is_some() {
-            spawn(&mut work, "policy files", swap::watch(options.policy, host, offer, stop.clone()));
+        if let Some(files) = files {
+            spawn(&mut work, "policy files", files.watch(offer, stop.clone()));
         }
         let server = ApiServer::new(client.clone(), Arc::clone(&index));
         let needs = Needs { client: client.clone(), namespace: own_namespace(), leads: leads.clone() };
@@ -166,7 +174,7 @@ impl Operator {
         let (memory, quit) = (Memory::default(), stop.clone());
         let writer = Writer { server, cloud };
         let planner =
-            Planner { index, writer, policy, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
+            Planner { index, writer, policies, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
         let quit = stop.clone();
         spawn(&mut work, "reporter", async move {
             reporter.run(quit).await;
@@ -224,12 +232,50 @@ async fn finish(tasks: &mut JoinSet<(&'static str, Result<()>)>, patience: Durat
     }
 }
 
-async fn load(files: &PolicyFiles, host: &PolicyHost) -> Result<Policy> {
-    let (files, host) = (files.clone(), host.clone());
-    let policy = spawn_blocking(move || files.load(&host)).await??;
-    let info = policy.info();
-    info!(name = info.name, version = info.version, digest = info.digest, "policy loaded");
-    Ok(policy)
+/// The policies that can plan: the chosen one, unless it cannot be used or takes too long, and the built-in one.
+async fn load(
+    files: &PolicyFiles,
+    host: &PolicyHost,
+    metrics: &Metrics,
+) -> Result<(Succession<Policy>, Option<Files>)> {
+    let built_in = built_in(host).await.context("cannot load the built-in policy")?;
+    if let Some(missing) = host.compiler_remark() {
+        warn!(missing, "this kernel cannot confine the compiler of policies as it should be");
+    }
+    if files.are_none() {
+        return Ok((Succession::new(Ok(built_in.clone()), built_in, Instant::now()), None));
+    }
+    let mut files = Files::load(files.clone(), host.clone());
+    let chosen = match files.first(LOADING).await {
+        Some(Offer::Policy(policy)) => {
+            let info = policy.info();
+            info!(name = info.name, version = info.version, digest = info.digest, "policy loaded");
+            Ok(*policy)
+        }
+        Some(Offer::Refused(reason)) => {
+            metrics.swapped(false);
+            Err(reason)
+        }
+        None => Err("the policy is still being loaded".to_owned()),
+    };
+    Ok((Succession::new(chosen, built_in, Instant::now()), Some(files)))
+}
+
+async fn built_in(host: &PolicyHost) -> Result<Policy> {
+    let cancel = Cancel::default();
+    let _wanted = cancel.drop_guard();
+    let host = host.until(cancel);
+    Ok(spawn_blocking(move || PolicyFiles::default().load(&host)).await??)
+}
+
+impl Named for Policy {
+    fn name(&self) -> String {
+        format!("{} {}", self.info().name, self.info().version)
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        (&self.info().digest, &self.info().settings) == (&other.info().digest, &other.info().settings)
+    }
 }
 
 /// Opens the ports. Probes and metrics share one if they are told the same.

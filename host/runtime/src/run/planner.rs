@@ -15,9 +15,9 @@ use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
 use sluice_kube::convert::Note;
 use sluice_kube::index::{Index, Problem, SharedIndex, WatchReport};
-use sluice_policy::Policy;
+use sluice_policy::{Cancel, Policy};
 use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -27,8 +27,10 @@ use super::metrics::Metrics;
 use super::pauses::{Pauses, Setbacks};
 use super::probes::Pulse;
 use super::reporter::Story;
-use super::round::{Thought, Verdict, pools_of, think, try_out};
+use super::round::{Thought, pools_of, think};
+use super::succession::{ASK_AGAIN, Failed, Rank, Succession, Turn};
 use super::swap::Offer;
+use super::trial::{Trials, Verdict, Whom};
 use crate::apply::{Applied, apply};
 use crate::policy_files::named;
 use crate::{steady_milliseconds, unix_milliseconds};
@@ -50,7 +52,7 @@ const SPELLED_OUT: usize = 100;
 pub(super) struct Planner {
     pub(super) index: Arc<SharedIndex>,
     pub(super) writer: Writer,
-    pub(super) policy: Policy,
+    pub(super) policies: Succession<Policy>,
     pub(super) offers: mpsc::Receiver<Offer>,
     pub(super) leads: watch::Receiver<bool>,
     pub(super) stories: watch::Sender<Arc<Story>>,
@@ -71,8 +73,8 @@ pub(super) struct Memory {
     again_at: Option<Instant>,
     /// A policy that waits for a snapshot to prove itself on.
     candidate: Option<Policy>,
-    /// A policy that plans beside the rounds: one that never comes to an end must not delay a failover.
-    trial: Option<JoinHandle<Verdict>>,
+    /// Policies that plan beside the rounds.
+    trials: Trials,
     /// Why the files' newest policy is not the active one.
     refusal: Option<String>,
     /// For whom interfaces get addresses.
@@ -102,7 +104,7 @@ impl Planner {
     pub(super) async fn run(mut self) -> anyhow::Result<()> {
         let mut bell = self.index.subscribe();
         let mut cloud_bell = self.writer.cloud.subscribe();
-        self.metrics.plans_with(self.policy.info());
+        self.show_who_plans();
         while !self.stop.is_cancelled() {
             self.pulse.beat();
             bell.mark_unchanged();
@@ -111,22 +113,25 @@ impl Planner {
                 self.wait(&mut bell, &mut cloud_bell).await;
             }
         }
+        self.memory.trials.end().await;
         Ok(())
     }
 
     /// Waits for a reason to look.
     async fn wait(&mut self, bell: &mut watch::Receiver<()>, cloud_bell: &mut watch::Receiver<()>) {
         let now = Instant::now();
-        let resync = if self.index.read(Index::ready) { RESYNC } else { RESYNC_WHILE_WAITING };
+        let is_ready = self.index.read(Index::ready);
+        let resync = if is_ready { RESYNC } else { RESYNC_WHILE_WAITING };
+        let trial = self.policies.next_trial().filter(|_| is_ready && self.memory.trials.are_over());
         // A pause that ended while the round was under way still counted in it.
         let looked = self.memory.looked.unwrap_or(now);
-        let due = self.memory.pauses.next(looked).into_iter().chain(self.memory.again_at);
+        let due = self.memory.pauses.next(looked).into_iter().chain(self.memory.again_at).chain(trial);
         let alarm = due.fold(now + resync, Instant::min);
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = sleep_until(alarm) => {}
-            Some(offer) = self.offers.recv() => self.consider(offer),
-            Some(verdict) = judgement(&mut self.memory.trial) => self.decide(verdict),
+            Some(offer) = self.offers.recv() => self.consider(offer).await,
+            Some(verdict) = self.memory.trials.verdict() => self.decide(verdict),
             Ok(()) = self.leads.changed() => {}
             Ok(()) = cloud_bell.changed() => {}
             Ok(()) = bell.changed() => {
@@ -136,9 +141,9 @@ impl Planner {
         }
     }
 
-    fn consider(&mut self, offer: Offer) {
+    async fn consider(&mut self, offer: Offer) {
         // What was offered before is no longer in the files.
-        self.memory.trial = None;
+        self.memory.trials.end().await;
         match offer {
             Offer::Policy(policy) => self.memory.candidate = Some(*policy),
             Offer::Refused(reason) => {
@@ -148,26 +153,48 @@ impl Planner {
         }
     }
 
-    /// Lets a policy prove itself, if there is one.
-    fn try_out(&mut self, observed: &Arc<Observed>, setbacks: &Setbacks) {
+    /// Lets a policy prove itself, if there is one: a new one, or one that failed.
+    async fn try_out(&mut self, observed: &Arc<Observed>, setbacks: &Setbacks) {
         if let Some(candidate) = self.memory.candidate.take() {
-            let (observed, setbacks) = (Arc::clone(observed), setbacks.clone());
-            self.memory.trial = Some(spawn_blocking(move || try_out(&observed, candidate, &setbacks)));
+            self.memory.trials.begin(Whom::New, candidate, observed, setbacks).await;
+        } else if self.memory.trials.are_over()
+            && let Some((rank, policy)) = self.policies.due(Instant::now())
+        {
+            self.memory.trials.begin(Whom::Failed(rank), policy, observed, setbacks).await;
         }
     }
 
-    fn decide(&mut self, verdict: Verdict) {
-        match verdict {
-            Verdict::Promoted(policy) => self.promote(policy),
-            Verdict::Refused(reason) => self.refuse(reason),
+    fn decide(&mut self, Verdict { whom, policy, passed }: Verdict) {
+        match (whom, passed) {
+            (Whom::New, Ok(())) => self.promote(policy),
+            (Whom::New, Err(reason)) => self.refuse(reason),
+            (Whom::Failed(rank), passed) => {
+                let name = &policy.info().name;
+                if let Err(reason) = &passed {
+                    info!(policy = name, reason, "the policy still fails");
+                }
+                if self.policies.tried(rank, passed.is_ok(), Instant::now()) == Turn::Passed {
+                    info!(policy = name, "the policy made good plans, and plans again");
+                    self.show_who_plans();
+                }
+            }
         }
     }
 
     fn refuse(&mut self, reason: String) {
-        let active = &self.policy.info().name;
+        let active = &self.policies.policy().info().name;
         error!(reason, active, "the new policy is refused; the active one stays");
         self.metrics.swapped(false);
+        self.policies.refused(&reason);
         self.memory.refusal = Some(reason);
+    }
+
+    /// Shows who plans from now on, and says why if that is not the chosen policy.
+    fn show_who_plans(&self) {
+        self.metrics.plans_with(self.policies.policy().info(), self.policies.rank());
+        if let Some(stand_in) = self.policies.stand_in() {
+            error!(reason = %stand_in, "another policy than the chosen one plans");
+        }
     }
 
     async fn round(&mut self) -> Result<Next, JoinError> {
@@ -179,9 +206,9 @@ impl Planner {
         let leads = *self.leads.borrow_and_update();
         self.metrics.led(leads);
         while let Ok(offer) = self.offers.try_recv() {
-            self.consider(offer);
+            self.consider(offer).await;
         }
-        if let Some(verdict) = judgement(&mut self.memory.trial).now_or_never().flatten() {
+        if let Some(verdict) = self.memory.trials.verdict().now_or_never().flatten() {
             self.decide(verdict);
         }
         let lock_ends = lock.as_ref().map(|lock| lock.until);
@@ -193,6 +220,9 @@ impl Planner {
             return Ok(Next::Wait);
         };
         let thought = self.think(&observed).await?;
+        if self.stop.is_cancelled() {
+            return Ok(Next::Wait);
+        }
         self.remark_failure(&thought);
         let due = thought.outcome.again_at.into_iter().chain(lock_ends).min();
         self.memory.again_at = due.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
@@ -206,9 +236,26 @@ impl Planner {
         let writes = applied.written.iter().filter_map(|position| thought.outcome.writes.get(*position));
         let goes_on = misplaced || writes.into_iter().any(|write| !matches!(write.target, Target::Interface(_)));
         self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
+        let (tries, failure) = (thought.tries, thought.outcome.failure.as_ref().map(ToString::to_string));
         self.tell(&observed, thought, may_tell, !goes_on);
         self.pulse.has_planned();
+        let goes_on = self.pass_the_turn(failure.map_or(Ok(()), |failure| Err((tries, failure)))) || goes_on;
         Ok(if goes_on { Next::Again } else { Next::Wait })
+    }
+
+    /// After a plan: who plans next. Returns whether at once.
+    fn pass_the_turn(&mut self, plan: Result<(), (Failed, String)>) -> bool {
+        let now = Instant::now();
+        let turn = self.policies.planned(plan, now);
+        match turn {
+            Turn::Stays => {}
+            Turn::AskAgain => {
+                let soon = now + ASK_AGAIN;
+                self.memory.again_at = Some(self.memory.again_at.map_or(soon, |due| due.min(soon)));
+            }
+            Turn::Passed => self.show_who_plans(),
+        }
+        turn == Turn::Passed
     }
 
     /// Adds what the API server does not know.
@@ -227,18 +274,26 @@ impl Planner {
         self.memory.pauses.forgive(now);
         let setbacks = self.memory.pauses.setbacks(now);
         self.metrics.pausing(self.memory.pauses.pausing(now));
-        self.try_out(observed, &setbacks);
-        let (observed, active) = (Arc::clone(observed), self.policy.clone());
-        spawn_blocking(move || think(&observed, &active, &setbacks)).await
+        self.try_out(observed, &setbacks).await;
+        let excuse = (self.policies.rank() == Rank::BuiltIn).then(|| self.policies.excuse());
+        let (observed, active) = (Arc::clone(observed), self.policies.policy().clone());
+        let cancel = Cancel::default();
+        let until = cancel.clone();
+        let mut thinks = spawn_blocking(move || think(&observed, &active, excuse, &setbacks, &until));
+        tokio::select! {
+            thought = &mut thinks => return thought,
+            () = self.stop.cancelled() => cancel.cancel(),
+        }
+        thinks.await
     }
 
     fn promote(&mut self, policy: Policy) {
         let info = policy.info();
         info!(name = info.name, version = info.version, digest = info.digest, "the new policy plans from now on");
         self.metrics.swapped(true);
-        self.metrics.plans_with(info);
         self.memory.refusal = None;
-        self.policy = policy;
+        self.policies.choose(policy, Instant::now());
+        self.show_who_plans();
     }
 
     async fn apply(&mut self, observed: &Observed, thought: &Thought) -> Applied {
@@ -264,7 +319,7 @@ impl Planner {
             }
         }
         let written = applied.written.iter().filter_map(|position| writes.get(*position));
-        let (snapshot, policy) = (&thought.round.surveyed().snapshot, &self.policy.info().name);
+        let (snapshot, policy) = (&thought.round.surveyed().snapshot, &self.policies.policy().info().name);
         self.memory.pace.note(snapshot, &thought.outcome.plan, written, policy, steady_milliseconds());
         self.tell_repairs(&thought.round, &thought.outcome, &applied);
         for (target, failure) in &applied.failures {
@@ -288,7 +343,7 @@ impl Planner {
         let story = if may_tell && !observed.awaits_cloud() {
             let mut reports = thought.outcome.reports;
             self.complete(&mut reports, observed, &thought.round);
-            let policy = named(self.policy.info());
+            let policy = named(self.policies.policy().info());
             Story::Round { reports, holds: thought.outcome.holds, policy, settled }
         } else {
             Story::Silence
@@ -316,11 +371,13 @@ impl Planner {
                 report.errors.push(format!("{target}: {complaint}"));
             }
         }
+        let stand_in = self.policies.stand_in().map(|stand_in| stand_in.to_string());
         let blind = self.index.read(|index| index.watch_reports(Instant::now()));
         let blind: Vec<String> =
             blind.into_iter().filter(WatchReport::is_blind).filter_map(|watch| watch.trouble).collect();
         for report in reports.iter_mut() {
             report.warnings.extend(blind.iter().map(|trouble| format!("nothing heard for a minute: {trouble}")));
+            report.stand_in.clone_from(&stand_in);
             report.warnings.extend(self.memory.refusal.iter().map(|reason| format!("new policy refused: {reason}")));
         }
     }
@@ -351,7 +408,7 @@ impl Planner {
         self.memory.said.waiting.clear();
         let failure = thought.outcome.failure.as_ref().map(ToString::to_string);
         if failure != self.memory.said.failure {
-            let policy = &self.policy.info().name;
+            let policy = &self.policies.policy().info().name;
             if let Some(failure) = &failure {
                 error!(failure, policy, "what is applied stays");
             } else {
@@ -377,13 +434,6 @@ impl Planner {
 /// nodes carry are nobody's until their owners hold them, and the next plan might have others, over and over.
 fn can_wait(write: &Write) -> bool {
     matches!(&write.change, Change::Namespace { result, .. } if *result != Some(None))
-}
-
-/// What comes of a trial, once it is over; none: there is none.
-async fn judgement(trial: &mut Option<JoinHandle<Verdict>>) -> Option<Verdict> {
-    let verdict = trial.as_mut()?.await;
-    *trial = None;
-    Some(verdict.unwrap_or_else(|error| Verdict::Refused(format!("shadow plan: {error}"))))
 }
 
 fn log_patches(rows: &[PatchRow]) {

@@ -1,4 +1,4 @@
-//! What answers over HTTP: `/healthz`, `/readyz`, `/metrics`.
+//! What answers over HTTP: `/healthz`, `/readyz`, `/startupz`, `/metrics`.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -37,17 +37,25 @@ pub(super) struct Pulse {
     /// Milliseconds from birth to the last look.
     looked: AtomicU64,
     planned: AtomicBool,
+    /// There is a policy, and the planner looks.
+    started: AtomicBool,
 }
 
 impl Default for Pulse {
     fn default() -> Self {
-        Self { born: Instant::now(), looked: AtomicU64::new(0), planned: AtomicBool::new(false) }
+        Self {
+            born: Instant::now(),
+            looked: AtomicU64::new(0),
+            planned: AtomicBool::new(false),
+            started: AtomicBool::new(false),
+        }
     }
 }
 
 impl Pulse {
     /// The planner looks at what there is.
     pub(super) fn beat(&self) {
+        self.started.store(true, Ordering::Relaxed);
         self.looked.store(u64::try_from(self.born.elapsed().as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
@@ -73,10 +81,11 @@ pub(super) struct Facts {
 impl Facts {
     /// Routes of the probes.
     pub(super) fn probes(&self) -> Router {
-        let (alive, ready) = (self.clone(), self.clone());
+        let (alive, ready, started) = (self.clone(), self.clone(), self.clone());
         Router::new()
             .route("/healthz", get(|| async move { alive.healthz() }))
             .route("/readyz", get(|| async move { ready.readyz() }))
+            .route("/startupz", get(|| async move { started.startupz() }))
     }
 
     /// Routes of the metrics.
@@ -92,6 +101,15 @@ impl Facts {
                 let text = format!("the planner has not looked at the cluster for {} s\n", silent.as_secs());
                 (StatusCode::SERVICE_UNAVAILABLE, text)
             }
+        }
+    }
+
+    /// Compiling takes as long as it takes: whoever restarts what does not answer `/healthz` waits for this first.
+    fn startupz(&self) -> (StatusCode, String) {
+        if self.pulse.started.load(Ordering::Relaxed) {
+            (StatusCode::OK, "ok\n".to_owned())
+        } else {
+            (StatusCode::SERVICE_UNAVAILABLE, "compiling the policy\n".to_owned())
         }
     }
 

@@ -7,10 +7,11 @@ use sluice_core::name::PoolName;
 use sluice_core::observed::Observed;
 use sluice_core::round::{Outcome, Round};
 use sluice_core::schedule::Target;
-use sluice_policy::{Cost, LogLevel, LogRecord, Policy};
+use sluice_policy::{CallError, Cancel, Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
 use super::pauses::Setbacks;
+use super::succession::Failed;
 
 /// A round before its writes.
 pub(super) struct Thought {
@@ -18,42 +19,59 @@ pub(super) struct Thought {
     pub(super) outcome: Outcome,
     pub(super) cost: Cost,
     pub(super) took: Duration,
+    /// How many tries a failure stands for.
+    pub(super) tries: Failed,
 }
 
-/// What came of a policy that wants to take over.
-pub(super) enum Verdict {
-    /// Its plan passed.
-    Promoted(Policy),
-    /// It stays out, for this reason.
-    Refused(String),
-}
-
-/// Plans. Takes a processor for as long as policies may.
-pub(super) fn think(observed: &Observed, policy: &Policy, setbacks: &Setbacks) -> Thought {
+/// Plans, with `excuse` for those who wait where the policy stands in with forced moves only. Takes a processor for as
+/// long as policies may, or until it is cancelled.
+pub(super) fn think(
+    observed: &Observed,
+    policy: &Policy,
+    excuse: Option<String>,
+    setbacks: &Setbacks,
+    cancel: &Cancel,
+) -> Thought {
     let started = Instant::now();
-    let round = Round::prepare_again(observed, &setbacks.refused);
-    let (outcome, cost) = ask(&round, observed, policy, &setbacks.avoided);
-    Thought { round, outcome, cost, took: started.elapsed() }
-}
-
-/// Plans with a policy that wants to take over, without consequences. Takes a processor for as long as policies may.
-pub(super) fn try_out(observed: &Observed, candidate: Policy, setbacks: &Setbacks) -> Verdict {
-    let round = Round::prepare_again(observed, &setbacks.refused);
-    match ask(&round, observed, &candidate, &setbacks.avoided).0.failure {
-        None => Verdict::Promoted(candidate),
-        Some(failure) => Verdict::Refused(format!("shadow plan: {failure}")),
+    let mut round = Round::prepare_again(observed, &setbacks.refused);
+    if let Some(excuse) = excuse {
+        round = round.forced_moves_only(excuse);
     }
+    let ran = policy.run_until(round.policy_input(), cancel);
+    let tries = if matches!(ran.result, Err(CallError::Timeout { .. })) { Failed::Twice } else { Failed::Once };
+    let cost = ran.cost;
+    let outcome = finish(&round, observed, policy, ran, &setbacks.avoided);
+    Thought { round, outcome, cost, took: started.elapsed(), tries }
 }
 
-fn ask(round: &Round, observed: &Observed, policy: &Policy, avoided: &BTreeSet<Target>) -> (Outcome, Cost) {
-    let ran = policy.run(round.policy_input());
+/// Plans with a policy that should plan and does not, without consequences: passed, or why not. Takes a processor for as
+/// long as policies may, or until it is cancelled.
+pub(super) fn try_out(
+    observed: &Observed,
+    policy: &Policy,
+    setbacks: &Setbacks,
+    cancel: &Cancel,
+) -> Result<(), String> {
+    let round = Round::prepare_again(observed, &setbacks.refused);
+    let ran = policy.try_out(round.policy_input(), cancel);
+    let failure = finish(&round, observed, policy, ran, &setbacks.avoided).failure;
+    failure.map_or(Ok(()), |failure| Err(format!("shadow plan: {failure}")))
+}
+
+fn finish(
+    round: &Round,
+    observed: &Observed,
+    policy: &Policy,
+    ran: sluice_policy::Outcome,
+    avoided: &BTreeSet<Target>,
+) -> Outcome {
     let name = &policy.info().name;
     ran.logs.iter().for_each(|record| pass_on(name, record));
     if ran.dropped_logs > 0 {
         debug!(policy = name, dropped = ran.dropped_logs, "messages over the limits");
     }
     let answer = ran.result.map_err(|failure| format!("{}: {failure}", failure.name()));
-    (round.finish(observed, answer, avoided), ran.cost)
+    round.finish(observed, answer, avoided)
 }
 
 fn pass_on(policy: &str, LogRecord { level, message }: &LogRecord) {
