@@ -18,6 +18,7 @@
 mod harness;
 
 mod azure;
+mod many;
 mod native;
 mod operator;
 mod plan;
@@ -35,13 +36,15 @@ struct Group {
     measure: fn() -> Vec<Figure>,
 }
 
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 10] = [
     Group { names: plan::NAMES, measure: plan::measure },
     Group { names: plan::LARGE_NAMES, measure: plan::measure_large },
+    Group { names: many::NAMES, measure: many::measure },
     Group { names: operator::FAILOVER_NAMES, measure: operator::measure_failover },
     Group { names: operator::BLACK_HOLE_NAMES, measure: operator::measure_black_hole },
     Group { names: operator::ALLOCATION_NAMES, measure: operator::measure_allocation },
     Group { names: operator::SWAP_NAMES, measure: operator::measure_swap },
+    Group { names: operator::LEASE_NAMES, measure: operator::measure_lease },
     Group { names: azure::NAMES, measure: azure::measure },
     Group { names: azure::LOOK_NAMES, measure: azure::measure_look },
 ];

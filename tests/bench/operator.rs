@@ -12,7 +12,8 @@ use tokio::time::Instant;
 use crate::harness::audit::{Mark, Requests};
 use crate::harness::kinds::strings;
 use crate::harness::{
-    ADDRESSES_ANNOTATION, Cluster, Object, Operator, Proxy, User, eventually, infrastructure, namespace, node, pool,
+    ADDRESSES_ANNOTATION, Cluster, Matcher, Object, Operator, Proxy, Rule, User, eventually, infrastructure, namespace,
+    node, pool,
 };
 use crate::report::{Figure, median};
 
@@ -40,6 +41,7 @@ pub const ALLOCATION_NAMES: &[&str] = &[
     "idle-requests",
 ];
 pub const BLACK_HOLE_NAMES: &[&str] = &["black-hole-failover"];
+pub const LEASE_NAMES: &[&str] = &["cannot-renew", "cannot-renew-follower"];
 pub const SWAP_NAMES: &[&str] = &["policy-swap"];
 
 /// All namespaces at once, then one more, then a restart.
@@ -138,6 +140,42 @@ pub fn measure_black_hole() -> Vec<Figure> {
         stage.cluster.assert_sound().await;
         let longest = seconds.into_iter().fold(0.0, f64::max);
         vec![Figure::new("black-hole-failover", N, longest, "s").goal(10.0)]
+    })
+}
+
+/// A leader's exchanges about its lease hang, while its writes go on: until its last write, and until the other leads.
+pub fn measure_lease() -> Vec<Figure> {
+    block_on(async {
+        let cluster = Cluster::start().await;
+        let nodes = (0..ZONES).map(|number| node(&name_of(number)).zone(&format!("zone-{number}")));
+        cluster.create(nodes.chain([infrastructure("BareMetal"), ranges()])).await;
+        let proxy = Proxy::start(&cluster).await;
+        let first = Operator::launch(&cluster).env("POD_NAME", "sluice-0").through(&proxy).start().await;
+        at_work(&first).await;
+        let second = Operator::launch(&cluster).env("POD_NAME", "sluice-1").start().await;
+        proxy.rule(Rule::hang(Matcher::any().on("leases")));
+        let start = Instant::now();
+        let (mut written, mut last, mut created) = (0, start, 0);
+        eventually("the other leads", LONG, || {
+            created += 1;
+            let now = proxy.asked(&Matcher::changes()).len();
+            if now > written {
+                (written, last) = (now, Instant::now());
+            }
+            let (cluster, second) = (&cluster, &second);
+            async move {
+                cluster.create([namespace(&format!("busy-{created:04}")).in_pool("egress")]).await;
+                if second.metric("sluice_leader").await == Some(1.0) { Ok(()) } else { Err("it does not") }
+            }
+        })
+        .await;
+        let taken = start.elapsed().as_secs_f64();
+        cluster.assert_sound().await;
+        vec![
+            // It renews every 2 s, and has 10 s from then on.
+            Figure::new("cannot-renew", created, (last - start).as_secs_f64(), "s").goal(10.0),
+            Figure::new("cannot-renew-follower", created, taken, "s").goal(20.0),
+        ]
     })
 }
 

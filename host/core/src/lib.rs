@@ -7,6 +7,7 @@ pub mod backend;
 pub mod cloud;
 pub mod diff;
 pub mod effect;
+mod in_flight;
 pub mod name;
 pub mod observed;
 pub mod pace;

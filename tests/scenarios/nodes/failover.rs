@@ -5,7 +5,11 @@ use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 
 use super::Stage;
-use crate::harness::{Cluster, History, Operator, SOON, eventually, infrastructure, namespace, node, pool};
+use std::time::Duration;
+
+use crate::harness::{
+    Cluster, History, Matcher, Operator, Proxy, Rule, SOON, eventually, infrastructure, namespace, node, pool,
+};
 
 /// Sets all conditions of a node.
 async fn set_conditions(cluster: &Cluster, node: &str, conditions: Value) {
@@ -143,5 +147,55 @@ async fn a_full_node_is_left_with_one_write_for_each_node_touched() {
     let order: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
     assert_eq!((order.len(), order[0]), (3, "worker-a0"), "off the old node first: {order:?}");
     assert_eq!(history.breaches().await, [""; 0]);
+    cluster.assert_sound().await;
+}
+
+const HANGING: usize = 640;
+
+/// The API server answers none of the writes about NetNamespaces. Waiting for all of them, each with its deadline, would
+/// take minutes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_dies_while_hundreds_of_writes_hang_is_left_within_seconds() {
+    let cluster = Cluster::start().await;
+    let egress = pool("egress").range("zone-a", "10.20.0.0/20").range("zone-b", "10.24.0.0/20");
+    let nodes = ["worker-a0", "worker-a1"].map(|name| node(name).zone("zone-a"));
+    cluster
+        .create([infrastructure("BareMetal"), egress, node("worker-b0").zone("zone-b")].into_iter().chain(nodes))
+        .await;
+    let proxy = Proxy::start(&cluster).await;
+    let operator = Operator::launch(&cluster).through(&proxy).start().await;
+    cluster.create([namespace("shop").in_pool("egress")]).await;
+    cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.24.0.2 on worker-b0"]).await;
+    cluster.settled().await;
+
+    proxy.rule(Rule::hang(Matcher::writes().on("netnamespaces")));
+    let struck_before = proxy.asked(&Matcher::writes().on("netnamespaces")).len();
+    cluster.create((0..HANGING).map(|n| namespace(&format!("ns-{n:03}")).in_pool("egress"))).await;
+    eventually("its writes hang", SOON * 2, || async {
+        let hanging = proxy.asked(&Matcher::writes().on("netnamespaces")).len() - struck_before;
+        if hanging >= 32 { Ok(()) } else { Err(format!("{hanging} of 32")) }
+    })
+    .await;
+    cluster.set_ready("worker-a0", false).await;
+    let died = std::time::Instant::now();
+    eventually("what it carried for shop is on the other node", Duration::from_secs(10), || async {
+        let subnets = cluster.outcome().await.host_subnets;
+        let on = |name: &str| subnets[name].carried.iter().any(|address| address == "10.20.0.2");
+        if !on("worker-a0") && on("worker-a1") { Ok(()) } else { Err(format!("{subnets:?}")) }
+    })
+    .await;
+    println!("left after {:?}", died.elapsed());
+    // It goes on looking, and its liveness is its own, although nothing that hangs has ended.
+    operator.plans_again().await;
+    assert!(operator.probe("/healthz").await.expect("it answers").0.is_success());
+    assert_eq!(operator.metric("sluice_leader").await, Some(1.0));
+
+    proxy.clear();
+    eventually("everybody is served", SOON * 6, || async {
+        let outcome = cluster.outcome().await;
+        let unserved = outcome.namespaces.values().filter(|one| one.pool.is_some() && one.annotated.is_none()).count();
+        if unserved == 0 && outcome.unplaced().is_empty() { Ok(()) } else { Err(format!("{unserved} are not")) }
+    })
+    .await;
     cluster.assert_sound().await;
 }

@@ -1,12 +1,20 @@
 //! Two replicas: one writes, the other takes over.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use kube::api::{DynamicObject, Patch, PatchParams, PostParams};
+use kube::core::ObjectMeta;
+use serde_json::{Value, json};
 
 use super::{is_served_within, serves, two_zones};
-use crate::harness::{Cluster, Operator, SOON, User, eventually, namespace, net_namespace};
+use crate::harness::bootstrap::OPERATOR_NAMESPACE;
+use crate::harness::{Cluster, Matcher, Operator, Proxy, Rule, SOON, User, eventually, namespace, net_namespace};
 
 /// A lease that nobody gives back ends 15 s after it was renewed; then somebody has to look.
 const TAKEN_OVER: Duration = Duration::from_secs(40);
+/// How long a lease is.
+const LEASE: Duration = Duration::from_secs(15);
 
 fn replica(cluster: &Cluster, name: &str) -> crate::harness::Launch {
     Operator::launch(cluster).env("POD_NAME", name)
@@ -97,4 +105,115 @@ async fn a_replica_that_crashed_leads_again_at_once() {
     let again = replica(&cluster, "sluice-0").start().await;
     comes_to_lead(&again, Duration::from_secs(6)).await;
     serves(&cluster, "billing").await;
+}
+
+async fn lease(cluster: &Cluster) -> Value {
+    let lease = cluster.api("Lease", Some(OPERATOR_NAMESPACE)).get("sluice").await.expect("the lease");
+    lease.data["spec"].clone()
+}
+
+/// Nothing is wrong with its writes, only with its lease. There is something to write all the time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leader_that_cannot_renew_stops_writing_before_its_lease_ends() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let proxy = Proxy::start(&cluster).await;
+    let first = replica(&cluster, "sluice-0").through(&proxy).start().await;
+    comes_to_lead(&first, SOON).await;
+    let second = replica(&cluster, "sluice-1").start().await;
+    serves(&cluster, "shop").await;
+
+    proxy.rule(Rule::hang(Matcher::any().on("leases")));
+    let cut_off = SystemTime::now();
+    let (mut written, mut last_write, mut created) = (0, cut_off, 0);
+    eventually("the other leads", TAKEN_OVER, || {
+        created += 1;
+        let now_written = proxy.asked(&Matcher::changes()).len();
+        if now_written > written {
+            (written, last_write) = (now_written, SystemTime::now());
+        }
+        let (cluster, second) = (&cluster, &second);
+        async move {
+            // Ten a second would do as well: each takes a few writes.
+            cluster.create([namespace(&format!("busy-{created:04}")).in_pool("egress")]).await;
+            if leads(second).await { Ok(()) } else { Err(format!("{created} namespaces")) }
+        }
+    })
+    .await;
+    let lease = lease(&cluster).await;
+    assert_eq!(lease["holderIdentity"], "sluice-1");
+    // The other found it ended as it was renewed last, and no request of ours came later than that.
+    let taken: Timestamp = lease["acquireTime"].as_str().expect("a time").parse().expect("a time");
+    let since = |time: SystemTime| time.duration_since(cut_off).expect("later");
+    let (wrote, taken) = (since(last_write), since(taken.into()));
+    println!("wrote for {wrote:?} without its lease, which was taken after {taken:?}");
+    assert!(wrote > Duration::from_secs(4), "it had work to do: {wrote:?}");
+    // Its last renewal was before it was cut off.
+    assert!(wrote < LEASE && wrote < taken, "wrote for {wrote:?}, taken after {taken:?}");
+    assert!(!leads(&first).await && first.is_running());
+    is_served_within(&cluster, &format!("busy-{created:04}"), SOON).await;
+    cluster.assert_sound().await;
+}
+
+/// Neither is a lease free because its times are hours ago, nor taken because they are hours ahead.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_is_judged_by_its_changes_and_not_by_anybody_s_clock() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let api = cluster.api("Lease", Some(OPERATOR_NAMESPACE));
+    let spec = |time: Timestamp| {
+        let time = format!("{time:.6}");
+        json!({ "holderIdentity": "elsewhere", "leaseDurationSeconds": 15, "acquireTime": time, "renewTime": time })
+    };
+    let mut slow_clock = Timestamp::now() - jiff::SignedDuration::from_hours(5);
+    let metadata = ObjectMeta { name: Some("sluice".to_owned()), ..ObjectMeta::default() };
+    let data = json!({ "spec": spec(slow_clock) });
+    let types = Some(kube::core::TypeMeta { api_version: "coordination.k8s.io/v1".into(), kind: "Lease".into() });
+    api.create(&PostParams::default(), &DynamicObject { types, metadata, data }).await.expect("a lease");
+    let operator = replica(&cluster, "sluice-0").start().await;
+    let ready_at = SystemTime::now();
+    eventually("it was renewed for longer than it lasts", TAKEN_OVER, || {
+        slow_clock += Duration::from_secs(1);
+        let (api, operator) = (&api, &operator);
+        let patch = Patch::Merge(json!({ "spec": spec(slow_clock) }));
+        async move {
+            assert!(!leads(operator).await, "it took a lease that is alive");
+            api.patch("sluice", &PatchParams::default(), &patch).await.map_err(|error| error.to_string())?;
+            let held = ready_at.elapsed().expect("later");
+            if held > LEASE + Duration::from_secs(3) { Ok(()) } else { Err(format!("{held:?}")) }
+        }
+    })
+    .await;
+    let fast_clock = Timestamp::now() + jiff::SignedDuration::from_hours(5);
+    let patch = Patch::Merge(json!({ "spec": spec(fast_clock) }));
+    api.patch("sluice", &PatchParams::default(), &patch).await.expect("a lease");
+    comes_to_lead(&operator, TAKEN_OVER).await;
+    serves(&cluster, "shop").await;
+}
+
+/// Whoever deletes the lease makes it anybody's; whoever writes another name into it takes it away.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lease_that_is_deleted_is_made_again_and_one_that_is_taken_is_let_go() {
+    let cluster = Cluster::start().await;
+    cluster.create(two_zones()).await;
+    let operator = replica(&cluster, "sluice-0").start().await;
+    comes_to_lead(&operator, SOON).await;
+    let api = cluster.api("Lease", Some(OPERATOR_NAMESPACE));
+    api.delete("sluice", &kube::api::DeleteParams::default()).await.expect("a lease");
+    eventually("there is a lease again", SOON, || async {
+        let lease = api.get_opt("sluice").await.map_err(|error| error.to_string())?;
+        let holder = lease.map(|lease| lease.data["spec"]["holderIdentity"].clone());
+        if holder == Some(json!("sluice-0")) { Ok(()) } else { Err(format!("{holder:?}")) }
+    })
+    .await;
+    comes_to_lead(&operator, SOON).await;
+    let taken = Patch::Merge(json!({ "spec": { "holderIdentity": "somebody" } }));
+    api.patch("sluice", &PatchParams::default(), &taken).await.expect("a lease");
+    eventually("it steps down", Duration::from_secs(6), || async {
+        if leads(&operator).await { Err("it leads") } else { Ok(()) }
+    })
+    .await;
+    // Nobody renews it, so that it is free after a while.
+    comes_to_lead(&operator, TAKEN_OVER).await;
+    serves(&cluster, "shop").await;
 }

@@ -12,12 +12,13 @@ mod shared;
 mod watched;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::time::Instant;
 
-use sluice_core::name::PoolName;
-use sluice_core::observed::{Blind, Observed, PoolFacts};
+use sluice_core::name::{NodeName, PoolName};
+use sluice_core::observed::{Blind, NodeFacts, Observed, PoolFacts};
 
 use crate::convert::Note;
 use crate::kind::Kind;
@@ -225,6 +226,11 @@ impl Index {
     /// Counts decisive changes.
     pub fn generation(&self) -> u64 {
         self.observed.generation
+    }
+
+    /// All nodes, by name.
+    pub fn nodes(&self) -> &BTreeMap<NodeName, Arc<NodeFacts>> {
+        &self.observed.nodes
     }
 
     /// How many fields cannot be read now.

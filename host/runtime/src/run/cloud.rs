@@ -24,6 +24,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::lease::{self, Term};
+
 /// Wait after a failure to find the cloud, or to ask for an account in it.
 const PAUSE: Duration = Duration::from_secs(30);
 
@@ -133,10 +135,11 @@ impl Cloud {
     }
 
     /// Stands by as soon as the lease is lost: a round may take a while, and what waits for its turn does not.
-    async fn follow(&self, mut leads: watch::Receiver<bool>) {
-        while leads.wait_for(|leads| !*leads).await.is_ok() {
+    async fn follow(&self, mut leads: watch::Receiver<Term>) {
+        loop {
+            lease::ended(leads.clone()).await;
             self.stand_by();
-            if leads.changed().await.is_err() {
+            if leads.wait_for(|term| term.holds()).await.is_err() {
                 return;
             }
         }
@@ -252,7 +255,7 @@ impl Cloud {
     /// Has the cluster make an account, as far as it can and while this replica leads. Never ends.
     async fn request_account(&self, needs: &Needs, namespace: &str) {
         let mut leads = needs.leads.clone();
-        if leads.wait_for(|leads| *leads).await.is_ok() {
+        if leads.wait_for(|term| term.holds()).await.is_ok() {
             loop {
                 match request_azure(&needs.client, namespace).await {
                     Ok(Requested::Created) => info!(name = names::CREDENTIALS_REQUEST, "asked for an account in azure"),
@@ -284,7 +287,7 @@ pub(super) struct Needs {
     pub(super) client: Client,
     /// Our own namespace, where it is known.
     pub(super) namespace: Option<String>,
-    pub(super) leads: watch::Receiver<bool>,
+    pub(super) leads: watch::Receiver<Term>,
 }
 
 /// The machines of all nodes. Addresses of a node stay out of load balancers if one of its pools says so.

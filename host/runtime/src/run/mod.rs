@@ -11,6 +11,7 @@
 
 pub(crate) mod cloud;
 mod cloud_metrics;
+mod cut;
 mod lease;
 mod metrics;
 mod pauses;
@@ -44,7 +45,7 @@ use crate::cli::{Listen, policy_host};
 use crate::policy_files::PolicyFiles;
 use crate::unix_milliseconds;
 use cloud::{AzureArgs, Cloud, Needs, Writer};
-use lease::{Candidate, Identity};
+use lease::{Candidate, Identity, Term};
 use metrics::Metrics;
 use planner::{Memory, Planner};
 use probes::{Facts, Pulse, serve};
@@ -170,7 +171,7 @@ impl Operator {
         let (stories, heard) = watch::channel(Arc::new(Story::default()));
         // A story replaces the one before; a repair is told once, and there are never more than writes.
         let (repairs, repaired) = mpsc::unbounded_channel();
-        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, repaired);
+        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, repaired, leads.clone());
         let (memory, quit) = (Memory::default(), stop.clone());
         let writer = Writer { server, cloud };
         let planner =
@@ -299,17 +300,17 @@ async fn elect(
     options: &RunOptions,
     tasks: &mut JoinSet<(&'static str, Result<()>)>,
     release: CancellationToken,
-) -> Result<watch::Receiver<bool>> {
+) -> Result<watch::Receiver<Term>> {
     let Some(namespace) = own_namespace() else {
         warn!("NAMESPACE is not set: there is no leader election, so let no other replica run");
         // The sender may go: what was said last stays.
-        return Ok(watch::channel(true).1);
+        return Ok(watch::channel(Term::for_ever()).1);
     };
     let patience = Some(lease::PATIENCE);
     let client =
         connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), patience, ..ClientOptions::default() })
             .await?;
-    let (leads, heard) = watch::channel(false);
+    let (leads, heard) = watch::channel(Term::default());
     let candidate = Candidate { client, namespace, identity: identity(), leads };
     spawn(tasks, "lease", async move {
         candidate.run(release).await;

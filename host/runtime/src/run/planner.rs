@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use sluice_core::backend::WriteFailure;
 use sluice_core::observed::{Observed, Promise};
 use sluice_core::pace::Pace;
 use sluice_core::repair::{Repair, repairs};
@@ -18,11 +19,13 @@ use sluice_kube::index::{Index, Problem, SharedIndex, WatchReport};
 use sluice_policy::{Cancel, Policy};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::cloud::Writer;
+use super::cut::{CountedOn, Cut, GRACE, Watch};
+use super::lease::Term;
 use super::metrics::Metrics;
 use super::pauses::{Pauses, Setbacks};
 use super::probes::Pulse;
@@ -31,7 +34,7 @@ use super::round::{Thought, pools_of, think};
 use super::succession::{ASK_AGAIN, Failed, Rank, Succession, Turn};
 use super::swap::Offer;
 use super::trial::{Trials, Verdict, Whom};
-use crate::apply::{Applied, apply};
+use crate::apply::{Applied, Ended, InFlight};
 use crate::policy_files::named;
 use crate::{steady_milliseconds, unix_milliseconds};
 
@@ -54,7 +57,7 @@ pub(super) struct Planner {
     pub(super) writer: Writer,
     pub(super) policies: Succession<Policy>,
     pub(super) offers: mpsc::Receiver<Offer>,
-    pub(super) leads: watch::Receiver<bool>,
+    pub(super) leads: watch::Receiver<Term>,
     pub(super) stories: watch::Sender<Arc<Story>>,
     pub(super) repairs: mpsc::UnboundedSender<Repair>,
     pub(super) metrics: Arc<Metrics>,
@@ -105,15 +108,25 @@ impl Planner {
         let mut bell = self.index.subscribe();
         let mut cloud_bell = self.writer.cloud.subscribe();
         self.show_who_plans();
+        let writer = self.writer.clone();
+        let mut in_flight = InFlight::new(&writer);
         while !self.stop.is_cancelled() {
             self.pulse.beat();
             bell.mark_unchanged();
             cloud_bell.mark_unchanged();
-            if self.round().await? == Next::Wait {
-                self.wait(&mut bell, &mut cloud_bell).await;
+            if self.round(&mut in_flight).await? == Next::Wait {
+                tokio::select! {
+                    // It rings by itself if it changed anything; a failure is due again after its pause.
+                    Some(ended) = in_flight.next() => self.note(&ended),
+                    () = self.wait(&mut bell, &mut cloud_bell) => {}
+                }
             }
         }
         self.memory.trials.end().await;
+        // Whoever stops us says how long that may take.
+        while let Some(ended) = in_flight.next().await {
+            self.note(&ended);
+        }
         Ok(())
     }
 
@@ -197,14 +210,17 @@ impl Planner {
         }
     }
 
-    async fn round(&mut self) -> Result<Next, JoinError> {
+    async fn round(&mut self, in_flight: &mut InFlight<'_, Writer>) -> Result<Next, JoinError> {
         self.memory.looked = Some(Instant::now());
         let now = unix_milliseconds();
         let (observed, lock) = self.index.read(|index| (index.snapshot(now), index.foreign_lock(now)));
         self.remark_problems();
         self.metrics.locked(lock.is_some());
-        let leads = *self.leads.borrow_and_update();
+        let leads = self.leads.borrow_and_update().holds();
         self.metrics.led(leads);
+        if !leads {
+            self.abandon(in_flight);
+        }
         while let Ok(offer) = self.offers.try_recv() {
             self.consider(offer).await;
         }
@@ -214,12 +230,13 @@ impl Planner {
         let lock_ends = lock.as_ref().map(|lock| lock.until);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
         let may_tell = leads && lock.is_none();
-        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed, may_tell))) else {
+        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed, may_tell, in_flight)))
+        else {
             self.writer.cloud.stand_by();
             self.wait_for_cluster(may_tell);
             return Ok(Next::Wait);
         };
-        let thought = self.think(&observed).await?;
+        let thought = self.think(&observed, in_flight.writes()).await?;
         if self.stop.is_cancelled() {
             return Ok(Next::Wait);
         }
@@ -229,15 +246,20 @@ impl Planner {
         let obstacle =
             if leads { lock.or_else(|| observed.refusal()) } else { Some("another replica leads".to_owned()) };
         self.remark_obstacle(obstacle.as_deref());
-        let applied = if obstacle.is_none() { self.apply(&observed, &thought).await } else { Applied::default() };
+        let (applied, cut) = match obstacle {
+            None => self.apply(&observed, &thought, in_flight).await,
+            Some(_) => (Applied::default(), None),
+        };
         // A node that refuses what was placed there is left out of the next plan, which is due at once.
         let misplaced = applied.failures.iter().any(|(target, _)| matches!(target, Target::HostSubnet(_)));
         // What is handed over to a cloud's provider rings by itself.
         let writes = applied.written.iter().filter_map(|position| thought.outcome.writes.get(*position));
-        let goes_on = misplaced || writes.into_iter().any(|write| !matches!(write.target, Target::Interface(_)));
+        let goes_on = misplaced
+            || matches!(cut, Some(Cut::NodeLost | Cut::Late))
+            || writes.into_iter().any(|write| !matches!(write.target, Target::Interface(_)));
         self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
         let (tries, failure) = (thought.tries, thought.outcome.failure.as_ref().map(ToString::to_string));
-        self.tell(&observed, thought, may_tell, !goes_on);
+        self.tell(&observed, thought, may_tell, !goes_on && in_flight.writes().is_empty());
         self.pulse.has_planned();
         let goes_on = self.pass_the_turn(failure.map_or(Ok(()), |failure| Err((tries, failure)))) || goes_on;
         Ok(if goes_on { Next::Again } else { Next::Wait })
@@ -259,9 +281,10 @@ impl Planner {
     }
 
     /// Adds what the API server does not know.
-    fn complete_view(&mut self, mut observed: Observed, in_charge: bool) -> Observed {
+    fn complete_view(&mut self, mut observed: Observed, in_charge: bool, in_flight: &InFlight<'_, Writer>) -> Observed {
         observed.blind = self.index.read(|index| index.blind(Instant::now()));
         self.writer.cloud.show(&mut observed, in_charge);
+        in_flight.writes().values().for_each(|write| observed.may_become(write));
         observed.promise(&self.memory.promises);
         self.memory.promises.clone_from(&observed.promises);
         observed.recent = self.memory.pace.recent(steady_milliseconds());
@@ -269,11 +292,16 @@ impl Planner {
     }
 
     /// Computes the round.
-    async fn think(&mut self, observed: &Arc<Observed>) -> Result<Thought, JoinError> {
+    async fn think(
+        &mut self,
+        observed: &Arc<Observed>,
+        in_flight: &BTreeMap<Target, Write>,
+    ) -> Result<Thought, JoinError> {
         let now = Instant::now();
         self.memory.pauses.forgive(now);
-        let setbacks = self.memory.pauses.setbacks(now);
+        let mut setbacks = self.memory.pauses.setbacks(now);
         self.metrics.pausing(self.memory.pauses.pausing(now));
+        setbacks.avoided.extend(in_flight.keys().cloned());
         self.try_out(observed, &setbacks).await;
         let excuse = (self.policies.rank() == Rank::BuiltIn).then(|| self.policies.excuse());
         let (observed, active) = (Arc::clone(observed), self.policies.policy().clone());
@@ -296,26 +324,34 @@ impl Planner {
         self.show_who_plans();
     }
 
-    async fn apply(&mut self, observed: &Observed, thought: &Thought) -> Applied {
+    /// Writes, until all is written or there is reason to look again; which one, then.
+    async fn apply(
+        &mut self,
+        observed: &Observed,
+        thought: &Thought,
+        in_flight: &mut InFlight<'_, Writer>,
+    ) -> (Applied, Option<Cut>) {
         let writes = &thought.outcome.writes;
         if writes.is_empty() {
-            return Applied::default();
+            return (Applied::default(), None);
         }
         let started = Instant::now();
         let go_on = |write: &Write| {
             let in_time = started.elapsed() < SLICE || !can_wait(write);
             let rests = self.memory.pauses.rests(write, Instant::now());
-            in_time && !rests && !self.stop.is_cancelled() && *self.leads.borrow()
+            in_time && !rests && !self.stop.is_cancelled() && self.leads.borrow().holds()
         };
-        let applied = apply(&self.writer, writes, versions(observed, writes), go_on).await;
+        let watch = Watch { index: Arc::clone(&self.index), leads: self.leads.clone(), stop: self.stop.clone() };
+        let mut cut = None;
+        let short = async { cut = Some(watch.cut(CountedOn::of(observed, writes), started).await) };
+        let applied = in_flight.apply(writes, versions(observed, writes), go_on, short).await;
+        applied.late.iter().for_each(|ended| self.note(ended));
         let now = Instant::now();
         for write in applied.written.iter().filter_map(|position| writes.get(*position)) {
-            self.metrics.written(&write.target);
+            self.note_written(write, now);
             if let Change::Interface { on, .. } = &write.change {
                 let promises = thought.outcome.promises.iter().filter(|(address, _)| on.contains(*address));
                 self.memory.promises.extend(promises.map(|(&address, promise)| (address, promise.clone())));
-            } else {
-                self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
             }
         }
         let written = applied.written.iter().filter_map(|position| writes.get(*position));
@@ -323,18 +359,61 @@ impl Planner {
         self.memory.pace.note(snapshot, &thought.outcome.plan, written, policy, steady_milliseconds());
         self.tell_repairs(&thought.round, &thought.outcome, &applied);
         for (target, failure) in &applied.failures {
-            warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
-            self.metrics.failed(target, failure);
-            // How long an interface rests is its provider's to say.
-            if !matches!(target, Target::Interface(_)) {
-                self.memory.pauses.failed(target.clone(), failure, now);
-            }
+            self.note_failed(target, failure, now);
         }
         log_patches(&patch_rows(&thought.round.surveyed().snapshot, &thought.outcome.plan));
-        let (written, failed, left) = (applied.written.len(), applied.failures.len(), applied.skipped);
+        let (written, failed, left) = (applied.written.len(), applied.failures.len(), applied.skipped + applied.left);
         let (generation, took) = (observed.generation, thought.took + started.elapsed());
-        info!(generation, written, failed, left, took_ms = took.as_millis(), "applied");
-        applied
+        let cut_short = cut.map(Cut::reason);
+        info!(generation, written, failed, left, cut_short, took_ms = took.as_millis(), "applied");
+        self.leave(cut, in_flight).await;
+        (applied, cut)
+    }
+
+    /// What is in flight when writing is cut short is left to itself, after a moment in which most of it ends.
+    async fn leave(&mut self, cut: Option<Cut>, in_flight: &mut InFlight<'_, Writer>) {
+        match cut {
+            None | Some(Cut::Stopped) => {}
+            Some(Cut::Deposed) => self.abandon(in_flight),
+            Some(Cut::NodeLost | Cut::Late) => {
+                let ends = Instant::now() + GRACE;
+                while let Ok(Some(ended)) = timeout_at(ends, in_flight.next()).await {
+                    self.note(&ended);
+                }
+            }
+        }
+    }
+
+    /// Of whoever leads no more nothing may arrive late, as far as that is in our hands.
+    fn abandon(&mut self, in_flight: &mut InFlight<'_, Writer>) {
+        for write in in_flight.abandon() {
+            let failure = WriteFailure::Transient("given up, since this process leads no more".to_owned());
+            self.note_failed(&write.target, &failure, Instant::now());
+        }
+    }
+
+    fn note(&mut self, (write, result): &Ended) {
+        match result {
+            Ok(_) => self.note_written(write, Instant::now()),
+            Err(failure) => self.note_failed(&write.target, failure, Instant::now()),
+        }
+    }
+
+    fn note_written(&mut self, write: &Write, now: Instant) {
+        self.metrics.written(&write.target);
+        // How often an interface is written is its provider's to say.
+        if !matches!(write.target, Target::Interface(_)) {
+            self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
+        }
+    }
+
+    fn note_failed(&mut self, target: &Target, failure: &WriteFailure, now: Instant) {
+        warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
+        self.metrics.failed(target, failure);
+        // How long an interface rests is its provider's to say.
+        if !matches!(target, Target::Interface(_)) {
+            self.memory.pauses.failed(target.clone(), failure, now);
+        }
     }
 
     /// Hands the round over to the reporter.

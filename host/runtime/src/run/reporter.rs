@@ -24,6 +24,8 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::lease::{self, Term};
+
 /// While a schedule is under way, status follows no more often than this.
 const WHILE_BUSY: Duration = Duration::from_secs(1);
 /// First pause after a failure, and the longest.
@@ -69,6 +71,7 @@ pub(super) struct Reporter {
     stories: watch::Receiver<Arc<Story>>,
     /// Repairs that were made since the last story.
     repairs: mpsc::UnboundedReceiver<Repair>,
+    leads: watch::Receiver<Term>,
     book: EventBook,
     /// Fields that the served CRD drops.
     pruned: Vec<String>,
@@ -87,6 +90,7 @@ impl Reporter {
         index: Arc<SharedIndex>,
         stories: watch::Receiver<Arc<Story>>,
         repairs: mpsc::UnboundedReceiver<Repair>,
+        leads: watch::Receiver<Term>,
     ) -> Self {
         Self {
             server,
@@ -94,6 +98,7 @@ impl Reporter {
             index,
             stories,
             repairs,
+            leads,
             book: EventBook::default(),
             pruned: Vec::new(),
             check_again: Instant::now(),
@@ -119,7 +124,13 @@ impl Reporter {
                 () = async { sleep_until(retry.unwrap_or_else(Instant::now)).await }, if retry.is_some() => {}
             }
             let story = Arc::clone(&self.stories.borrow_and_update());
-            self.tell(&story).await;
+            let leads = self.leads.clone();
+            tokio::select! {
+                biased;
+                // Whoever leads no more says no more, in the middle of a story either.
+                () = lease::ended(leads) => self.retry = None,
+                () = self.tell(&story) => {}
+            }
         }
     }
 

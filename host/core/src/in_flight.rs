@@ -1,0 +1,89 @@
+//! What may be so once a write that is still in flight has ended, as it pleases.
+
+use std::sync::Arc;
+
+use crate::observed::{Listed, Observed};
+use crate::schedule::{Change, Target, Write};
+
+impl Observed {
+    /// Shows what nodes carry and owners hold both as it is and as a write in flight may leave it: until it has ended, an
+    /// address that it brings may be given to nobody else, and one that it takes away may still be there. What else a
+    /// write changes is not shown before it has.
+    pub fn may_become(&mut self, write: &Write) {
+        match (&write.target, &write.change) {
+            (Target::HostSubnet(name), Change::HostSubnet { egress_ips: Some(list), .. }) => {
+                if let Some(facts) = self.host_subnets.get_mut(name) {
+                    add(&mut Arc::make_mut(facts).egress_ips, list.iter().map(|text| Listed::from(text.as_str())));
+                }
+            }
+            (Target::NetNamespace(name), Change::NetNamespace { egress_ips, home }) => {
+                if let Some(facts) = self.net_namespaces.get_mut(name) {
+                    let facts = Arc::make_mut(facts);
+                    add(&mut facts.egress_ips, egress_ips.iter().copied().map(Listed::Address));
+                    if let Some(home) = home {
+                        facts.pool.get_or_insert_with(|| home.pool.clone());
+                        for (address, zone) in &home.zones {
+                            facts.zones.entry(*address).or_insert_with(|| zone.clone());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn add(list: &mut Vec<Listed>, more: impl Iterator<Item = Listed>) {
+    for listed in more {
+        if !list.contains(&listed) {
+            list.push(listed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+    use crate::observed::{HostSubnetFacts, NetNamespaceFacts};
+    use crate::schedule::Home;
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn list(texts: &[&str]) -> Vec<Listed> {
+        texts.iter().copied().map(Listed::from).collect()
+    }
+
+    fn write(target: Target, change: Change) -> Write {
+        Write { target, change, after: Vec::new(), after_any: Vec::new() }
+    }
+
+    #[test]
+    fn what_comes_and_what_goes_both_count() {
+        let mut observed = Observed::default();
+        let subnet = HostSubnetFacts { egress_ips: list(&["10.0.0.1", "10.0.0.2"]), ..HostSubnetFacts::default() };
+        observed.host_subnets.insert("n1".into(), Arc::new(subnet));
+        let egress_ips = Some(vec!["10.0.0.2".to_owned(), "10.0.0.3".to_owned()]);
+        let change = Change::HostSubnet { egress_ips, egress_cidrs: None };
+        observed.may_become(&write(Target::HostSubnet("n1".into()), change));
+        assert_eq!(observed.host_subnets["n1"].egress_ips, list(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
+
+        observed.net_namespaces.insert("shop".into(), Arc::new(NetNamespaceFacts::default()));
+        let home = Home { pool: "p".into(), zones: vec![(address("10.0.0.3"), "a".to_owned())] };
+        let change = Change::NetNamespace { egress_ips: vec![address("10.0.0.3")], home: Some(home) };
+        let holding = write(Target::NetNamespace("shop".into()), change);
+        observed.may_become(&holding);
+        let facts = &observed.net_namespaces["shop"];
+        assert_eq!((&facts.egress_ips, facts.pool.as_ref()), (&list(&["10.0.0.3"]), Some(&"p".into())));
+        assert_eq!(facts.zones[&address("10.0.0.3")], "a");
+
+        // Giving back is not believed before it is done.
+        let change = Change::NetNamespace { egress_ips: Vec::new(), home: None };
+        let before = observed.clone();
+        observed.may_become(&write(Target::NetNamespace("shop".into()), change));
+        assert_eq!(observed.net_namespaces, before.net_namespaces);
+    }
+}
