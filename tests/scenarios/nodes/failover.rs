@@ -158,14 +158,14 @@ const HANGING: usize = 640;
 async fn a_node_that_dies_while_hundreds_of_writes_hang_is_left_within_seconds() {
     let cluster = Cluster::start().await;
     let egress = pool("egress").range("zone-a", "10.20.0.0/20").range("zone-b", "10.24.0.0/20");
-    let nodes = ["worker-a0", "worker-a1"].map(|name| node(name).zone("zone-a"));
-    cluster
-        .create([infrastructure("BareMetal"), egress, node("worker-b0").zone("zone-b")].into_iter().chain(nodes))
-        .await;
+    let nodes = [node("worker-a0").zone("zone-a"), node("worker-b0").zone("zone-b")];
+    cluster.create([infrastructure("BareMetal"), egress].into_iter().chain(nodes)).await;
     let proxy = Proxy::start(&cluster).await;
     let operator = Operator::launch(&cluster).through(&proxy).start().await;
     cluster.create([namespace("shop").in_pool("egress")]).await;
     cluster.becomes(expect!["shop: egress, 10.20.0.2 on worker-a0, 10.24.0.2 on worker-b0"]).await;
+    cluster.create([node("worker-a1").zone("zone-a")]).await;
+    cluster.zone_has("egress", "zone-a", 2, 2).await;
     cluster.settled().await;
 
     proxy.rule(Rule::hang(Matcher::writes().on("netnamespaces")));
