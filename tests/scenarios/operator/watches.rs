@@ -77,17 +77,17 @@ async fn writes_whose_connections_die_are_made_again() {
 async fn while_a_kind_cannot_be_seen_nothing_new_is_given_out_and_failed_nodes_are_left() {
     let (cluster, proxy, operator) = proxied().await;
     proxy.rule(Rule::hang(Matcher::watches().on("egressipams")));
-    let state = |state: &str| format!("sluice_watch_state{{kind=\"egressipams\",state=\"{state}\"}}");
+    let state = |state: &str| format!("sluice_watch_state{{kind=\"EgressIPAM\",state=\"{state}\"}}");
     eventually("it is blind", Duration::from_secs(90), || async {
         let (status, text) = operator.probe("/readyz").await?;
-        let blind = status == StatusCode::SERVICE_UNAVAILABLE && text.starts_with("egressipams, blind for 6");
+        let blind = status == StatusCode::SERVICE_UNAVAILABLE && text.starts_with("EgressIPAM, blind for 6");
         if blind { Ok(()) } else { Err(format!("{status} {text}")) }
     })
     .await;
     assert_eq!(operator.metric(&state("blind")).await, Some(1.0));
-    let age = operator.metric("sluice_watch_age_seconds{kind=\"egressipams\"}").await.unwrap();
+    let age = operator.metric("sluice_watch_age_seconds{kind=\"EgressIPAM\"}").await.unwrap();
     assert!(age >= 60.0, "{age}");
-    assert!(operator.metric("sluice_watch_age_seconds{kind=\"nodes\"}").await.unwrap() < 15.0);
+    assert!(operator.metric("sluice_watch_age_seconds{kind=\"Node\"}").await.unwrap() < 15.0);
 
     cluster.create([namespace("billing").in_pool("egress")]).await;
     let hold = "other: nothing has been heard of EgressIPAMs for a minute, so nothing new is given out";
