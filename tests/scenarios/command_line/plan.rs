@@ -115,6 +115,7 @@ async fn the_document_says_everything_about_a_round() {
         holds:
           {"code":"pool-missing","owner":"hopeless","pool":"nowhere","text":"there is no EgressIPAM nowhere"}
         inputErrors:
+        notes:
         patches:
           {"address":"10.20.0.3","op":"allocate","owner":"shop","pool":"egress","reason":"wanted","zone":"zone-a"}
           {"address":"10.20.0.3","op":"assign","owner":"shop","pool":"egress","reason":"wanted","to":"worker-a0","zone":"zone-a"}
