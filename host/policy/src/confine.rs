@@ -125,6 +125,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         assert!(File::open("/proc/self/status").is_ok(), "it may, before");
+        let behind_landlock = || (no_files_and_networks().unwrap(), File::open("/etc/hosts").err());
+        let (status, failure) = thread::spawn(behind_landlock).join().unwrap();
+        println!("landlock alone: {status:?} {failure:?}");
         let missing = confine();
         let open = |path: &str| File::open(path).err();
         for (what, failure) in [
@@ -152,6 +155,8 @@ mod tests {
         assert!(ran.status.success(), "{text}{}", String::from_utf8_lossy(&ran.stderr));
         assert_eq!(text.matches("Function not implemented (os error 38)").count(), 9, "{text}");
         assert!(!text.contains("ALLOWED") && text.contains("threads: 7"), "{text}");
+        let is_enforced = !text.contains("landlock alone: NotEnforced");
+        assert_eq!(text.contains("PermissionDenied"), is_enforced, "{text}");
         // Which kernels offer all of it is not ours to say; this one's word is printed.
         println!("{text}");
     }

@@ -74,7 +74,7 @@ mod tests {
             found(old, &[("/sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712")]),
             Some(i64::MAX as u64 - 4095)
         );
-        assert_eq!(found("nonsense\n\n::", &[root]), None);
+        assert_eq!(found("nonsense\n\n:", &[root]), None);
     }
 
     #[test]
