@@ -125,8 +125,7 @@ async fn the_built_in_one_moves_what_has_to_move_and_gives_nothing_out() {
     fails_over(&cluster, "billing").await;
     eventually("who waits is told", SWAP, || async {
         let outcome = cluster.outcome().await;
-        let held = cluster.get("Namespace", "late").await.expect("there").data;
-        let text = held["metadata"]["annotations"]["sluice.dev/hold"].as_str().unwrap_or_default().to_owned();
+        let text = cluster.hold_of("late").await.unwrap_or_default();
         assert_eq!(outcome.addresses_of("late"), [""; 0], "{outcome}");
         if text.starts_with("policy-failed: policy hostile 0.0.1 fails; the built-in one") { Ok(()) } else { Err(text) }
     })
