@@ -10,6 +10,7 @@ mod platforms;
 mod probes;
 mod replicas;
 mod rights;
+mod served;
 mod status;
 mod stopping;
 mod watches;

@@ -17,6 +17,7 @@ pub mod retry;
 pub mod round;
 pub mod rows;
 pub mod schedule;
+mod service;
 pub mod settle;
 pub mod snapshot;
 pub mod status;

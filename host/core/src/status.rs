@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use crate::name::{NodeIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
-use crate::plan::Operation;
-use crate::round::Failure;
+use crate::round::Outcome;
+use crate::service::{self, Service};
 use crate::snapshot::{Health, Pool, Zone};
 use crate::survey::ranges::common;
 use crate::survey::{NamedHold, Survey, carriers};
@@ -20,13 +20,17 @@ pub struct PoolReport {
     pub pool: PoolName,
     /// `metadata.generation` that was planned.
     pub generation: i64,
-    /// Opted-in namespaces, without those that are about to get their NetNamespace.
+    /// Opted-in namespaces, without those that are about to get their NetNamespace and those that go away with nothing.
     pub owners: u32,
-    /// Of these, without any hold, and with nothing that a cloud has still to do; where nothing may be written, also
-    /// with nothing left to be given.
+    /// Of these, without any hold, and seen to have all that they shall have: it is listed for them, and each address
+    /// is on a live node.
     pub served: u32,
     /// Of these, with a hold.
     pub held: u32,
+    /// Of these, neither: something has yet to be done for them, was refused, or does not work.
+    pub waiting: u32,
+    /// What the first of these wait for.
+    pub waits: Vec<String>,
     /// Zones in order.
     pub zones: Vec<ZoneReport>,
     /// Errors that make the round of this pool a failure: spec, policy, refused writes. Empty: success.
@@ -63,40 +67,25 @@ pub struct ZoneReport {
 /// Most holds and findings that a report spells out.
 const SPELLED_OUT: usize = 5;
 
-/// The reports of all pools that are not being deleted, by name.
-pub(crate) fn reports(
-    observed: &Observed,
-    survey: &Survey,
-    plan: &VerifiedPlan,
-    failure: Option<&Failure>,
-    holds: &[NamedHold],
-) -> Vec<PoolReport> {
-    let mut owners: BTreeMap<&PoolName, u32> = BTreeMap::new();
-    let grown = observed.namespaces.iter().filter(|(name, _)| !survey.newborn.contains(*name));
-    for pool in grown.filter_map(|(_, facts)| facts.pool.as_ref()) {
-        *owners.entry(pool).or_default() += 1;
-    }
+/// The reports of all pools that are not being deleted, by name: what was planned, and who is served in the cluster as it
+/// was seen afterwards.
+pub(crate) fn reports(planned: &Observed, seen: &Observed, survey: &Survey, outcome: &Outcome) -> Vec<PoolReport> {
     let used = used_by_zone(survey);
-    let ungiven = Ungiven::of(observed, survey);
-    // What a cloud takes minutes for is not there yet.
-    let takes_time = observed.refusal().is_some() || observed.written_interfaces().is_some();
-    let waiting = if takes_time { waiting(survey, plan) } else { BTreeSet::new() };
+    let ungiven = Ungiven::of(seen, survey);
+    let mut services = service::of_pools(planned, seen, survey, outcome, &ungiven.owners);
     let report = |(position, pool): (usize, &Pool)| {
-        let facts = observed.pools.get(&pool.name)?;
-        let held: BTreeSet<&OwnerName> =
-            holds.iter().filter(|hold| hold.pool == pool.name).map(|hold| &hold.owner).collect();
-        let owners = owners.get(&pool.name).copied().unwrap_or(0);
-        let held_count = u32::try_from(held.len()).unwrap_or(u32::MAX);
+        let facts = planned.pools.get(&pool.name)?;
         let index = PoolIndex::at(position);
-        let in_vain = waiting.union(&ungiven.owners).filter(|(pool, owner)| *pool == index && !held.contains(owner));
-        let in_vain = u32::try_from(in_vain.count()).unwrap_or(u32::MAX);
+        let Service { owners, served, held, waiting, reasons } = services.remove(&pool.name).unwrap_or_default();
         let zones = survey.snapshot.zones_of(index).enumerate();
         Some(PoolReport {
             pool: pool.name.clone(),
             generation: facts.generation,
             owners,
-            served: owners.saturating_sub(held_count).saturating_sub(in_vain),
-            held: held_count,
+            served,
+            held,
+            waiting,
+            waits: reasons,
             zones: zones
                 .map(|(nth, (zone_index, zone))| zone_report(survey, facts, pool, nth, zone, used.get(&zone_index)))
                 .collect(),
@@ -104,15 +93,15 @@ pub(crate) fn reports(
                 .errors
                 .iter()
                 .map(ToString::to_string)
-                .chain(failure.map(ToString::to_string))
-                .chain(complaints(observed, survey, index))
+                .chain(outcome.failure.as_ref().map(ToString::to_string))
+                .chain(complaints(seen, survey, index))
                 .chain(ungiven.refused(index))
                 .collect(),
             awaited: ungiven.awaited(index),
-            blocked: observed.refusal(),
+            blocked: planned.refusal(),
             stand_in: None,
-            passed_over: passed_over(observed, facts),
-            warnings: warnings(survey, plan, holds, pool),
+            passed_over: passed_over(seen, facts),
+            warnings: warnings(survey, &outcome.plan, &outcome.holds, pool),
         })
     };
     survey.snapshot.pools.iter().enumerate().filter_map(report).collect()
@@ -139,7 +128,7 @@ fn complaints(observed: &Observed, survey: &Survey, pool: PoolIndex) -> Vec<Stri
 /// What the cloud network config controller has not given of what owners hold.
 #[derive(Default)]
 struct Ungiven<'a> {
-    owners: BTreeSet<(PoolIndex, &'a OwnerName)>,
+    owners: BTreeSet<&'a OwnerName>,
     /// What it could not give, and why.
     refused: BTreeMap<PoolIndex, Vec<String>>,
     /// What it has not given yet.
@@ -170,7 +159,7 @@ impl<'a> Ungiven<'a> {
                     Some(PrivateIpFacts::Given(_)) | None => continue,
                 };
                 list.entry(owner.pool).or_default().push(format!("CloudPrivateIPConfig {address}: {text}"));
-                ungiven.owners.insert((owner.pool, &owner.name));
+                ungiven.owners.insert(&owner.name);
             }
         }
         ungiven
@@ -185,15 +174,6 @@ impl<'a> Ungiven<'a> {
         let few: Vec<&str> = all.iter().take(SPELLED_OUT).map(String::as_str).collect();
         Some(format!("{} addresses wait for the cloud: {}", all.len(), few.join("; ")))
     }
-}
-
-/// Owners whom the plan would give addresses.
-fn waiting<'a>(survey: &'a Survey, plan: &VerifiedPlan) -> BTreeSet<(PoolIndex, &'a OwnerName)> {
-    let given = plan.patches().iter().filter_map(|patch| match patch.operation {
-        Operation::Allocate { owner, .. } => survey.snapshot.owner(owner),
-        _ => None,
-    });
-    given.map(|owner| (owner.pool, &owner.name)).collect()
 }
 
 fn used_by_zone(survey: &Survey) -> BTreeMap<ZoneIndex, u64> {

@@ -75,28 +75,52 @@ impl Event {
 /// says so as well as many.
 const REPEATED: SignedDuration = SignedDuration::from_mins(10);
 
+/// An object whose events are refused is tried again after so long: a right may be missing, or the namespace is going.
+const REFUSED: SignedDuration = SignedDuration::from_mins(1);
+
 /// An object, and the reason where there may be several at a time.
 type Topic = (Kind, String, &'static str);
 
-/// What has been told already. Holds one entry for each object that something is wrong with now, or was repaired lately.
+/// Most namespaces whose repairs are kept, and most repairs of one: more than any take-over makes while the API server
+/// takes no event.
+const MOST_KEPT: (usize, usize) = (20_000, 8);
+
+/// What has been told already, and what is still to be told. Holds one entry for each object that something is wrong
+/// with now, or was repaired lately.
 #[derive(Debug, Default)]
 pub struct EventBook {
     told: BTreeMap<Topic, (String, String)>,
-    /// Repairs that are to be told, the last of each namespace.
-    repaired: BTreeMap<String, String>,
+    /// Repairs that are to be told, by namespace, in their order.
+    repaired: BTreeMap<String, Vec<String>>,
     /// Repairs that were, and when.
     told_repairs: BTreeMap<String, (String, Timestamp)>,
+    /// Objects whose events are refused, and until when they are left alone.
+    refused: BTreeMap<(Kind, String), Timestamp>,
 }
 
 impl EventBook {
     /// Notes a repair that was made. It is a warning: who knows the namespace by the address it lost has to act.
-    pub fn repaired(&mut self, repair: &Repair) {
-        self.repaired.insert(repair.owner.to_string(), failure::bounded(&repair.to_string()));
+    ///
+    /// It is kept until it is told, in memory: a restart forgets it. Returns whether there was room for it.
+    pub fn repaired(&mut self, repair: &Repair) -> bool {
+        let (name, message) = (repair.owner.to_string(), failure::bounded(&repair.to_string()));
+        if self.repaired.len() >= MOST_KEPT.0 && !self.repaired.contains_key(&name) {
+            return false;
+        }
+        let of_one = self.repaired.entry(name).or_default();
+        if of_one.contains(&message) {
+            return true;
+        }
+        let has_room = of_one.len() < MOST_KEPT.1;
+        if has_room {
+            of_one.push(message);
+        }
+        has_room
     }
 
     /// What is to be told after a round: repairs, and everything that is wrong now and was not, or was wrong otherwise.
     ///
-    /// Counts as told. An event that then cannot be written is lost; status and annotations say the same.
+    /// It stays due until [`EventBook::told`].
     pub fn due(&mut self, reports: &[PoolReport], holds: &[NamedHold], now: Timestamp) -> Vec<Event> {
         let mut due = self.due_repairs(now);
         let wrong = wrong_now(reports, holds);
@@ -105,27 +129,60 @@ impl EventBook {
             if due.len() >= MOST_PER_ROUND {
                 break;
             }
-            if self.told.get(&topic) != Some(&said) {
-                self.told.insert(topic.clone(), said.clone());
+            if self.told.get(&topic) != Some(&said) && !self.is_refused(topic.0, &topic.1) {
                 due.push(Event { kind: topic.0, name: topic.1, reason: said.0, message: said.1 });
             }
         }
         due
     }
 
-    fn due_repairs(&mut self, now: Timestamp) -> Vec<Event> {
+    /// Repairs that are to be told. They were made, whatever goes on.
+    pub fn due_repairs(&mut self, now: Timestamp) -> Vec<Event> {
+        self.refused.retain(|_, until| now < *until);
         self.told_repairs.retain(|_, (_, told)| now.duration_since(*told) < REPEATED);
-        let mut due = Vec::new();
-        while due.len() < MOST_PER_ROUND
-            && let Some((name, message)) = self.repaired.pop_first()
-        {
-            if self.told_repairs.get(&name).is_none_or(|(told, _)| *told != message) {
-                self.told_repairs.insert(name.clone(), (message.clone(), now));
-                let reason = names::EVENT_ADDRESSES_CHANGED.to_owned();
-                due.push(Event { kind: Kind::Namespace, name, reason, message });
+        let told = &self.told_repairs;
+        self.repaired.retain(|name, messages| {
+            messages.retain(|message| told.get(name).is_none_or(|(last, _)| last != message));
+            !messages.is_empty()
+        });
+        let all = self.repaired.iter().filter(|(name, _)| !self.is_refused(Kind::Namespace, name));
+        let all = all.flat_map(|(name, messages)| messages.iter().map(move |message| (name, message)));
+        let event = |(name, message): (&String, &String)| Event {
+            kind: Kind::Namespace,
+            name: name.clone(),
+            reason: names::EVENT_ADDRESSES_CHANGED.to_owned(),
+            message: message.clone(),
+        };
+        all.take(MOST_PER_ROUND).map(event).collect()
+    }
+
+    /// Notes that an event was created, or never can be.
+    pub fn told(&mut self, event: Event, now: Timestamp) {
+        self.refused.remove(&(event.kind, event.name.clone()));
+        if event.reason == names::EVENT_ADDRESSES_CHANGED {
+            if let Some(messages) = self.repaired.get_mut(&event.name) {
+                messages.retain(|message| *message != event.message);
             }
+            self.told_repairs.insert(event.name, (event.message, now));
+        } else {
+            let topic = event.reason == names::EVENT_POOL_NOT_JOINED;
+            let topic = if topic { names::EVENT_POOL_NOT_JOINED } else { "" };
+            self.told.insert((event.kind, event.name, topic), (event.reason, event.message));
         }
-        due
+    }
+
+    /// Notes that events of an object are refused: it is left alone for a while, so that others get their turn.
+    pub fn refused(&mut self, event: &Event, now: Timestamp) {
+        self.refused.insert((event.kind, event.name.clone()), now + REFUSED);
+    }
+
+    /// When the first refused object is tried again.
+    pub fn again(&self) -> Option<Timestamp> {
+        self.refused.values().min().copied()
+    }
+
+    fn is_refused(&self, kind: Kind, name: &str) -> bool {
+        !self.refused.is_empty() && self.refused.contains_key(&(kind, name.to_owned()))
     }
 }
 

@@ -23,7 +23,12 @@ pub fn status_patch(
     pruned: &[String],
     now: Timestamp,
 ) -> Option<Value> {
-    let owners = OwnerCounts { total: report.owners.into(), served: report.served.into(), held: report.held.into() };
+    let owners = OwnerCounts {
+        total: report.owners.into(),
+        served: report.served.into(),
+        held: report.held.into(),
+        waiting: report.waiting.into(),
+    };
     let zones: Vec<ZoneStatus> = report.zones.iter().map(zone).collect();
     let wanted = [
         ("conditions", json!(conditions(report, current, now))),
@@ -34,8 +39,13 @@ pub fn status_patch(
         ("summary", json!(summary(&report.zones))),
     ];
     let mut patch = Map::new();
-    for (field, value) in wanted {
-        let is_pruned = pruned.iter().any(|path| path.strip_prefix("status.") == Some(field));
+    for (field, mut value) in wanted {
+        let below = |path: &String| Some(path.strip_prefix("status.")?.strip_prefix(field)?.to_owned());
+        let dropped: Vec<String> = pruned.iter().filter_map(below).collect();
+        let is_pruned = dropped.iter().any(String::is_empty);
+        for name in dropped.iter().filter_map(|path| path.strip_prefix('.')) {
+            value.as_object_mut().and_then(|fields| fields.remove(name));
+        }
         let is_there = *current.get(field).unwrap_or(&Value::Null) == value;
         if !is_pruned && !is_there {
             patch.insert(field.to_owned(), value);
@@ -53,6 +63,8 @@ pub fn blocked_patch(text: &str, generation: i64, current: &Value, now: Timestam
         owners: 0,
         served: 0,
         held: 0,
+        waiting: 0,
+        waits: Vec::new(),
         zones: Vec::new(),
         errors: vec![text.to_owned()],
         awaited: None,
@@ -150,6 +162,10 @@ fn ready(report: &PoolReport, errors: &str) -> Verdict {
             verdict(false, "Held", format!("{text} {}", names::HOLD_ANNOTATION))
         }
         None if report.awaited.is_some() => verdict(false, "Awaited", report.awaited.clone().unwrap_or_default()),
+        None if report.waiting > 0 => {
+            let (waiting, owners, waits) = (report.waiting, report.owners, report.waits.join("; "));
+            verdict(false, "Waiting", format!("{waiting} of {owners} namespaces are not served: {waits}"))
+        }
         None => verdict(true, "Served", format!("{} namespaces served", report.served)),
     }
 }
@@ -166,10 +182,11 @@ fn degraded(report: &PoolReport, errors: &str) -> Verdict {
         () if !without_node.is_empty() => (true, "ZoneWithoutNode"),
         () if report.stand_in.is_some() => (true, names::POLICY_STAND_IN),
         () if report.held > 0 => (true, "Held"),
+        () if report.waiting > 0 && report.awaited.is_none() => (true, "Waiting"),
         () => (false, "AsExpected"),
     };
     let errors = report.errors.iter().cloned();
-    let rest = report.stand_in.iter().chain(&report.awaited).chain(&report.warnings).cloned();
+    let rest = report.stand_in.iter().chain(&report.awaited).chain(&report.waits).chain(&report.warnings).cloned();
     let message = errors.chain(without_node).chain(rest).collect::<Vec<_>>().join("; ");
     Verdict { kind: names::DEGRADED, holds, reason, message }
 }

@@ -14,6 +14,7 @@ mod misfits;
 mod moves;
 mod refusals;
 mod rights;
+mod several;
 mod strangers;
 mod wire;
 mod zones;

@@ -182,10 +182,10 @@ async fn kubectl_get_tells_the_story() {
     becomes(&cluster, "broken", "Ready", "False", "ten").await;
     becomes(&cluster, "egress", "Ready", "True", "1 namespaces served").await;
     expect![[r#"
-        Name | Ready | Served | Held | Used | Zones | Policy | Message
-        broken | False | 0 | 0 | 0/253 | 1/1 | zone-spread | spec.cidrAssignments[0].reservedIPs[0]: "ten" is not an address
-        egress | True | 1 | 0 | 2/506 | 2/2 | zone-spread | 1 namespaces served
-        tiny | False | 1 | 1 | 1/1 | 1/1 | zone-spread | 1 of 2 namespaces wait, see their annotation sluice.dev/hold
+        Name | Ready | Served | Held | Waiting | Used | Zones | Policy | Message
+        broken | False | 0 | 0 | 0 | 0/253 | 1/1 | zone-spread | spec.cidrAssignments[0].reservedIPs[0]: "ten" is not an address
+        egress | True | 1 | 0 | 0 | 2/506 | 2/2 | zone-spread | 1 namespaces served
+        tiny | False | 1 | 1 | 0 | 1/1 | 1/1 | zone-spread | 1 of 2 namespaces wait, see their annotation sluice.dev/hold
     "#]].assert_eq(&table(&cluster).await);
 }
 

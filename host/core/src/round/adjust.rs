@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Round;
-use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
+use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex};
 use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Reason};
 use crate::schedule;
 use crate::snapshot::{Owner, Phase};
-use crate::survey::is_live;
-use crate::verify::EndState;
+use crate::survey::{NamedHold, is_live};
+use crate::verify::{EndState, VerifiedPlan};
 
 impl Round {
     /// Owners of a pool whose spec has errors, and those that go away, keep what they have: of what a policy wants
@@ -198,6 +198,47 @@ impl Round {
             let text = "no node of the pool can carry its addresses".to_owned();
             Hold { owner, zone: None, code: HoldCode::NoNode, text }
         }));
+    }
+
+    /// Owners who get nothing, or not what they ask for, and of whom the policy does not say why. Of those for whom it
+    /// `meant` something that the host put off there is nothing to say.
+    pub(super) fn unexplained(&self, plan: &VerifiedPlan, holds: &[NamedHold], meant: &[OwnerIndex]) -> Vec<NamedHold> {
+        let snapshot = &self.survey.snapshot;
+        let mut counts: Vec<usize> = snapshot.owners.iter().map(|owner| owner.allocations.len()).collect();
+        for patch in plan.patches() {
+            let (owner, change): (_, fn(usize) -> usize) = match patch.operation {
+                Operation::Allocate { owner, .. } => (owner, |count| count + 1),
+                Operation::Release { holder: Some(Holder::Owner(owner)), .. } => {
+                    (owner, |count| count.saturating_sub(1))
+                }
+                _ => continue,
+            };
+            if let Some(count) = counts.get_mut(owner.position()) {
+                *count = change(*count);
+            }
+        }
+        let known: BTreeSet<&OwnerName> = holds.iter().map(|hold| &hold.owner).collect();
+        let hold = |((position, owner), count): ((usize, &Owner), usize)| {
+            let holder = Holder::Owner(OwnerIndex::at(position));
+            let lacks = |address: &&IpAddr| plan.end().holders_of(**address).iter().all(|on| on.holder != holder);
+            let (code, text) = if count > 0 {
+                let address = owner.requested.iter().find(lacks)?;
+                (HoldCode::Other, format!("it asks for {address}, which the policy neither gave nor refused"))
+            } else if snapshot.zones_of(owner.pool).next().is_some() {
+                (HoldCode::Other, "the policy allocated nothing".to_owned())
+            } else {
+                (HoldCode::NoNode, "no node that the pool selects is in a zone".to_owned())
+            };
+            let pool = snapshot.pool(owner.pool).filter(|_| !known.contains(&owner.name))?.name.clone();
+            Some(NamedHold { pool, zone: None, owner: owner.name.clone(), code, text })
+        };
+        let mut unexplained: Vec<NamedHold> = snapshot.owners.iter().enumerate().zip(counts).filter_map(hold).collect();
+        if !unexplained.is_empty() {
+            let meant: BTreeSet<&OwnerName> =
+                meant.iter().filter_map(|&owner| Some(&snapshot.owner(owner)?.name)).collect();
+            unexplained.retain(|hold| !meant.contains(&hold.owner));
+        }
+        unexplained
     }
 
     /// In a self-placing pool the network carries what is held, if a zone has a node that can.

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::diff::Diff;
-use crate::name::NodeIndex;
+use crate::name::{NodeIndex, OwnerIndex};
 use crate::observed::{Observed, Promise};
 use crate::plan::{Holder, Operation, Patch, Plan};
 use crate::schedule::{self, Change, Target, Write};
@@ -49,8 +49,6 @@ pub struct Outcome {
     /// Who will hold the addresses that the writes put onto interfaces, where they do not yet: to be shown again in
     /// [`Observed::promises`] until they do.
     pub promises: BTreeMap<IpAddr, Promise>,
-    /// The story of each pool.
-    pub reports: Vec<PoolReport>,
     /// When to look again although nothing changes, in Unix milliseconds.
     pub again_at: Option<u64>,
 }
@@ -98,6 +96,11 @@ impl Round {
     /// an earlier write to them failed; what depends on them waits, everything else goes on.
     pub fn finish(&self, observed: &Observed, answer: Result<Plan, String>, avoid: &BTreeSet<Target>) -> Outcome {
         let snapshot = &self.survey.snapshot;
+        let allocates = |patch: &Patch| match patch.operation {
+            Operation::Allocate { owner, .. } => Some(owner),
+            _ => None,
+        };
+        let meant: Vec<OwnerIndex> = answer.iter().flat_map(|plan| &plan.patches).filter_map(allocates).collect();
         let combined = answer.map_err(Failure::Policy).and_then(|plan| self.judge(self.that_counts(observed, plan)));
         let (plan, failure) = match combined {
             Ok(plan) => (plan, None),
@@ -115,6 +118,9 @@ impl Round {
                 text: causes.words(hold, owner),
             })
         }));
+        if failure.is_none() {
+            holds.extend(self.unexplained(&plan, &holds, &meant));
+        }
         holds.sort();
         holds.dedup();
         let mut findings = plan.inherited().to_vec();
@@ -124,10 +130,15 @@ impl Round {
         }
         let known_holds = failure.is_none().then_some(holds.as_slice());
         let writes = schedule::schedule(observed, &self.survey, &plan, known_holds, avoid);
-        let reports = status::reports(observed, &self.survey, &plan, failure.as_ref(), &holds);
         let promises = self.promises(&plan, &writes);
         let again_at = self.survey.again_at;
-        Outcome { plan, failure, holds, findings, writes, promises, reports, again_at }
+        Outcome { plan, failure, holds, findings, writes, promises, again_at }
+    }
+
+    /// The story of each pool: what was planned from `planned`, and who is served in the cluster as it was seen after the
+    /// writes. What a plan means to do proves nothing, since writes may be refused.
+    pub fn reports(&self, outcome: &Outcome, planned: &Observed, seen: &Observed) -> Vec<PoolReport> {
+        status::reports(planned, seen, &self.survey, outcome)
     }
 
     fn promises(&self, plan: &VerifiedPlan, writes: &[Write]) -> BTreeMap<IpAddr, Promise> {

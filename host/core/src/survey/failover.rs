@@ -31,15 +31,15 @@ pub(super) fn open_zones(
         is_up && own.iter().any(|zone| zone.nodes.binary_search(&member.node).is_ok())
     };
     let used: Vec<Member<'_>> = members.iter().filter(is_used).copied().collect();
-    let mut notes = Vec::new();
+    let mut stay = Vec::new();
     for (nth, zone) in own.iter_mut().enumerate() {
         let range = facts.spec.entries.get(nth).map(|entry| entry.cidr).or(facts.spec.cidr);
         let elsewhere: Vec<&NodeName> =
             used.iter().filter(|member| range.is_some_and(|range| !member.reaches(range))).map(|of| of.name).collect();
         zone.may_leave = elsewhere.is_empty();
-        notes.extend(range.filter(|_| !zone.may_leave).map(|range| stays(pool, zone, range, &elsewhere)));
+        stay.extend(range.filter(|_| !zone.may_leave).map(|range| stays(pool, zone, range, &elsewhere)));
     }
-    notes
+    stay
 }
 
 fn stays(pool: &PoolName, zone: &Zone, range: IpNet, elsewhere: &[&NodeName]) -> Note {

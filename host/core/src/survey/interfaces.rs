@@ -11,7 +11,7 @@ use super::{Displaced, Note, Survey, carriers, is_live};
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::Reason;
-use crate::snapshot::{Allocation, Phase, Zone};
+use crate::snapshot::{Allocation, Owner, Phase, Zone};
 
 /// How many addresses of a pool notes are about.
 const BALANCED_SHOWN: usize = 5;
@@ -101,7 +101,7 @@ impl Survey {
     /// Addresses that an owner may have to give up, or that somebody else holds, too.
     fn to_be_released(&self) -> BTreeSet<IpAddr> {
         let mut seen = BTreeSet::new();
-        let allocations = self.snapshot.owners.iter().flat_map(|owner| owner.held());
+        let allocations = self.snapshot.owners.iter().flat_map(Owner::held);
         let twice = allocations.filter(|&address| !seen.insert(address));
         twice.chain(self.displaced.iter().map(|gone| gone.address)).collect()
     }

@@ -18,6 +18,7 @@ mod random;
 mod rows;
 #[cfg(test)]
 mod scenarios;
+mod served;
 #[cfg(test)]
 mod text;
 #[cfg(test)]

@@ -10,10 +10,11 @@ use kube::CustomResourceExt as _;
 use super::EgressIPAM;
 
 /// What `kubectl get egressipam` shows: name, type, path and meaning.
-const COLUMNS: [(&str, &str, &str, &str); 8] = [
+const COLUMNS: [(&str, &str, &str, &str); 9] = [
     ("Ready", "string", r#".status.conditions[?(@.type=="Ready")].status"#, "Every namespace of the pool is served."),
-    ("Served", "integer", ".status.owners.served", "Namespaces that have all their addresses."),
+    ("Served", "integer", ".status.owners.served", "Namespaces whose addresses are all seen to be on live nodes."),
     ("Held", "integer", ".status.owners.held", "Namespaces that wait; their annotation sluice.dev/hold says why."),
+    ("Waiting", "integer", ".status.owners.waiting", "Other namespaces that are not served; the message says why."),
     ("Used", "string", ".status.summary.used", "Addresses in use, of those that can be handed out."),
     ("Zones", "string", ".status.summary.zones", "Zones with a healthy node, of all."),
     ("Policy", "string", ".status.policy.name", "The policy that planned."),

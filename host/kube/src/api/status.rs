@@ -78,6 +78,9 @@ pub struct OwnerCounts {
     pub served: i64,
     /// Of these, waiting; their annotation sluice.dev/hold says why.
     pub held: i64,
+    /// Of these, neither served nor held: something has yet to be done for them, was refused, or does not work.
+    #[serde(default)]
+    pub waiting: i64,
 }
 
 /// Addresses and nodes of one zone.

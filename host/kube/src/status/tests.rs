@@ -22,6 +22,8 @@ fn good() -> PoolReport {
         owners: 12,
         served: 12,
         held: 0,
+        waiting: 0,
+        waits: Vec::new(),
         zones: vec![zone("a", "10.0.1.0/24", 12, 2), zone("b", "10.0.2.0/24", 11, 1)],
         errors: Vec::new(),
         awaited: None,
@@ -85,6 +87,7 @@ fn the_whole_status() {
           held: 0
           served: 12
           total: 12
+          waiting: 0
         policy:
           digest: sha256:00
           name: zone-spread
@@ -184,6 +187,25 @@ fn conditions_of_other_rounds() {
         Degraded True Held: 1 addresses wait for the cloud: 10.0.1.2
     "#]],
     );
+    let waits = vec!["shop: 10.0.1.2 is on node n1, which is not ready".to_owned()];
+    check_conditions(
+        &PoolReport { served: 9, waiting: 3, waits: waits.clone(), ..good() },
+        &expect![[r#"
+        ReconcileSuccess True LastReconcileCycleSucceded: 
+        ReconcileError False LastReconcileCycleSucceded: 
+        Ready False Waiting: 3 of 12 namespaces are not served: shop: 10.0.1.2 is on node n1, which is not ready
+        Degraded True Waiting: shop: 10.0.1.2 is on node n1, which is not ready
+    "#]],
+    );
+    check_conditions(
+        &PoolReport { served: 8, held: 1, waiting: 3, waits, ..good() },
+        &expect![[r#"
+        ReconcileSuccess True LastReconcileCycleSucceded: 
+        ReconcileError False LastReconcileCycleSucceded: 
+        Ready False Held: 1 of 12 namespaces wait, see their annotation sluice.dev/hold
+        Degraded True Held: shop: 10.0.1.2 is on node n1, which is not ready
+    "#]],
+    );
     let zones = vec![zone("a", "10.0.1.0/24", 12, 0), zone("b", "10.0.2.0/24", 12, 1)];
     check_conditions(
         &PoolReport { zones, ..good() },
@@ -271,6 +293,11 @@ fn pruned_fields_are_not_written_for_ever() {
     let first = status_patch(&good(), Some(&policy()), &Value::Null, &pruned, now).unwrap();
     assert_eq!(first.as_object().unwrap().keys().collect::<Vec<_>>(), ["conditions"]);
     assert_eq!(status_patch(&good(), Some(&policy()), &first, &pruned, now), None);
+    // A CRD that is only a little older.
+    let pruned = ["status.owners.waiting".to_owned()];
+    let patch = status_patch(&good(), Some(&policy()), &Value::Null, &pruned, now).unwrap();
+    assert_eq!(patch["owners"], json!({"total": 12, "served": 12, "held": 0}));
+    assert_eq!(status_patch(&good(), Some(&policy()), &patch, &pruned, now), None);
 }
 
 #[test]

@@ -132,7 +132,11 @@ impl Metrics {
 
     fn register_rounds(&mut self) {
         let own = self.registry.sub_registry_with_prefix("sluice");
-        own.register("owners", "Namespaces that opted in, by pool and by whether they are served", self.owners.clone());
+        own.register(
+            "owners",
+            "Namespaces that opted in, by pool: seen to be served, held, or waiting for anything else",
+            self.owners.clone(),
+        );
         own.register("addresses", "Addresses of a zone, used and free", self.addresses.clone());
         own.register("leader", "1 if this replica holds the lease and writes", self.leader.clone());
         own.register(
@@ -280,16 +284,17 @@ impl Metrics {
         self.policy_memory.set(u64::try_from(cost.peak_memory).unwrap_or(u64::MAX));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_round.set(now.as_secs_f64());
-        self.show_pools(&outcome.reports);
         self.show_nodes(observed, round, outcome);
     }
 
-    fn show_pools(&self, reports: &[PoolReport]) {
+    /// Shows who is served, and what is left of the ranges.
+    pub(super) fn show_pools(&self, reports: &[PoolReport]) {
+        let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         self.owners.clear();
         self.addresses.clear();
         for report in reports {
             let pool = report.pool.to_string();
-            for (state, count) in [("served", report.served), ("held", report.held)] {
+            for (state, count) in [("served", report.served), ("held", report.held), ("waiting", report.waiting)] {
                 let labels = OwnerState { pool: pool.clone(), state: state.to_owned() };
                 self.owners.get_or_create(&labels).set(count.into());
             }

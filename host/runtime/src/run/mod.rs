@@ -12,6 +12,7 @@
 pub(crate) mod cloud;
 mod cloud_metrics;
 mod cut;
+mod events;
 mod lease;
 mod metrics;
 mod pauses;
@@ -45,6 +46,7 @@ use crate::cli::{Listen, policy_host};
 use crate::policy_files::PolicyFiles;
 use crate::unix_milliseconds;
 use cloud::{AzureArgs, Cloud, Needs, Writer};
+use events::Events;
 use lease::{Candidate, Identity, Term};
 use metrics::Metrics;
 use planner::{Memory, Planner};
@@ -171,7 +173,8 @@ impl Operator {
         let (stories, heard) = watch::channel(Arc::new(Story::default()));
         // A story replaces the one before; a repair is told once, and there are never more than writes.
         let (repairs, repaired) = mpsc::unbounded_channel();
-        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, repaired, leads.clone());
+        let events = Events::new(server.clone(), Arc::clone(&index), repaired);
+        let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, events, leads.clone());
         let (memory, quit) = (Memory::default(), stop.clone());
         let writer = Writer { server, cloud };
         let planner =

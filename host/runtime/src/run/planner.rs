@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use sluice_core::backend::WriteFailure;
-use sluice_core::observed::{Observed, Promise};
+use sluice_core::observed::{Listed, Observed, Promise};
 use sluice_core::pace::Pace;
 use sluice_core::repair::{Repair, repairs};
 use sluice_core::round::{Outcome, Round};
@@ -84,6 +84,8 @@ pub(super) struct Memory {
     promises: BTreeMap<IpAddr, Promise>,
     /// What was changed without need.
     pace: Pace,
+    /// Repairs whose write had no answer: it may have happened.
+    unsure: Vec<Repair>,
     /// What was logged last, so that it is logged once.
     said: Said,
 }
@@ -236,6 +238,7 @@ impl Planner {
             self.wait_for_cluster(may_tell);
             return Ok(Next::Wait);
         };
+        self.tell_unsure(&observed);
         let thought = self.think(&observed, in_flight.writes()).await?;
         if self.stop.is_cancelled() {
             return Ok(Next::Wait);
@@ -257,9 +260,11 @@ impl Planner {
         let goes_on = misplaced
             || matches!(cut, Some(Cut::NodeLost | Cut::Late))
             || writes.into_iter().any(|write| !matches!(write.target, Target::Interface(_)));
+        let reports = self.reports(&observed, &thought, !applied.written.is_empty());
         self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
+        self.metrics.show_pools(&reports);
         let (tries, failure) = (thought.tries, thought.outcome.failure.as_ref().map(ToString::to_string));
-        self.tell(&observed, thought, may_tell, !goes_on && in_flight.writes().is_empty());
+        self.tell(&observed, thought, reports, may_tell, !goes_on && in_flight.writes().is_empty());
         self.pulse.has_planned();
         let goes_on = self.pass_the_turn(failure.map_or(Ok(()), |failure| Err((tries, failure)))) || goes_on;
         Ok(if goes_on { Next::Again } else { Next::Wait })
@@ -357,7 +362,7 @@ impl Planner {
         let written = applied.written.iter().filter_map(|position| writes.get(*position));
         let (snapshot, policy) = (&thought.round.surveyed().snapshot, &self.policies.policy().info().name);
         self.memory.pace.note(snapshot, &thought.outcome.plan, written, policy, steady_milliseconds());
-        self.tell_repairs(&thought.round, &thought.outcome, &applied);
+        self.tell_repairs(thought, &applied, in_flight.writes());
         for (target, failure) in &applied.failures {
             self.note_failed(target, failure, now);
         }
@@ -416,11 +421,21 @@ impl Planner {
         }
     }
 
+    /// The story of each pool. Who is served is looked up in what is there after the writes, each of which entered the
+    /// index when it was answered.
+    fn reports(&self, observed: &Observed, thought: &Thought, has_written: bool) -> Vec<PoolReport> {
+        let now = unix_milliseconds();
+        let after = Some(()).filter(|()| has_written).and_then(|()| self.index.read(|index| index.snapshot(now)));
+        let Some(mut after) = after else { return thought.round.reports(&thought.outcome, observed, observed) };
+        let facts = self.writer.cloud.provider().and_then(|azure| azure.facts());
+        after.cloud = facts.or_else(|| observed.cloud.clone());
+        thought.round.reports(&thought.outcome, observed, &after)
+    }
+
     /// Hands the round over to the reporter.
-    fn tell(&self, observed: &Observed, thought: Thought, may_tell: bool, settled: bool) {
+    fn tell(&self, observed: &Observed, thought: Thought, mut reports: Vec<PoolReport>, may_tell: bool, settled: bool) {
         // In the first seconds, a pool that says it is blocked would only be noise.
         let story = if may_tell && !observed.awaits_cloud() {
-            let mut reports = thought.outcome.reports;
             self.complete(&mut reports, observed, &thought.round);
             let policy = named(self.policies.policy().info());
             Story::Round { reports, holds: thought.outcome.holds, policy, settled }
@@ -430,12 +445,35 @@ impl Planner {
         self.stories.send_replace(Arc::new(story));
     }
 
+    /// Hands over repairs that turn out to have been made.
+    fn tell_unsure(&mut self, observed: &Observed) {
+        for repair in std::mem::take(&mut self.memory.unsure) {
+            let net = observed.net_namespaces.get(&repair.owner);
+            let held: BTreeSet<IpAddr> =
+                net.into_iter().flat_map(|facts| &facts.egress_ips).filter_map(Listed::address).collect();
+            if net.is_some() && held == repair.to.iter().copied().collect() {
+                let _ = self.repairs.send(repair);
+            }
+        }
+    }
+
     /// Hands over what was repaired in earnest.
-    fn tell_repairs(&self, round: &Round, outcome: &Outcome, applied: &Applied) {
+    fn tell_repairs(&mut self, thought: &Thought, applied: &Applied, in_flight: &BTreeMap<Target, Write>) {
+        let (round, outcome) = (&thought.round, &thought.outcome);
         let written: BTreeSet<&Target> =
             applied.written.iter().filter_map(|position| Some(&outcome.writes.get(*position)?.target)).collect();
+        let unanswered: BTreeSet<&Target> = applied
+            .failures
+            .iter()
+            .filter(|(_, failure)| matches!(failure, WriteFailure::Transient(_)))
+            .map(|(target, _)| target)
+            .chain(in_flight.keys())
+            .collect();
         for repair in repairs(&round.surveyed().snapshot, &outcome.plan) {
-            if written.contains(&Target::NetNamespace(repair.owner.clone())) {
+            let target = Target::NetNamespace(repair.owner.clone());
+            if unanswered.contains(&target) {
+                self.memory.unsure.push(repair);
+            } else if written.contains(&target) {
                 // Only when everything ends is there nobody to hear it.
                 let _ = self.repairs.send(repair);
             }

@@ -9,21 +9,20 @@ use jiff::Timestamp;
 use kube::Client;
 use sluice_core::backend::WriteFailure;
 use sluice_core::name::PoolName;
-use sluice_core::repair::Repair;
 use sluice_core::retry::Backoff;
 use sluice_core::status::PoolReport;
 use sluice_core::survey::NamedHold;
 use sluice_kube::api::PolicyStatus;
-use sluice_kube::events::{Event, EventBook};
 use sluice_kube::index::SharedIndex;
 use sluice_kube::patch::ApiServer;
 use sluice_kube::served::pruned_in_cluster;
 use sluice_kube::status::{blocked_patch, status_patch};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
+use super::events::Events;
 use super::lease::{self, Term};
 
 /// While a schedule is under way, status follows no more often than this.
@@ -39,7 +38,7 @@ const REPAIRS: Backoff = Backoff::new(Duration::from_secs(5), Duration::from_sec
 const FORGIVEN: Duration = Duration::from_mins(2);
 /// How often to look whether the served CRD still drops fields.
 const RECHECK: Duration = Duration::from_mins(5);
-/// Statuses and events that are written at the same time.
+/// Statuses that are written at the same time.
 const AT_ONCE: usize = 8;
 
 /// What there is to tell after a round.
@@ -69,10 +68,8 @@ pub(super) struct Reporter {
     client: Client,
     index: Arc<SharedIndex>,
     stories: watch::Receiver<Arc<Story>>,
-    /// Repairs that were made since the last story.
-    repairs: mpsc::UnboundedReceiver<Repair>,
+    events: Events,
     leads: watch::Receiver<Term>,
-    book: EventBook,
     /// Fields that the served CRD drops.
     pruned: Vec<String>,
     check_again: Instant,
@@ -89,7 +86,7 @@ impl Reporter {
         client: Client,
         index: Arc<SharedIndex>,
         stories: watch::Receiver<Arc<Story>>,
-        repairs: mpsc::UnboundedReceiver<Repair>,
+        events: Events,
         leads: watch::Receiver<Term>,
     ) -> Self {
         Self {
@@ -97,9 +94,8 @@ impl Reporter {
             client,
             index,
             stories,
-            repairs,
+            events,
             leads,
-            book: EventBook::default(),
             pruned: Vec::new(),
             check_again: Instant::now(),
             last: None,
@@ -152,9 +148,7 @@ impl Reporter {
     async fn tell(&mut self, story: &Story) {
         self.retry = None;
         let now = Instant::now();
-        while let Ok(repair) = self.repairs.try_recv() {
-            self.book.repaired(&repair);
-        }
+        self.events.listen();
         if let (Story::Round { settled: false, .. }, Some(last)) = (story, self.last)
             && now < last + WHILE_BUSY
         {
@@ -173,9 +167,9 @@ impl Reporter {
         } else {
             self.failures = 0;
         }
-        if let Story::Round { reports, holds, settled: true, .. } = story {
-            let due = self.book.due(reports, holds, Timestamp::now());
-            self.create_events(due).await;
+        if let Story::Round { reports, holds, settled, .. } = story {
+            let again = self.events.tell(reports, holds, *settled).await;
+            self.retry = self.retry.into_iter().chain(again).min();
         }
     }
 
@@ -229,20 +223,6 @@ impl Reporter {
             }
         }
         failed
-    }
-
-    async fn create_events(&self, events: Vec<Event>) {
-        let now = Timestamp::now();
-        stream::iter(events)
-            .for_each_concurrent(AT_ONCE, |event| async move {
-                let uid = self.index.read(|index| index.uid(event.kind, &event.name).map(str::to_owned));
-                let body = event.body(uid.as_deref(), now);
-                // Status and annotations say the same, so a lost event is not told again.
-                if let Err(error) = self.server.create_event(event.namespace(), &body).await {
-                    warn!(kind = %event.kind, name = event.name, %error, "cannot create an event");
-                }
-            })
-            .await;
     }
 
     /// Learns which fields of a status the API server would drop. They would be missing every time and be written for

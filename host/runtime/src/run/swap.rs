@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::Path;
 use std::time::Duration;
 
+use sluice_core::retry::Backoff;
 use sluice_policy::{Cancel, DropGuard, Policy, PolicyHost};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -14,14 +15,13 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::pauses::doubled;
 use crate::policy_files::PolicyFiles;
 
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(500);
 /// First pause before what could not be loaded for a reason that may pass is loaded again, and the longest: a component that
 /// is made to keep the compiler busy must not do so all day.
-const AGAIN: (Duration, Duration) = (Duration::from_mins(1), Duration::from_hours(1));
+const AGAIN: Backoff = Backoff::new(Duration::from_mins(1), Duration::from_hours(1));
 
 /// What came of new files.
 pub(super) enum Offer {
@@ -96,7 +96,7 @@ impl Files {
             Ok(Err(trouble)) => trouble,
             Err(error) => Trouble { text: error.to_string(), may_pass: true },
         };
-        self.again = trouble.may_pass.then(|| Instant::now() + doubled(AGAIN, self.repeated));
+        self.again = trouble.may_pass.then(|| Instant::now() + AGAIN.after(self.repeated));
         let is_news = self.refused.as_ref() != Some(&trouble.text);
         self.refused = Some(trouble.text.clone());
         is_news.then_some(Offer::Refused(trouble.text))
