@@ -67,9 +67,9 @@ pub struct Request {
 }
 
 impl Request {
-    /// Whether it could change something.
+    /// Whether it could change something. A review is a question, whatever its verb.
     pub fn is_write(&self) -> bool {
-        !matches!(self.verb.as_str(), "get" | "list" | "watch")
+        !matches!(self.verb.as_str(), "get" | "list" | "watch") && !self.resource.ends_with("reviews")
     }
 }
 
@@ -249,7 +249,8 @@ impl Tail {
     fn take(&mut self, event: &Value) {
         let text = |pointer| event.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let request = Request {
-            user: text("/user/username"),
+            user: User::of_account(&text("/user/username"))
+                .map_or_else(|| text("/user/username"), |user| user.name().to_owned()),
             verb: text("/verb"),
             resource: match text("/objectRef/subresource").as_str() {
                 "" => text("/objectRef/resource"),

@@ -10,7 +10,6 @@ use kube::api::{ListParams, PostParams};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 
-use super::server::User;
 use super::wait::eventually;
 use super::{kinds, workspace};
 
@@ -89,43 +88,33 @@ pub fn peer_definition() -> Value {
     documents(&fixtures().join("crds/peer-egressipams.yaml")).remove(0)
 }
 
-/// The rights in `deploy/rbac/`, each bound to user `sluice`. Empty as long as that folder is not there.
+/// The operator's account and its rights, as the manifests have them.
 fn rights() -> Vec<Value> {
-    let Ok(folder) = fs::read_dir(workspace().join("deploy/rbac")) else {
-        return Vec::new();
-    };
-    let mut files: Vec<_> = folder.flatten().map(|entry| entry.path()).collect();
-    files.sort();
-    files
-        .iter()
-        .filter(|path| path.extension().is_some_and(|extension| extension == "yaml"))
-        .flat_map(|path| documents(path))
-        .flat_map(bound)
-        .collect()
+    manifests().into_iter().map(|(_, object)| object).filter(is_of_rights).collect()
 }
 
-/// A role and its binding; nothing for other objects.
-fn bound(role: Value) -> Vec<Value> {
-    let text = |role: &Value, pointer| role.pointer(pointer).and_then(Value::as_str).map(String::from);
-    let (Some(kind), Some(name)) = (text(&role, "/kind"), text(&role, "/metadata/name")) else {
-        return Vec::new();
-    };
-    let namespace = text(&role, "/metadata/namespace");
-    if kind != "ClusterRole" && kind != "Role" {
-        return Vec::new();
+fn is_of_rights(object: &Value) -> bool {
+    let kinds = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding", "ServiceAccount"];
+    object["kind"].as_str().is_some_and(|kind| kinds.contains(&kind))
+}
+
+/// Every object in `deploy/`, with the file it is in, sorted by that.
+pub fn manifests() -> Vec<(String, Value)> {
+    let root = workspace().join("deploy");
+    let (mut folders, mut files) = (vec![root.clone()], Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display())).flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                files.push(path);
+            }
+        }
     }
-    let mut metadata = json!({ "name": name });
-    if let Some(namespace) = namespace {
-        metadata["namespace"] = namespace.into();
-    }
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1",
-        "kind": format!("{kind}Binding"),
-        "metadata": metadata,
-        "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": name },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": User::Sluice.name() }],
-    });
-    vec![role, binding]
+    files.sort();
+    let name = |path: &Path| path.strip_prefix(&root).expect("it is in there").display().to_string();
+    files.iter().flat_map(|path| documents(path).into_iter().map(|object| (name(path), object))).collect()
 }
 
 /// All documents of a YAML file.

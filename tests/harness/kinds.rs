@@ -6,7 +6,7 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 /// Kind, group, version, and whether objects of it are in namespaces.
-const KINDS: [(&str, &str, &str, bool); 17] = [
+const KINDS: [(&str, &str, &str, bool); 20] = [
     ("CloudPrivateIPConfig", "cloud.network.openshift.io", "v1", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "v1", false),
     ("ClusterRoleBinding", "rbac.authorization.k8s.io", "v1", false),
@@ -24,6 +24,9 @@ const KINDS: [(&str, &str, &str, bool); 17] = [
     ("Role", "rbac.authorization.k8s.io", "v1", true),
     ("RoleBinding", "rbac.authorization.k8s.io", "v1", true),
     ("Secret", "", "v1", true),
+    ("ServiceAccount", "", "v1", true),
+    ("ValidatingAdmissionPolicy", "admissionregistration.k8s.io", "v1", false),
+    ("ValidatingAdmissionPolicyBinding", "admissionregistration.k8s.io", "v1", false),
 ];
 
 /// Kinds with a definition of their own, which the API server serves only once it has that.

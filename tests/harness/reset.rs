@@ -14,19 +14,26 @@ use super::etcd::{Change, Etcd};
 use super::{bootstrap, kinds};
 
 /// Built-in objects that a scenario or the operator may touch. The rest belongs to the API server, which changes it by itself.
-const FOLDERS: [&str; 12] = [
+const FOLDERS: [&str; 19] = [
     "clusterrolebindings",
     "clusterroles",
     "configmaps",
+    "deployments",
     "events",
+    "ipaddresses",
     "leases",
     "minions",
     "namespaces",
+    "networkpolicies",
+    "poddisruptionbudgets",
     "pods",
     "rolebindings",
     "roles",
     "secrets",
     "serviceaccounts",
+    "services",
+    "validatingadmissionpolicies",
+    "validatingadmissionpolicybindings",
 ];
 
 const DEFINITIONS: &str = "/registry/apiextensions.k8s.io/customresourcedefinitions/";

@@ -45,7 +45,7 @@ pub enum User {
 impl User {
     const ALL: [Self; 3] = [Self::Tester, Self::OpenShift, Self::Sluice];
 
-    /// The name in RBAC and in the audit log.
+    /// The name in scenarios.
     pub fn name(self) -> &'static str {
         match self {
             Self::Tester => "tester",
@@ -54,9 +54,25 @@ impl User {
         }
     }
 
+    /// The name that the API server knows: the operator is its service account, as in a pod.
+    pub fn account(self) -> &'static str {
+        match self {
+            Self::Sluice => "system:serviceaccount:sluice:sluice",
+            other => other.name(),
+        }
+    }
+
+    /// Who has this name at the API server.
+    pub fn of_account(account: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|user| user.account() == account)
+    }
+
     fn token_line(self) -> String {
-        let group = if self == Self::Sluice { "sluice" } else { "system:masters" };
-        format!("{0}-token,{0},{0},\"{group}\"\n", self.name())
+        let groups = match self {
+            Self::Sluice => "system:serviceaccounts,system:serviceaccounts:sluice",
+            Self::Tester | Self::OpenShift => "system:masters",
+        };
+        format!("{0}-token,{1},{0},\"{groups}\"\n", self.name(), self.account())
     }
 }
 

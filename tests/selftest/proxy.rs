@@ -29,7 +29,7 @@ fn all_rights() -> Object {
         "kind": "ClusterRoleBinding",
         "metadata": { "name": "sluice-may-do-everything" },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
-        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "sluice" }],
+        "subjects": [{ "apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": User::Sluice.account() }],
     }))
 }
 

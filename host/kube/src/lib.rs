@@ -18,6 +18,7 @@ mod failure;
 pub mod files;
 pub mod index;
 pub mod kind;
+pub mod lock_rights;
 pub mod names;
 pub mod object;
 pub mod patch;

@@ -66,6 +66,7 @@ fn every_write_is_allowed_and_no_other() {
         "leases.coordination.k8s.io: create get patch",
         "namespaces: get list patch watch",
         "netnamespaces.network.openshift.io: get list patch watch",
+        "subjectaccessreviews.authorization.k8s.io: create",
     ];
     assert_eq!(written, expected.map(str::to_owned).into());
     assert_eq!(rights()["customresourcedefinitions.apiextensions.k8s.io"].1, [names::POOL_CRD]);

@@ -29,6 +29,9 @@ pub const EVENT_COMPONENT: &str = "sluice";
 /// The `ConfigMap` by which instances of redhat-cop/egressip-ipam-operator elect their leader.
 pub const FOREIGN_LOCK: &str = "9ae943bf.redhat.io";
 
+/// The namespace that redhat-cop's operator is installed in unless somebody chose another.
+pub const FOREIGN_NAMESPACE: &str = "egressip-ipam-operator";
+
 /// Annotation of that `ConfigMap`: a JSON record of client-go's leader election.
 pub const LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
 

@@ -108,7 +108,7 @@ impl Index {
             Kind::Lock => {
                 let lock = Lock::read(object, self.locks.get(key), self.now, &mut notes);
                 let before = self.locks.insert(key.clone(), lock.clone()).unwrap_or_default();
-                lock.is_decisively_other(&before, self.now)
+                lock.is_decisively_other(&before, self.now) && self.lock_counts(key)
             }
         };
         self.problems.set(kind, key, notes);
@@ -134,7 +134,9 @@ impl Index {
                 let known = observed.private_ips.as_mut().zip(convert::private_ip(key.name()));
                 known.is_some_and(|(known, address)| known.remove(&address).is_some())
             }
-            Kind::Lock => self.locks.remove(key).is_some_and(|lock| lock.live(self.now).is_some()),
+            Kind::Lock => {
+                self.locks.remove(key).is_some_and(|lock| lock.live(self.now).is_some()) && self.lock_counts(key)
+            }
         }
     }
 }

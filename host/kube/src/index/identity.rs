@@ -23,6 +23,10 @@ impl Key {
         Self { namespace: String::new(), name: name.to_owned() }
     }
 
+    pub(super) fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.name
     }

@@ -5,8 +5,10 @@
 //! wakes nobody and moves no generation.
 
 mod facts;
+mod foreign_lock;
 mod identity;
 mod lock;
+mod lock_scope;
 mod problems;
 mod shared;
 mod watched;
@@ -27,6 +29,8 @@ use crate::object::Object;
 use identity::{Identity, Key};
 use lock::Lock;
 pub use lock::LockHolder;
+use lock_scope::LockScope;
+pub use lock_scope::{LockGround, WriteRights};
 pub use problems::Problem;
 use problems::Problems;
 pub use shared::SharedIndex;
@@ -46,6 +50,7 @@ pub struct Index {
     /// Counts changes of pools' statuses.
     statuses: u64,
     locks: BTreeMap<Key, Lock>,
+    lock_scope: LockScope,
     /// Unix milliseconds, as it was told last.
     now: u64,
     watches: Watched,
@@ -284,16 +289,6 @@ impl Index {
     /// `metadata.resourceVersion` of a cluster-scoped object, our own writes included.
     pub fn resource_version(&self, kind: Kind, name: &str) -> Option<&str> {
         self.identities.get(&(kind, Key::cluster_scoped(name))).map(Identity::resource_version)
-    }
-
-    /// Who holds redhat-cop's lock at `now` (Unix milliseconds). While somebody does, nothing may be written.
-    ///
-    /// Judged as of the last sign of life of its watch: who held it then may have renewed it since, unseen.
-    pub fn foreign_lock(&self, now: u64) -> Option<LockHolder> {
-        let known_at = self.watches.known_at(Kind::Lock, now);
-        let holder = self.locks.values().filter_map(|lock| lock.live(known_at)).max_by_key(|holder| holder.until)?;
-        let until = if holder.until > now { holder.until } else { now.saturating_add(LOCK_LOOK) };
-        Some(LockHolder { until, ..holder })
     }
 
     /// Bumps the generation if something decisive changed.

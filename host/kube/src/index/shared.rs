@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use sluice_core::observed::Observed;
 
-use super::Index;
+use super::{Index, LockHolder};
 
 /// An [`Index`] behind a lock, and a bell that rings when something decisive changed.
 ///
@@ -76,6 +76,12 @@ impl SharedIndex {
     /// The cluster at this instant; none until every kind has been listed. `now` is Unix time in milliseconds.
     pub fn snapshot(&self, now: u64) -> Option<Observed> {
         self.read(|index| index.snapshot(now))
+    }
+
+    /// Who holds redhat-cop's lock right now; while somebody does, nothing may be written.
+    pub fn foreign_lock(&self) -> Option<LockHolder> {
+        let now = (self.clock)();
+        self.read(|index| index.foreign_lock(now))
     }
 
     /// A panic elsewhere leaves whole facts behind: every method stores before it returns.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Index, LockHolder, SharedIndex, WatchState};
+use super::{Index, LockGround, LockHolder, SharedIndex, WatchState, WriteRights};
 use crate::kind::Kind;
 use crate::object::Object;
 
@@ -236,7 +236,13 @@ fn holder(index: &Index, now: u64) -> Option<String> {
 #[test]
 fn a_foreign_lock_is_live_for_its_duration_since_its_change_was_seen() {
     let mut index = found("1970-01-01T00:00:50Z", 15);
-    assert_eq!(index.foreign_lock(74_999), Some(LockHolder { identity: "pod-1".to_owned(), until: 75_000 }));
+    let expected = LockHolder {
+        namespace: "ops".to_owned(),
+        identity: "pod-1".to_owned(),
+        until: 75_000,
+        ground: Some(LockGround::Unknown("nobody was asked yet".to_owned())),
+    };
+    assert_eq!(index.foreign_lock(74_999), Some(expected));
     assert_eq!(index.foreign_lock(75_000), None);
     // A renewal in time decides nothing, whatever the holder's clock says; a new holder or a comeback does.
     index.set_time(62_000);
@@ -293,11 +299,51 @@ fn a_lock_that_ends_unseen_is_still_held() {
     heard(&mut index, 70_000);
     // Its watch shows nothing from here on: whoever held it may have renewed it.
     assert_eq!(index.foreign_lock(74_999).unwrap().until, 75_000);
-    assert_eq!(index.foreign_lock(900_000), Some(LockHolder { identity: "pod-1".to_owned(), until: 901_000 }));
+    let unseen = index.foreign_lock(900_000).unwrap();
+    assert_eq!((unseen.identity.as_str(), unseen.until), ("pod-1", 901_000));
     heard(&mut index, 900_001);
     assert_eq!(index.foreign_lock(900_001), None, "it shows that nobody did");
     // One that was nobody's when it was last seen stops nothing, however long that was ago.
     assert_eq!(index.foreign_lock(9_000_000), None);
+}
+
+#[test]
+fn a_foreign_lock_counts_where_the_old_operator_can_be() {
+    let mut index = found("1970-01-01T00:00:50Z", 600);
+    assert_eq!(index.lock_questions(60_000), ["ops"]);
+    assert!(index.note_write_rights("ops", WriteRights::NotGranted), "writes go on");
+    assert_eq!(holder(&index, 60_000), None);
+    assert_eq!(index.ignored_locks(60_000).len(), 1);
+    assert_eq!(index.lock_questions(60_000), Vec::<String>::new());
+    // Whatever becomes of a forged lock wakes nobody.
+    assert!(!index.apply(Kind::Lock, &lock("ops", 2, "pod-2", "1970-01-01T00:01:01Z", 600)));
+    assert!(!index.apply(Kind::Lock, &lock("ops", 3, "", "1970-01-01T00:01:02Z", 600)));
+    assert!(!index.apply(Kind::Lock, &lock("ops", 4, "pod-2", "1970-01-01T00:01:03Z", 600)));
+    assert!(!index.delete(Kind::Lock, &lock("ops", 5, "", "", 0)));
+    // A lock that counts is preferred to one of which it is not known.
+    assert!(index.apply(Kind::Lock, &lock("new", 6, "forged", "1970-01-01T00:01:00Z", 600)));
+    index.expect_locks_in(["old".to_owned()]);
+    assert!(index.apply(Kind::Lock, &lock("old", 7, "pod-0", "1970-01-01T00:01:00Z", 15)));
+    assert_eq!(holder(&index, 60_000).as_deref(), Some("pod-0"));
+    assert_eq!(index.foreign_lock(60_000).unwrap().ground, Some(LockGround::Named));
+    assert!(!index.note_write_rights("new", WriteRights::NotGranted), "the other one counts all the same");
+    assert_eq!(index.ignored_locks(60_000).len(), 1);
+    assert!(index.delete(Kind::Lock, &lock("old", 8, "", "", 0)));
+    assert_eq!(holder(&index, 60_000), None);
+}
+
+#[test]
+fn what_is_not_known_or_no_longer_known_of_a_foreign_lock_counts() {
+    let mut index = found("1970-01-01T00:00:50Z", 600);
+    assert!(index.note_write_rights("ops", WriteRights::NoAnswer("forbidden".to_owned())), "the reason is another");
+    assert_eq!(holder(&index, 60_000).as_deref(), Some("pod-1"));
+    assert!(index.note_write_rights("ops", WriteRights::Granted));
+    assert_eq!(index.foreign_lock(60_000).unwrap().ground, Some(LockGround::Rights));
+    assert!(index.note_write_rights("ops", WriteRights::NotGranted));
+    // Ten minutes later nobody has answered again; the next renewal wakes the planner.
+    index.set_time(660_000);
+    assert!(index.apply(Kind::Lock, &lock("ops", 2, "pod-1", "1970-01-01T00:11:00Z", 600)));
+    assert_eq!(holder(&index, 660_000).as_deref(), Some("pod-1"));
 }
 
 #[test]

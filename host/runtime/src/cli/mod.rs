@@ -22,6 +22,7 @@ pub(crate) use logging::LogFormat;
 use crate::demo::{self, DemoCloud, DemoOptions};
 use crate::policy_files::PolicyFiles;
 use crate::run::cloud::AzureArgs;
+use crate::run::locks::LockArgs;
 use crate::run::{self, Ended, RunOptions};
 
 /// `run` could not start.
@@ -104,6 +105,8 @@ struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     health_probe_bind_address: Listen,
     #[command(flatten)]
+    locks: LockArgs,
+    #[command(flatten)]
     azure: AzureArgs,
     /// How to log, on standard error
     #[arg(long, value_enum, default_value_t)]
@@ -152,6 +155,7 @@ fn operator(args: RunArgs) -> Result<ExitCode> {
         policy: args.policy,
         metrics: args.metrics_bind_address,
         health: args.health_probe_bind_address,
+        locks: args.locks,
         azure: args.azure,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;

@@ -30,6 +30,7 @@ use super::rehearsal::Rehearsal;
 use super::{Output, REFUSED, complain, policy_host, print};
 use crate::policy_files::{PolicyFiles, named};
 use crate::run::cloud::machines;
+use crate::run::locks::{LockArgs, ask_once};
 use crate::unix_milliseconds;
 
 /// There is something to write or to change.
@@ -58,6 +59,8 @@ pub(super) struct PlanArgs {
     /// Plans as if egressip-ipam-operator did not run: what taking over its cluster would change
     #[arg(long)]
     adopt: bool,
+    #[command(flatten)]
+    locks: LockArgs,
     /// Reads Azure's machines and their interfaces from what `az network nic list`, `az vm list` and `az network vnet list`
     /// write with -o json; may be given several times
     #[arg(long, value_name = "FILE")]
@@ -87,7 +90,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
     };
     let mut input = match &args.from {
         Some(path) => from_files(path)?,
-        None => from_cluster(args.kubeconfig.clone())?,
+        None => from_cluster(args.kubeconfig.clone(), &args.locks)?,
     };
     show_cloud(&mut input.observed, &args.azure_dump)?;
     let rehearsal = Rehearsal::of(&policy, &input.observed);
@@ -139,8 +142,7 @@ fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
 /// Why nothing would be written, whatever the plan says.
 fn obstacle(input: &Input, adopt: bool) -> Option<String> {
     let locked = input.lock.as_ref().filter(|_| !adopt).map(|lock| {
-        let holder = &lock.identity;
-        format!("egressip-ipam-operator is at work (its lock is held by {holder}): nothing would be written; --adopt plans without it")
+        format!("egressip-ipam-operator is at work ({lock}): nothing would be written; --adopt plans without it")
     });
     locked.or_else(|| input.observed.refusal())
 }
@@ -167,17 +169,21 @@ fn from_files(path: &std::path::Path) -> Result<Input> {
     Ok(Input { observed, lock, errors: loaded.errors })
 }
 
-fn from_cluster(kubeconfig: Option<PathBuf>) -> Result<Input> {
+fn from_cluster(kubeconfig: Option<PathBuf>, locks: &LockArgs) -> Result<Input> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
         let client = connect(&ClientOptions { kubeconfig, ..ClientOptions::default() }).await?;
         let index = Arc::new(SharedIndex::new(unix_milliseconds));
+        locks.tell(&index);
         let mut tasks = JoinSet::new();
         for watch in watches(&client, &index) {
             tasks.spawn(watch.future);
         }
         let started = Instant::now();
         loop {
+            if index.read(Index::ready) {
+                ask_once(&client, &index).await;
+            }
             let read = |index: &Index| at_present(index).map(|present| (present, index.all_problems()));
             if let Some(((observed, lock), problems)) = index.read(read) {
                 return Ok(Input { observed, lock, errors: problems.into_iter().map(InputError::from).collect() });

@@ -17,6 +17,7 @@ use sluice_core::name::NodeName;
 use sluice_core::observed::{CloudPlatform, Observed, Platform};
 use sluice_core::schedule::{Change, Target, Write};
 use sluice_kube::credentials::{Data, Requested, request_azure, watch_secret};
+use sluice_kube::index::SharedIndex;
 use sluice_kube::names;
 use sluice_kube::patch::ApiServer;
 use tokio::sync::{SetOnce, watch};
@@ -134,13 +135,20 @@ impl Cloud {
         }
     }
 
-    /// Stands by as soon as the lease is lost: a round may take a while, and what waits for its turn does not.
-    async fn follow(&self, mut leads: watch::Receiver<Term>) {
+    /// Stands by as soon as the lease is lost, or the old operator takes its lock: a round may take a while, and what
+    /// waits for its turn does not.
+    async fn follow(&self, needs: &Needs) {
+        let (mut leads, mut bell) = (needs.leads.clone(), needs.index.subscribe());
         loop {
-            lease::ended(leads.clone()).await;
-            self.stand_by();
-            if leads.wait_for(|term| term.holds()).await.is_err() {
-                return;
+            let holds = leads.borrow_and_update().holds();
+            if !holds || needs.index.foreign_lock().is_some() {
+                self.stand_by();
+            }
+            tokio::select! {
+                () = lease::ended(leads.clone()), if holds => {}
+                Ok(()) = leads.changed() => {}
+                Ok(()) = bell.changed() => {}
+                else => return,
             }
         }
     }
@@ -184,7 +192,7 @@ impl Cloud {
                 azure.clone().run(stop.clone()),
                 self.ring(azure.watch()),
                 self.account(azure, &needs),
-                self.follow(needs.leads.clone()),
+                self.follow(&needs),
             );
         };
         tokio::select! {
@@ -285,6 +293,7 @@ impl Cloud {
 /// What the provider needs of the cluster.
 pub(super) struct Needs {
     pub(super) client: Client,
+    pub(super) index: Arc<SharedIndex>,
     /// Our own namespace, where it is known.
     pub(super) namespace: Option<String>,
     pub(super) leads: watch::Receiver<Term>,

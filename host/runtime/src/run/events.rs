@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::ready;
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use sluice_core::backend::WriteFailure;
@@ -58,8 +59,13 @@ impl Events {
         }
         let now = Timestamp::now();
         let due = if settled { self.book.due(reports, holds, now) } else { self.book.due_repairs(now) };
-        let results: Vec<_> =
-            stream::iter(due).map(|event| self.create(event)).buffer_unordered(AT_ONCE).collect().await;
+        let results: Vec<_> = stream::iter(due)
+            // The old operator may have taken its lock since the round.
+            .take_while(|_| ready(self.index.foreign_lock().is_none()))
+            .map(|event| self.create(event))
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
         let pause = self.conclude(results, now);
         self.failures = if pause.is_some() { self.failures.saturating_add(1) } else { 0 };
         self.until = pause.map(|pause| Instant::now() + pause);

@@ -63,6 +63,7 @@ pub(super) struct Metrics {
     addresses: Family<ZoneState, Gauge>,
     leader: Gauge,
     foreign_lock: Gauge,
+    ignored_locks: Gauge,
     rounds: Family<ByOutcome, Counter>,
     round: Histogram,
     policy_call: Histogram,
@@ -94,6 +95,7 @@ impl Metrics {
             addresses: Family::default(),
             leader: Gauge::default(),
             foreign_lock: Gauge::default(),
+            ignored_locks: Gauge::default(),
             rounds: Family::default(),
             round: Histogram::new(SECONDS),
             policy_call: Histogram::new(SECONDS),
@@ -143,6 +145,11 @@ impl Metrics {
             "foreign_lock",
             "1 while egressip-ipam-operator holds its lock, so that nothing is written",
             self.foreign_lock.clone(),
+        );
+        own.register(
+            "ignored_locks",
+            "Locks of egressip-ipam-operator in namespaces where it cannot be, which do not count",
+            self.ignored_locks.clone(),
         );
         own.register("rounds", "Planning rounds by outcome", self.rounds.clone());
         own.register_with_unit("round", "From facts to writes, policy included", Unit::Seconds, self.round.clone());
@@ -223,6 +230,10 @@ impl Metrics {
 
     pub(super) fn locked(&self, locked: bool) {
         self.foreign_lock.set(locked.into());
+    }
+
+    pub(super) fn ignores_locks(&self, locks: usize) {
+        self.ignored_locks.set(number(locks));
     }
 
     /// Shows the policy that plans from now on, and in which right.

@@ -14,6 +14,7 @@ mod cloud_metrics;
 mod cut;
 mod events;
 mod lease;
+pub(crate) mod locks;
 mod metrics;
 mod pauses;
 mod planner;
@@ -48,6 +49,7 @@ use crate::unix_milliseconds;
 use cloud::{AzureArgs, Cloud, Needs, Writer};
 use events::Events;
 use lease::{Candidate, Identity, Term};
+use locks::LockArgs;
 use metrics::Metrics;
 use planner::{Memory, Planner};
 use probes::{Facts, Pulse, serve};
@@ -72,6 +74,7 @@ pub(crate) struct RunOptions {
     pub(crate) policy: PolicyFiles,
     pub(crate) metrics: Listen,
     pub(crate) health: Listen,
+    pub(crate) locks: LockArgs,
     pub(crate) azure: AzureArgs,
 }
 
@@ -144,6 +147,7 @@ impl Operator {
         let client =
             connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
         let index = Arc::new(SharedIndex::new(unix_milliseconds));
+        options.locks.tell(&index);
         let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let (mut work, mut lease, mut services) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
@@ -163,12 +167,19 @@ impl Operator {
             let future = async move { match watch.future.await {} };
             spawn(&mut services, "watch", future);
         }
+        let asking = locks::ask(client.clone(), Arc::clone(&index));
+        spawn(&mut services, "locks", async move { match asking.await {} });
         let (offer, offers) = mpsc::channel(1);
         if let Some(files) = files {
             spawn(&mut work, "policy files", files.watch(offer, stop.clone()));
         }
         let server = ApiServer::new(client.clone(), Arc::clone(&index));
-        let needs = Needs { client: client.clone(), namespace: own_namespace(), leads: leads.clone() };
+        let needs = Needs {
+            client: client.clone(),
+            index: Arc::clone(&index),
+            namespace: own_namespace(),
+            leads: leads.clone(),
+        };
         spawn(&mut work, "cloud", Arc::clone(&cloud).run(needs, stop.clone()));
         let (stories, heard) = watch::channel(Arc::new(Story::default()));
         // A story replaces the one before; a repair is told once, and there are never more than writes.

@@ -95,6 +95,8 @@ struct Said {
     failure: Option<String>,
     obstacle: Option<String>,
     waiting: Vec<String>,
+    /// Namespaces whose lock does not count.
+    ignored_locks: Vec<String>,
 }
 
 /// Whether to look again at once.
@@ -218,6 +220,7 @@ impl Planner {
         let (observed, lock) = self.index.read(|index| (index.snapshot(now), index.foreign_lock(now)));
         self.remark_problems();
         self.metrics.locked(lock.is_some());
+        self.remark_ignored_locks(now);
         let leads = self.leads.borrow_and_update().holds();
         self.metrics.led(leads);
         if !leads {
@@ -230,7 +233,7 @@ impl Planner {
             self.decide(verdict);
         }
         let lock_ends = lock.as_ref().map(|lock| lock.until);
-        let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {} holds its lock", lock.identity));
+        let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {lock}"));
         let may_tell = leads && lock.is_none();
         let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed, may_tell, in_flight)))
         else {
@@ -344,7 +347,8 @@ impl Planner {
         let go_on = |write: &Write| {
             let in_time = started.elapsed() < SLICE || !can_wait(write);
             let rests = self.memory.pauses.rests(write, Instant::now());
-            in_time && !rests && !self.stop.is_cancelled() && self.leads.borrow().holds()
+            let may_write = self.leads.borrow().holds() && self.index.foreign_lock().is_none();
+            in_time && !rests && !self.stop.is_cancelled() && may_write
         };
         let watch = Watch { index: Arc::clone(&self.index), leads: self.leads.clone(), stop: self.stop.clone() };
         let mut cut = None;
@@ -518,6 +522,19 @@ impl Planner {
         self.metrics.cannot_read(count);
         for Problem { kind, name, note: Note { field, text } } in news {
             warn!(%kind, name, field, text, "cannot read a field");
+        }
+    }
+
+    /// A lock that somebody forged is told once.
+    fn remark_ignored_locks(&mut self, now: u64) {
+        let ignored = self.index.read(|index| index.ignored_locks(now));
+        self.metrics.ignores_locks(ignored.len());
+        let namespaces: Vec<String> = ignored.into_iter().map(|lock| lock.namespace).collect();
+        if namespaces != self.memory.said.ignored_locks {
+            let count = namespaces.len();
+            let some = namespaces.iter().take(SPELLED_OUT).map(String::as_str).collect::<Vec<_>>().join(" ");
+            warn!(count, namespaces = some, "locks of egressip-ipam-operator do not count: it cannot be there");
+            self.memory.said.ignored_locks = namespaces;
         }
     }
 

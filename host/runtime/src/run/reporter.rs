@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::ready;
 use futures::stream::{self, StreamExt as _};
 use jiff::Timestamp;
 use kube::Client;
@@ -155,7 +156,7 @@ impl Reporter {
             self.retry = Some(last + WHILE_BUSY);
             return;
         }
-        if matches!(story, Story::Silence) {
+        if matches!(story, Story::Silence) || !self.may_write() {
             return;
         }
         self.last = Some(now);
@@ -171,6 +172,11 @@ impl Reporter {
             let again = self.events.tell(reports, holds, *settled).await;
             self.retry = self.retry.into_iter().chain(again).min();
         }
+    }
+
+    /// The old operator may have taken its lock since the round; the planner tells the next story then.
+    fn may_write(&self) -> bool {
+        self.index.foreign_lock().is_none()
     }
 
     /// The status patches that are needed now, by pool.
@@ -199,10 +205,10 @@ impl Reporter {
 
     /// Whether anything failed.
     async fn write_statuses(&self, patches: BTreeMap<PoolName, (serde_json::Value, String)>) -> bool {
-        let server = &self.server;
         let results = stream::iter(patches)
+            .take_while(|_| ready(self.may_write()))
             .map(|(pool, (patch, version))| async move {
-                let result = server.write_status(&pool, &patch, &version).await;
+                let result = self.server.write_status(&pool, &patch, &version).await;
                 (pool, result)
             })
             .buffer_unordered(AT_ONCE)

@@ -1,0 +1,143 @@
+//! In which namespaces the lock of redhat-cop's operator counts.
+//!
+//! Whoever may create a `ConfigMap` anywhere can write a lock there, and must not stop all writes by it. The old operator
+//! writes NetNamespaces, which no tenant may give to a service account: so its lock counts where an administrator says
+//! that it may be, and in namespaces one of whose service accounts may patch NetNamespaces.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+/// For how long an answer holds, in milliseconds.
+const HOLDS: u64 = 10 * 60 * 1000;
+/// An answer that is older is asked for anew, so that it does not run out meanwhile.
+const REFRESHED: u64 = HOLDS / 2;
+/// How long to wait before a question that found no answer is asked again, in milliseconds.
+const RETRIED: u64 = 10 * 1000;
+
+/// Whether one of a namespace's service accounts may patch NetNamespaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum WriteRights {
+    /// One may.
+    Granted,
+    /// None may.
+    NotGranted,
+    /// The API server did not say, for this reason. Two writers are worse than none, so this counts as granted.
+    NoAnswer(String),
+}
+
+/// Why the lock of a namespace counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LockGround {
+    /// It is not known whether the old operator can be there, for this reason.
+    Unknown(String),
+    /// A service account of the namespace may patch NetNamespaces.
+    Rights,
+    /// An administrator named the namespace.
+    Named,
+}
+
+impl fmt::Display for LockGround {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named => f.write_str("where it is expected"),
+            Self::Rights => f.write_str("where a service account may patch NetNamespaces"),
+            Self::Unknown(why) => {
+                write!(f, "where it is not known whether a service account may patch NetNamespaces: {why}")
+            }
+        }
+    }
+}
+
+/// What is known of namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct LockScope {
+    named: BTreeSet<String>,
+    /// What was answered, and when, in Unix milliseconds.
+    answers: BTreeMap<String, (WriteRights, u64)>,
+}
+
+impl LockScope {
+    pub(super) fn set_named(&mut self, namespaces: impl IntoIterator<Item = String>) {
+        self.named = namespaces.into_iter().collect();
+    }
+
+    /// Takes an answer, and forgets those that ran out.
+    pub(super) fn answer(&mut self, namespace: &str, rights: WriteRights, now: u64) {
+        self.answers.retain(|_, (_, asked)| now.abs_diff(*asked) < HOLDS);
+        self.answers.insert(namespace.to_owned(), (rights, now));
+    }
+
+    /// Why the lock of a namespace counts at `now`; none: it does not.
+    pub(super) fn ground(&self, namespace: &str, now: u64) -> Option<LockGround> {
+        if self.named.contains(namespace) {
+            return Some(LockGround::Named);
+        }
+        let answer = self.answers.get(namespace).filter(|(_, asked)| now.abs_diff(*asked) < HOLDS);
+        match answer.map(|(rights, _)| rights) {
+            Some(WriteRights::NotGranted) => None,
+            Some(WriteRights::Granted) => Some(LockGround::Rights),
+            Some(WriteRights::NoAnswer(why)) => Some(LockGround::Unknown(why.clone())),
+            None => Some(LockGround::Unknown("nobody was asked yet".to_owned())),
+        }
+    }
+
+    /// Whether it has to be asked at `now` what the service accounts of a namespace may do.
+    pub(super) fn has_to_ask(&self, namespace: &str, now: u64) -> bool {
+        let is_old = |(rights, asked): &(WriteRights, u64)| {
+            let lasts = if matches!(rights, WriteRights::NoAnswer(_)) { RETRIED } else { REFRESHED };
+            now.abs_diff(*asked) >= lasts
+        };
+        !self.named.contains(namespace) && self.answers.get(namespace).is_none_or(is_old)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{HOLDS, LockGround, LockScope, REFRESHED, RETRIED, WriteRights};
+
+    const NOW: u64 = 1_000_000_000;
+
+    fn scope(rights: WriteRights) -> LockScope {
+        let mut scope = LockScope::default();
+        scope.set_named(["old".to_owned()]);
+        scope.answer("ops", rights, NOW);
+        scope
+    }
+
+    #[test]
+    fn a_named_namespace_counts_and_is_not_asked_about() {
+        let scope = scope(WriteRights::NotGranted);
+        assert_eq!(scope.ground("old", NOW), Some(LockGround::Named));
+        assert!(!scope.has_to_ask("old", NOW));
+    }
+
+    #[test]
+    fn what_nobody_has_answered_counts() {
+        let scope = scope(WriteRights::NoAnswer("forbidden".to_owned()));
+        assert_eq!(scope.ground("ops", NOW), Some(LockGround::Unknown("forbidden".to_owned())));
+        assert!(matches!(scope.ground("new", NOW), Some(LockGround::Unknown(_))));
+        assert!(scope.has_to_ask("new", NOW));
+        assert!(!scope.has_to_ask("ops", NOW + RETRIED - 1) && scope.has_to_ask("ops", NOW + RETRIED));
+    }
+
+    #[test]
+    fn an_answer_holds_for_ten_minutes_and_is_asked_for_anew_before() {
+        let none = scope(WriteRights::NotGranted);
+        assert_eq!(none.ground("ops", NOW + HOLDS - 1), None);
+        assert!(matches!(none.ground("ops", NOW + HOLDS), Some(LockGround::Unknown(_))), "it ran out");
+        assert!(matches!(none.ground("ops", NOW - HOLDS), Some(LockGround::Unknown(_))), "the clock was set back");
+        assert!(!none.has_to_ask("ops", NOW + REFRESHED - 1) && none.has_to_ask("ops", NOW + REFRESHED));
+        let one = scope(WriteRights::Granted);
+        assert_eq!(one.ground("ops", NOW + HOLDS - 1), Some(LockGround::Rights));
+    }
+
+    #[test]
+    fn answers_that_ran_out_are_forgotten() {
+        let mut scope = scope(WriteRights::NotGranted);
+        for number in 0..1000 {
+            scope.answer(&format!("flood-{number}"), WriteRights::NotGranted, NOW + 1);
+        }
+        scope.answer("ops", WriteRights::Granted, NOW + 1 + HOLDS);
+        assert_eq!(scope.answers.len(), 1);
+    }
+}
