@@ -39,6 +39,7 @@ pub mod kinds;
 pub mod openshift;
 pub mod process;
 pub mod program;
+pub mod rights;
 
 mod cluster;
 mod objects;

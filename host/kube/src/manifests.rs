@@ -52,24 +52,48 @@ fn every_watch_is_allowed() {
 }
 
 #[test]
-fn every_write_is_allowed_and_no_other() {
-    let written: BTreeSet<String> = rights()
+fn the_role_is_what_is_used() {
+    let granted: BTreeSet<String> = rights()
         .into_iter()
-        .filter(|(_, (verbs, _))| verbs.iter().any(|verb| !matches!(verb.as_str(), "get" | "list" | "watch")))
         .map(|(name, (verbs, _))| format!("{name}: {}", verbs.into_iter().collect::<Vec<_>>().join(" ")))
         .collect();
     let expected = [
+        "cloudprivateipconfigs.cloud.network.openshift.io: list watch",
+        "configmaps: list watch",
+        "customresourcedefinitions.apiextensions.k8s.io: get",
         "egressipams.redhatcop.redhat.io: get list patch watch",
         "egressipams/status.redhatcop.redhat.io: patch",
         "events: create",
         "hostsubnets.network.openshift.io: get list patch watch",
-        "leases.coordination.k8s.io: create get patch",
+        "infrastructures.config.openshift.io: list watch",
         "namespaces: get list patch watch",
         "netnamespaces.network.openshift.io: get list patch watch",
+        "nodes: list watch",
+        "serviceaccounts: list",
         "subjectaccessreviews.authorization.k8s.io: create",
     ];
-    assert_eq!(written, expected.map(str::to_owned).into());
+    assert_eq!(granted, expected.map(str::to_owned).into());
     assert_eq!(rights()["customresourcedefinitions.apiextensions.k8s.io"].1, [names::POOL_CRD]);
+}
+
+/// The integration tests compare each of these roles with what the API server is asked.
+#[test]
+fn the_account_is_bound_to_these_roles_only() {
+    let mut files = vec!["azure.yaml".to_owned()];
+    let folder = std::fs::read_dir(deploy().join("rbac")).unwrap();
+    files.extend(folder.flatten().map(|entry| format!("rbac/{}", entry.file_name().display())));
+    files.sort();
+    let ours = |binding: &Value| {
+        binding["subjects"].as_array().is_some_and(|all| all.iter().any(|one| one["name"] == "sluice"))
+    };
+    let bindings = files.iter().flat_map(|file| documents(file).into_iter().map(move |object| (file, object)));
+    let bound: Vec<String> = bindings
+        .filter(|(_, object)| ours(object))
+        .map(|(file, binding)| format!("{file}: {}", binding["roleRef"]["name"].as_str().unwrap()))
+        .collect();
+    let expected =
+        ["azure.yaml: sluice-azure", "rbac/cluster-role-binding.yaml: sluice", "rbac/lease.yaml: sluice-lease"];
+    assert_eq!(bound, expected);
 }
 
 #[test]

@@ -11,15 +11,8 @@ pub const CAPACITY_ANNOTATION: &str = "cloud.network.openshift.io/egress-ipconfi
 /// Annotation of an EgressIPAM: `none`, or `same-as-primary-ip` (also without it). Name of the operator Sluice replaces.
 pub const LOAD_BALANCER_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/azure-egress-load-balancer";
 
-/// The `CredentialsRequest` by which OpenShift gives us an account in the cloud. Name of the operator Sluice replaces.
-pub const CREDENTIALS_REQUEST: &str = "egress-ipam-operator";
-/// Where `CredentialsRequest`s live.
-pub const CREDENTIALS_NAMESPACE: &str = "openshift-cloud-credential-operator";
 /// The Secret with the account, in our own namespace. Name of the operator Sluice replaces.
 pub const CREDENTIALS_SECRET: &str = "egress-ipam-operator-cloud-credentials";
-/// The service account of the Deployment in `deploy/`.
-pub const SERVICE_ACCOUNT: &str = "sluice";
-
 /// Who the API server says made a change (`metadata.managedFields`).
 pub const FIELD_MANAGER: &str = "sluice";
 

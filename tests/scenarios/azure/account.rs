@@ -9,10 +9,9 @@ use sluice_sandbox_azure::{ExpiresIn, Fault, Logged, Settings, Span, Wrong};
 use super::ledger::Ledger;
 use super::stage::{A_WHILE, CLIENT_SECRET, SECRET, Stage};
 use crate::harness::bootstrap::{CREDENTIALS_NAMESPACE, OPERATOR_NAMESPACE, documents, fixtures, is_served};
-use crate::harness::{Cluster, Object, eventually, kinds, namespace};
+use crate::harness::{Cluster, Object, User, eventually, kinds, namespace, workspace};
 
 const MACHINES: [&str; 3] = ["w1", "w2", "w3"];
-const REQUEST: &str = "egress-ipam-operator";
 
 /// Three machines in three zones, and a pool.
 async fn stage(settings: Settings) -> Stage {
@@ -179,76 +178,60 @@ async fn the_secret_comes_late_and_lacks_a_key() {
     stage.keeps_secrets(&[&operator], &[]).await;
 }
 
+/// The request for an account in `deploy/`.
+pub(super) fn request() -> Value {
+    documents(&workspace().join("deploy/azure.yaml")).remove(0)
+}
+
 /// Has the cluster serve `CredentialsRequest`s.
-pub(super) async fn serve_requests(cluster: &Cluster) {
+async fn serve_requests(cluster: &Cluster) {
     let definition = documents(&fixtures().join("crds/credentialsrequests.crd.yaml")).remove(0);
     cluster.create([Object::from_json(definition)]).await;
     is_served(&cluster.client(), "CredentialsRequest").await;
 }
 
+/// The request is a manifest, so that nothing of ours may ask for more; the old operator's stays as it is.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_account_is_asked_for_once() {
+async fn a_missing_account_is_told_and_nothing_is_asked_for() {
     let stage = stage(slower()).await;
     let ledger = Ledger::open(&stage, &MACHINES).await;
     serve_requests(&stage.cluster).await;
-    let requests = stage.cluster.api("CredentialsRequest", Some(CREDENTIALS_NAMESPACE));
-    let operator = stage.operator().await;
-    let made = eventually("a request is made", A_WHILE, || async {
-        requests.get_opt(REQUEST).await.map_err(|error| error.to_string())?.ok_or_else(|| "none".to_owned())
-    })
-    .await;
-    assert_eq!(made.data["spec"]["secretRef"], json!({"name": SECRET, "namespace": OPERATOR_NAMESPACE}));
-    assert_eq!(made.data["spec"]["serviceAccountNames"], json!(["sluice"]));
-    let provider = &made.data["spec"]["providerSpec"];
+    let left = documents(&fixtures().join("peer-dumps/azure/credentialsrequests.yaml")).remove(0);
+    let old = Object::from_json(json!({
+        "apiVersion": "cloudcredential.openshift.io/v1",
+        "kind": "CredentialsRequest",
+        "metadata": {"name": "egress-ipam-operator", "namespace": CREDENTIALS_NAMESPACE},
+        "spec": left["items"][0]["spec"],
+    }));
+    stage.cluster.create([old, Object::from_json(request())]).await;
+    let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
+    secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
+    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
+    let mark = stage.cluster.audit().mark().await;
+    let _operator = stage.operator().await;
+    stage.tells(&["there is no Secret sluice/", "deploy/azure.yaml has OpenShift make it"]).await;
+    stage.cluster.create([Stage::secret(CLIENT_SECRET)]).await;
+    stage.serves(&["shop"], 3).await;
+    stage.tells(&["Ready=True"]).await;
+    let asked = stage.cluster.audit().since(mark).await.by(User::Sluice).on("credentialsrequests");
+    assert_eq!(asked.to_string(), "", "neither written nor read");
+    ledger.closes().await;
+}
+
+#[test]
+fn the_manifest_asks_for_one_secret_and_for_writing_interfaces() {
+    let made = request();
+    assert_eq!(made["metadata"]["name"], "sluice", "under the old operator's name it would take its Secret away");
+    assert_eq!(made["spec"]["secretRef"], json!({"name": SECRET, "namespace": OPERATOR_NAMESPACE}));
+    assert_eq!(made["spec"]["serviceAccountNames"], json!(["sluice"]));
+    let provider = &made["spec"]["providerSpec"];
     assert_eq!(provider["kind"], "AzureProviderSpec");
     let permissions = provider["permissions"].as_array().expect("a list").iter().filter_map(Value::as_str);
     let writes: BTreeSet<&str> = permissions.filter(|permission| !permission.ends_with("/read")).collect();
     let only: BTreeSet<&str> =
         writes.iter().copied().filter(|name| !name.to_ascii_lowercase().contains("/join")).collect();
     assert_eq!(only, BTreeSet::from(["Microsoft.Network/networkInterfaces/write"]), "besides joining: {writes:?}");
-    assert!(!json!(made).to_string().contains("roleBindings"), "permissions, and no role");
-    operator.stop().await;
-
-    let other = json!({"spec": {"secretRef": {"name": "another", "namespace": "elsewhere"}}});
-    let patch = kube::api::Patch::Merge(other);
-    let changed = requests.patch(REQUEST, &kube::api::PatchParams::default(), &patch).await.expect("a request");
-    let mark = stage.cluster.audit().mark().await;
-    let _operator = stage.operator().await;
-    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
-    stage.serves(&["shop"], 3).await;
-    let writes = stage.cluster.written_since(mark).await.on("credentialsrequests");
-    assert_eq!(writes.count(), 0, "{writes}");
-    let now = requests.get(REQUEST).await.expect("still there");
-    assert_eq!(json!(now), json!(changed), "one that exists is left as it is");
-    ledger.closes().await;
-}
-
-/// As redhat-cop's operator leaves it: its request names its own namespace.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_request_for_a_secret_elsewhere_is_told() {
-    let stage = stage(slower()).await;
-    let ledger = Ledger::open(&stage, &MACHINES).await;
-    serve_requests(&stage.cluster).await;
-    let left = documents(&fixtures().join("peer-dumps/azure/credentialsrequests.yaml")).remove(0);
-    stage
-        .cluster
-        .create([Object::from_json(json!({
-            "apiVersion": "cloudcredential.openshift.io/v1",
-            "kind": "CredentialsRequest",
-            "metadata": {"name": REQUEST, "namespace": CREDENTIALS_NAMESPACE},
-            "spec": left["items"][0]["spec"],
-        }))])
-        .await;
-    let secrets = stage.cluster.api("Secret", Some(OPERATOR_NAMESPACE));
-    secrets.delete(SECRET, &DeleteParams::default()).await.expect("it was there");
-    stage.cluster.create([namespace("shop").in_pool("egress")]).await;
-    let _operator = stage.operator().await;
-    let place = format!("egressip-ipam-operator/{SECRET}");
-    stage.tells(&["there is no Secret sluice/", &format!("CredentialsRequest {REQUEST} asks for {place}")]).await;
-    stage.cluster.create([Stage::secret(CLIENT_SECRET)]).await;
-    stage.serves(&["shop"], 3).await;
-    stage.tells(&["Ready=True"]).await;
-    ledger.closes().await;
+    assert!(!made.to_string().contains("roleBindings"), "permissions, and no role");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -2,31 +2,42 @@
 
 use std::time::Duration;
 
+use k8s_openapi::jiff::Timestamp;
 use kube::api::DynamicObject;
 use serde_json::{Value, json};
 
 use super::{becomes, is_served_within, serves, two_zones};
-use crate::harness::{Cluster, Matcher, Operator, Proxy, SOON, User, eventually, namespace, pool};
+use crate::harness::bootstrap::{documents, fixtures, is_served};
+use crate::harness::rights::{denied, unused};
+use crate::harness::{
+    Cluster, Matcher, Object, Operator, Proxy, Rule, SOON, User, eventually, namespace, peer_lock, pool,
+};
 
 /// A refused write is tried again after 5 s, then 10 s.
 const HEALED: Duration = Duration::from_mins(1);
 
-/// What was refused to the operator, with how often.
-async fn denied(cluster: &Cluster, mark: crate::harness::audit::Mark) -> String {
-    let asked = cluster.audit().since(mark).await.by(User::Sluice);
-    asked.that(|request| request.code == 401 || request.code == 403).to_string()
-}
-
 #[tokio::test(flavor = "multi_thread")]
-async fn nothing_is_denied_in_a_whole_life() {
+async fn a_whole_life_needs_every_right_and_no_other() {
     let cluster = Cluster::start().await;
+    serve_private_ips(&cluster).await;
     let mark = cluster.audit().mark().await;
     cluster.create(two_zones()).await;
-    let operator = Operator::start(&cluster).await;
+    let proxy = Proxy::start(&cluster).await;
+    // An object that somebody else wrote meanwhile is read by itself.
+    for resource in ["egressipams", "hostsubnets", "namespaces", "netnamespaces"] {
+        proxy.rule(Rule::answer(Matcher::changes().on(resource), 409).times(1));
+    }
+    let operator = Operator::launch(&cluster).through(&proxy).start().await;
     serves(&cluster, "shop").await;
     serves(&cluster, "billing").await;
     cluster.create([namespace("wrong").in_pool("egress").requesting("192.0.2.1")]).await;
     becomes(&cluster, "egress", "Degraded", "True", "wrong").await;
+    forge_a_lock(&cluster, "billing").await;
+    eventually("it is known for what it is", SOON, || async {
+        let ignored = operator.metric("sluice_ignored_locks").await;
+        if ignored == Some(1.0) { Ok(()) } else { Err(format!("{ignored:?}")) }
+    })
+    .await;
     cluster.set_ready("worker-a0", false).await;
     cluster.opt_in("billing", None).await;
     cluster.delete("Namespace", "wrong").await;
@@ -37,7 +48,26 @@ async fn nothing_is_denied_in_a_whole_life() {
     cluster.is_gone("EgressIPAM", "egress").await;
     cluster.settled().await;
     operator.stop().await;
-    assert_eq!(denied(&cluster, mark).await, "");
+    let asked = cluster.audit().since(mark).await.by(User::Sluice);
+    assert_eq!(denied(&asked), "");
+    for file in ["rbac/cluster-role.yaml", "rbac/lease.yaml"] {
+        assert_eq!(unused(file, &asked), "", "deploy/{file} grants more than is needed");
+    }
+}
+
+/// Has the cluster serve `CloudPrivateIPConfig`s.
+async fn serve_private_ips(cluster: &Cluster) {
+    let definition = documents(&fixtures().join("crds/001_cloudprivateipconfigs.crd.yaml")).remove(0);
+    cluster.create([Object::from_json(definition)]).await;
+    is_served(&cluster.client(), "CloudPrivateIPConfig").await;
+}
+
+/// What a tenant can do: a lock in his namespace, and an account that may do nothing.
+async fn forge_a_lock(cluster: &Cluster, namespace: &str) {
+    let metadata = json!({"name": "default", "namespace": namespace});
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata});
+    let lock = peer_lock(Timestamp::now()).set("metadata.namespace", namespace);
+    cluster.create([Object::from_json(account), lock]).await;
 }
 
 /// Takes verbs on a resource out of the operator's role; returns the rules as they were.

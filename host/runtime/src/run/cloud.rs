@@ -1,7 +1,6 @@
 //! The cloud: which provider there is, what it needs of the cluster, and what planning needs of it.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,7 +15,7 @@ use sluice_core::cloud::CloudFacts;
 use sluice_core::name::NodeName;
 use sluice_core::observed::{CloudPlatform, Observed, Platform};
 use sluice_core::schedule::{Change, Target, Write};
-use sluice_kube::credentials::{Data, Requested, request_azure, watch_secret};
+use sluice_kube::credentials::{Data, watch_secret};
 use sluice_kube::index::SharedIndex;
 use sluice_kube::names;
 use sluice_kube::patch::ApiServer;
@@ -27,7 +26,7 @@ use tracing::{info, warn};
 
 use super::lease::{self, Term};
 
-/// Wait after a failure to find the cloud, or to ask for an account in it.
+/// Wait after a failure to find the cloud.
 const PAUSE: Duration = Duration::from_secs(30);
 
 /// Who writes the interfaces of Azure's machines.
@@ -73,10 +72,6 @@ pub(super) struct Cloud {
     provider: OnceLock<Azure>,
     /// Why there is no provider although there should be.
     obstacle: Mutex<Option<String>>,
-    /// Where the account is asked for, if that is not where we look for it.
-    elsewhere: OnceLock<String>,
-    /// There is no Secret where we look for it.
-    lacks_secret: AtomicBool,
     /// Where the cluster is, once it has said that it is in a cloud.
     platform: SetOnce<CloudPlatform>,
     bell: watch::Sender<()>,
@@ -88,8 +83,6 @@ impl Cloud {
             args,
             provider: OnceLock::new(),
             obstacle: Mutex::new(None),
-            elsewhere: OnceLock::new(),
-            lacks_secret: AtomicBool::new(false),
             platform: SetOnce::new(),
             bell: watch::Sender::new(()),
         }
@@ -155,11 +148,7 @@ impl Cloud {
 
     fn obstacle(&self) -> Option<String> {
         let own = self.obstacle.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        own.or_else(|| {
-            let told = self.provider()?.obstacle()?;
-            let hint = self.elsewhere.get().filter(|_| self.lacks_secret.load(Ordering::Relaxed));
-            Some(hint.map_or_else(|| told.clone(), |hint| format!("{told}; {hint}")))
-        })
+        own.or_else(|| self.provider()?.obstacle())
     }
 
     fn set_obstacle(&self, text: Option<String>) {
@@ -236,7 +225,7 @@ impl Cloud {
         }
     }
 
-    /// Gives the provider its account, and has the cluster make one.
+    /// Gives the provider its account. Never ends.
     async fn account(&self, azure: &Azure, needs: &Needs) {
         let Some(namespace) = needs.namespace.clone() else {
             azure.set_credentials(Err("NAMESPACE is not set, so that nobody knows where the Secret is".to_owned()));
@@ -244,8 +233,7 @@ impl Cloud {
         };
         let secret = format!("Secret {namespace}/{}", names::CREDENTIALS_SECRET);
         let tell = |data: Data| {
-            self.lacks_secret.store(data.is_none(), Ordering::Relaxed);
-            let read = data.ok_or_else(|| format!("there is no {secret}"));
+            let read = data.ok_or_else(|| format!("there is no {secret}: deploy/azure.yaml has OpenShift make it"));
             let read =
                 read.and_then(|data| Credentials::from_secret(&data).map_err(|error| format!("{secret}: {error}")));
             if let Err(text) = &read {
@@ -253,40 +241,7 @@ impl Cloud {
             }
             azure.set_credentials(read);
         };
-        let watching = watch_secret(needs.client.clone(), &namespace, names::CREDENTIALS_SECRET, tell);
-        tokio::select! {
-            never = watching => match never {},
-            () = self.request_account(needs, &namespace) => {}
-        }
-    }
-
-    /// Has the cluster make an account, as far as it can and while this replica leads. Never ends.
-    async fn request_account(&self, needs: &Needs, namespace: &str) {
-        let mut leads = needs.leads.clone();
-        if leads.wait_for(|term| term.holds()).await.is_ok() {
-            loop {
-                match request_azure(&needs.client, namespace).await {
-                    Ok(Requested::Created) => info!(name = names::CREDENTIALS_REQUEST, "asked for an account in azure"),
-                    Ok(Requested::Present | Requested::NotServed) => {}
-                    Ok(Requested::Elsewhere(place)) => {
-                        let name = names::CREDENTIALS_REQUEST;
-                        let hint =
-                            format!("CredentialsRequest {name} asks for {place}: delete the request, or run there");
-                        warn!(reason = hint, "the account in azure is asked for elsewhere");
-                        // It is asked once.
-                        let _ = self.elsewhere.set(hint);
-                        self.bell.send_replace(());
-                    }
-                    Err(text) => {
-                        warn!(reason = text, "cannot ask for an account in azure");
-                        sleep(PAUSE).await;
-                        continue;
-                    }
-                }
-                break;
-            }
-        }
-        std::future::pending::<()>().await;
+        match watch_secret(needs.client.clone(), &namespace, names::CREDENTIALS_SECRET, tell).await {}
     }
 }
 
