@@ -4,7 +4,9 @@ use serde_json::{Value, json};
 
 use crate::harness::{Cluster, Object, eventually, infrastructure, namespace, node, pool};
 
+mod admission;
 mod broken;
+mod manifests;
 mod metrics;
 mod platforms;
 mod probes;

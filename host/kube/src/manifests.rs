@@ -96,6 +96,16 @@ fn the_account_is_bound_to_these_roles_only() {
     assert_eq!(bound, expected);
 }
 
+/// The policy for namespaces lists what the code writes there.
+#[test]
+fn the_admission_policy_knows_our_annotations() {
+    let policy = &documents("admission-policy.yaml")[0];
+    let ours = policy["spec"]["variables"][0]["expression"].as_str().unwrap();
+    let listed: BTreeSet<&str> = ours.split('"').skip(1).step_by(2).collect();
+    assert_eq!(listed, BTreeSet::from([names::RESULT_ANNOTATION, names::HOLD_ANNOTATION]));
+    assert!(!documents("kustomization.yaml")[0].to_string().contains("admission"), "not every cluster serves it");
+}
+
 #[test]
 fn every_manifest_is_yaml_with_a_kind() {
     let files = ["namespace.yaml", "manager.yaml", "alerts.yaml", "kustomization.yaml"];

@@ -1,0 +1,101 @@
+//! `deploy/admission-policy.yaml`: of a Namespace, Sluice's account changes our annotations and nothing else.
+
+use kube::Client;
+use kube::api::{Patch, PatchParams};
+use serde_json::{Value, json};
+
+use super::{is_served, serves, two_zones};
+use crate::harness::audit::Mark;
+use crate::harness::bootstrap::{documents, is_served as kind_is_served};
+use crate::harness::kinds::within;
+use crate::harness::{Cluster, Object, Operator, SOON, User, eventually, namespace, workspace};
+
+const RESULT: &str = "egressip-ipam-operator.redhat-cop.io/egressips";
+const HOLD: &str = "sluice.dev/hold";
+const SECURITY: &str = "pod-security.kubernetes.io/enforce";
+
+async fn patched(client: &Client, name: &str, patch: Value) -> Result<(), String> {
+    let namespaces = within(client, "Namespace", None);
+    let done = namespaces.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    done.map(drop).map_err(|error| error.to_string())
+}
+
+/// A cluster where the policy is in force, which takes a moment.
+async fn guarded() -> (Cluster, Client) {
+    let cluster = Cluster::start().await;
+    kind_is_served(&cluster.client(), "ValidatingAdmissionPolicy").await;
+    let policy = documents(&workspace().join("deploy/admission-policy.yaml"));
+    cluster.create(policy.into_iter().map(Object::from_json)).await;
+    cluster.create([namespace("probe")]).await;
+    let sluice = cluster.sluice_client().await;
+    eventually("the policy is in force", SOON, || async {
+        match patched(&sluice, "probe", json!({"metadata": {"labels": {"probe": null, "a": "b"}}})).await {
+            Err(refusal) if refusal.contains("sluice may not change labels") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    (cluster, sluice)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_token_reaches_our_annotations_only() {
+    let (cluster, sluice) = guarded().await;
+    let shop = namespace("shop").set("metadata.labels", json!({SECURITY: "restricted"})).annotation("team", "red");
+    cluster.create([shop, namespace("bare")]).await;
+    for (patch, message) in [
+        (json!({"labels": {SECURITY: "privileged"}}), "labels"),
+        (json!({"labels": {SECURITY: null}}), "labels"),
+        (json!({"labels": null}), "labels"),
+        (json!({"labels": {SECURITY: "privileged"}, "annotations": {HOLD: "x"}}), "labels"),
+        (json!({"annotations": {"openshift.io/node-selector": "role=master"}}), "own annotations"),
+        (json!({"annotations": {"team": "blue"}}), "own annotations"),
+        (json!({"annotations": {"team": null}}), "own annotations"),
+        (json!({"annotations": null}), "own annotations"),
+        (json!({"finalizers": ["example.com/stay"]}), "finalizers"),
+        (
+            json!({"ownerReferences": [{"apiVersion": "v1", "kind": "Node", "name": "n", "uid": "1"}]}),
+            "finalizers or owners",
+        ),
+    ] {
+        let refused = patched(&sluice, "shop", json!({"metadata": patch})).await;
+        let refusal = refused.expect_err(&format!("{patch} has to be refused"));
+        assert!(refusal.contains(message), "{patch}: {refusal}");
+    }
+    for name in ["shop", "bare"] {
+        for value in [json!("10.20.0.2"), json!("10.20.0.3"), Value::Null] {
+            let patch = json!({"metadata": {"annotations": {RESULT: value, HOLD: value}}});
+            patched(&sluice, name, patch).await.expect("our own annotations");
+        }
+    }
+    let everything = json!({"metadata": {"labels": {SECURITY: "privileged"}, "annotations": {"team": "blue"}}});
+    patched(&cluster.client(), "shop", everything).await.expect("others do as they may");
+}
+
+/// Writes on namespaces that were refused to the operator.
+async fn refused(cluster: &Cluster, mark: Mark) -> String {
+    let asked = cluster.audit().since(mark).await.by(User::Sluice).on("namespaces");
+    asked.that(|request| request.code >= 400 && request.code != 409).to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_does_its_work_under_the_policy() {
+    let (cluster, _) = guarded().await;
+    let mark = cluster.audit().mark().await;
+    cluster.create(two_zones()).await;
+    let operator = Operator::start(&cluster).await;
+    serves(&cluster, "shop").await;
+    cluster.create([namespace("lost").in_pool("nowhere")]).await;
+    cluster.hold_becomes("lost", Some("pool-missing: there is no EgressIPAM nowhere")).await;
+    cluster.opt_in("lost", Some("egress")).await;
+    is_served(&cluster, "lost").await;
+    cluster.hold_becomes("lost", None).await;
+    cluster.opt_in("shop", None).await;
+    eventually("its addresses are gone", SOON, || async {
+        let left = cluster.annotation_of("Namespace", "shop", RESULT).await;
+        left.map_or(Ok(()), Err)
+    })
+    .await;
+    operator.stop().await;
+    assert_eq!(refused(&cluster, mark).await, "");
+}
