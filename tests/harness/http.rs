@@ -1,4 +1,4 @@
-//! The smallest HTTP client, for plain loopback.
+//! The smallest HTTP client, for loopback.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
@@ -25,6 +26,14 @@ impl Connection {
     /// Connects.
     pub async fn open(address: SocketAddr) -> Result<Self, String> {
         let stream = TcpStream::connect(address).await.map_err(|error| format!("{address}: {error}"))?;
+        Self::over(address, stream).await
+    }
+
+    /// Takes a connection that is open already, perhaps an encrypted one.
+    pub async fn over(
+        address: SocketAddr,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    ) -> Result<Self, String> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
         let driver = tokio::spawn(async move { drop(connection.await) });
         Ok(Self { address, sender, driver })

@@ -177,6 +177,11 @@ impl Operator {
         self.health
     }
 
+    /// The address for metrics.
+    pub fn metrics(&self) -> SocketAddr {
+        self.metrics
+    }
+
     /// A path on the address for metrics: status and body.
     pub async fn page(&self, path: &str) -> Result<(StatusCode, String), String> {
         http::get(self.metrics, path).await

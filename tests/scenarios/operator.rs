@@ -12,6 +12,7 @@ mod platforms;
 mod probes;
 mod replicas;
 mod rights;
+mod scrape;
 mod served;
 mod status;
 mod stopping;

@@ -91,8 +91,12 @@ fn the_account_is_bound_to_these_roles_only() {
         .filter(|(_, object)| ours(object))
         .map(|(file, binding)| format!("{file}: {}", binding["roleRef"]["name"].as_str().unwrap()))
         .collect();
-    let expected =
-        ["azure.yaml: sluice-azure", "rbac/cluster-role-binding.yaml: sluice", "rbac/lease.yaml: sluice-lease"];
+    let expected = [
+        "azure.yaml: sluice-azure",
+        "rbac/cluster-role-binding.yaml: sluice",
+        "rbac/lease.yaml: sluice-lease",
+        "rbac/metrics.yaml: sluice-metrics",
+    ];
     assert_eq!(bound, expected);
 }
 

@@ -47,6 +47,15 @@ impl FromStr for Listen {
     }
 }
 
+impl Listen {
+    /// Whether nobody but this machine can reach it.
+    pub(crate) fn is_loopback(&self) -> bool {
+        let Self::At(text) = self else { return *self == Self::Nowhere };
+        let host = text.rsplit_once(':').map_or(text.as_str(), |(host, _)| host).trim_matches(['[', ']']);
+        host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    }
+}
+
 impl fmt::Display for Listen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -23,6 +23,7 @@ use crate::demo::{self, DemoCloud, DemoOptions};
 use crate::policy_files::PolicyFiles;
 use crate::run::cloud::AzureArgs;
 use crate::run::locks::LockArgs;
+use crate::run::scrape::ScrapeArgs;
 use crate::run::{self, Ended, RunOptions};
 
 /// `run` could not start.
@@ -105,6 +106,8 @@ struct RunArgs {
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     health_probe_bind_address: Listen,
     #[command(flatten)]
+    scrape: ScrapeArgs,
+    #[command(flatten)]
     locks: LockArgs,
     #[command(flatten)]
     azure: AzureArgs,
@@ -155,6 +158,7 @@ fn operator(args: RunArgs) -> Result<ExitCode> {
         policy: args.policy,
         metrics: args.metrics_bind_address,
         health: args.health_probe_bind_address,
+        scrape: args.scrape,
         locks: args.locks,
         azure: args.azure,
     };

@@ -9,6 +9,7 @@
 //!
 //! Every task is joined. One that ends by itself ends the process: a half-alive operator is worse than a restart.
 
+mod authorization;
 pub(crate) mod cloud;
 mod cloud_metrics;
 mod cut;
@@ -21,8 +22,10 @@ mod planner;
 mod probes;
 mod reporter;
 mod round;
+pub(crate) mod scrape;
 mod succession;
 mod swap;
+mod tls;
 mod trial;
 
 use std::future::Future;
@@ -31,6 +34,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
+use kube::Client;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::index::SharedIndex;
 use sluice_kube::patch::ApiServer;
@@ -54,6 +58,7 @@ use metrics::Metrics;
 use planner::{Memory, Planner};
 use probes::{Facts, Pulse, serve};
 use reporter::{Reporter, Story};
+use scrape::ScrapeArgs;
 use succession::{Named, Succession};
 use swap::{Files, Offer};
 
@@ -74,6 +79,7 @@ pub(crate) struct RunOptions {
     pub(crate) policy: PolicyFiles,
     pub(crate) metrics: Listen,
     pub(crate) health: Listen,
+    pub(crate) scrape: ScrapeArgs,
     pub(crate) locks: LockArgs,
     pub(crate) azure: AzureArgs,
 }
@@ -93,6 +99,7 @@ pub(crate) async fn run(options: RunOptions) -> Ended {
     info!(version = env!("CARGO_PKG_VERSION"), "sluice starts");
     let started = async {
         options.azure.check()?;
+        options.scrape.check(&options.metrics, &options.health)?;
         let mut signals = Signals::catch()?;
         tokio::select! {
             operator = Operator::start(options) => Ok(Some((operator?, signals))),
@@ -159,7 +166,7 @@ impl Operator {
             metrics: Arc::clone(&metrics),
             cloud: Arc::clone(&cloud),
         };
-        listen(&options, &facts, &mut services).await?;
+        listen(&options, &facts, &client, &mut services).await?;
         // Only now: whoever asks how it is gets an answer while it compiles.
         let (policies, files) = load(&options.policy, &host, &metrics).await?;
         let leads = elect(&options, &mut lease, release.clone()).await?;
@@ -294,16 +301,23 @@ impl Named for Policy {
 }
 
 /// Opens the ports. Probes and metrics share one if they are told the same.
-async fn listen(options: &RunOptions, facts: &Facts, services: &mut JoinSet<(&'static str, Result<()>)>) -> Result<()> {
+async fn listen(
+    options: &RunOptions,
+    facts: &Facts,
+    client: &Client,
+    services: &mut JoinSet<(&'static str, Result<()>)>,
+) -> Result<()> {
+    let page = options.scrape.guard(&options.metrics, facts.page(), client);
     let pages = if options.metrics == options.health {
-        vec![(&options.health, facts.probes().merge(facts.page()))]
+        vec![(&options.health, facts.probes().merge(page), None)]
     } else {
-        vec![(&options.health, facts.probes()), (&options.metrics, facts.page())]
+        vec![(&options.health, facts.probes(), None), (&options.metrics, page, options.scrape.certificate())]
     };
-    for (address, routes) in pages {
+    for (address, routes, certificate) in pages {
         let listener = address.bind().await.with_context(|| format!("cannot listen at {address}"))?;
         if let Some(listener) = listener {
-            spawn(services, "http server", async move { match serve(listener, routes).await {} });
+            let server = async move { match serve(listener, routes, certificate).await {} };
+            spawn(services, "http server", server);
         }
     }
     Ok(())

@@ -16,12 +16,14 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use sluice_azure::Azure;
 use sluice_kube::index::{SharedIndex, WatchReport};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, timeout};
 
 use super::cloud::Cloud;
 use super::metrics::Metrics;
+use super::tls::Certificate;
 
 /// A planner that has not looked for so long hangs. It looks every 30 s, a policy may take its two deadlines, a write 10 s.
 const HANGS: Duration = Duration::from_mins(3);
@@ -148,7 +150,11 @@ fn watches_in_trouble(watches: &[WatchReport]) -> String {
 
 /// Answers until it is dropped. Of too many connections the oldest is closed: it is the one that lingers, and a new one may
 /// be the probe that decides on a restart.
-pub(super) async fn serve(mut listener: TcpListener, routes: Router) -> Infallible {
+pub(super) async fn serve(
+    mut listener: TcpListener,
+    routes: Router,
+    certificate: Option<Arc<Certificate>>,
+) -> Infallible {
     let mut connections = JoinSet::new();
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
@@ -160,14 +166,26 @@ pub(super) async fn serve(mut listener: TcpListener, routes: Router) -> Infallib
         {
             oldest.abort();
         }
-        open.push_back(connections.spawn(answer(stream, routes.clone())));
+        open.push_back(connections.spawn(answer(stream, routes.clone(), certificate.clone())));
     }
 }
 
 /// One connection is one request, so that one deadline covers whatever a client may be slow at.
-async fn answer(stream: TcpStream, routes: Router) {
+async fn answer(stream: TcpStream, routes: Router, certificate: Option<Arc<Certificate>>) {
+    let exchange = async {
+        let Some(certificate) = certificate else { return converse(stream, routes).await };
+        // Without a certificate there is nothing to say; the log tells why there is none.
+        let Some(acceptor) = certificate.acceptor().await else { return };
+        if let Ok(stream) = acceptor.accept(stream).await {
+            converse(stream, routes).await;
+        }
+    };
+    // Whoever asked sees by itself that there is no answer.
+    let _ = timeout(DEADLINE, exchange).await;
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static, routes: Router) {
     let service = TowerToHyperService::new(routes);
     let connection = http1::Builder::new().keep_alive(false).serve_connection(TokioIo::new(stream), service);
-    // Whoever asked sees by itself that there is no answer.
-    let _ = timeout(DEADLINE, connection).await;
+    let _ = connection.await;
 }
