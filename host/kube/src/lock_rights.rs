@@ -8,6 +8,7 @@ use k8s_openapi::api::authorization::v1::{ResourceAttributes, SubjectAccessRevie
 use kube::api::PostParams;
 use kube::{Api, Client};
 use serde::Deserialize;
+use serde_json::Value;
 use tokio::time::timeout;
 
 use crate::failure;
@@ -28,7 +29,8 @@ const AT_ONCE: usize = 8;
 /// Asks the API server whether one of the service accounts of `namespace` may patch NetNamespaces.
 pub async fn write_rights(client: &Client, namespace: &str) -> WriteRights {
     let accounts = match in_time(accounts(client, namespace)).await {
-        Ok(accounts) => accounts,
+        Ok(Some(accounts)) => accounts,
+        Ok(None) => return WriteRights::NoAnswer("serviceaccounts: a row of the table has no name".to_owned()),
         Err(why) => return WriteRights::NoAnswer(format!("serviceaccounts: {why}")),
     };
     let reviews: Api<SubjectAccessReview> = Api::all(client.clone());
@@ -88,18 +90,20 @@ struct Table {
     rows: Vec<Row>,
 }
 
-/// The first column is the name.
+/// The first column is the name; how many others there are differs from version to version.
 #[derive(Deserialize)]
 struct Row {
-    cells: (String, serde::de::IgnoredAny, serde::de::IgnoredAny),
+    cells: Vec<Value>,
 }
 
-async fn accounts(client: &Client, namespace: &str) -> kube::Result<Vec<String>> {
+/// Names; none: a row has none.
+async fn accounts(client: &Client, namespace: &str) -> kube::Result<Option<Vec<String>>> {
     let address = format!("/api/v1/namespaces/{namespace}/serviceaccounts?limit={MOST_ACCOUNTS}&includeObject=None");
     let request = Request::get(address).header(header::ACCEPT, "application/json;as=Table;v=v1;g=meta.k8s.io");
     let request = request.body(Vec::new()).map_err(kube::Error::HttpError)?;
     let table: Table = client.request(request).await?;
-    Ok(table.rows.into_iter().map(|row| row.cells.0).take(MOST_ACCOUNTS).collect())
+    let name = |row: &Row| row.cells.first().and_then(Value::as_str).map(str::to_owned);
+    Ok(table.rows.iter().take(MOST_ACCOUNTS).map(name).collect())
 }
 
 #[cfg(test)]
@@ -121,7 +125,7 @@ mod tests {
     }
 
     fn accounts(names: &[&str]) -> (&'static str, Value) {
-        let rows: Vec<Value> = names.iter().map(|name| json!({"cells": [name, 0, "5m"]})).collect();
+        let rows: Vec<Value> = names.iter().map(|name| json!({"cells": [name, "5m"]})).collect();
         ("200 OK", json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "rows": rows}))
     }
 
