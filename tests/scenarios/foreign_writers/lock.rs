@@ -49,7 +49,14 @@ fn may_patch_net_namespaces(subject: &serde_json::Value) -> Object {
 
 /// A lock in a namespace that may be anybody's, held for ten minutes.
 fn lock_in(namespace: &str) -> Object {
-    lock_for(600).0.set("metadata.namespace", namespace)
+    let now = Timestamp::now();
+    let record = json!({
+        "holderIdentity": "egressip-ipam-operator-controller-manager-6d9fbd7c5b-ngq2c_1",
+        "leaseDurationSeconds": 600,
+        "renewTime": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+    });
+    let key = "control-plane.alpha.kubernetes.io/leader";
+    peer_lock(now).annotation(key, &record.to_string()).set("metadata.namespace", namespace)
 }
 
 async fn metric_becomes(operator: &Operator, name: &str, expected: f64) {
