@@ -229,7 +229,11 @@ async fn a_named_namespace_counts_without_a_question() {
     let mark = cluster.audit().mark().await;
     let operator = Operator::launch(&cluster).args(&["--old-operator-namespace", "ops"]).start().await;
     metric_becomes(&operator, "sluice_foreign_lock", 1.0).await;
-    assert!(operator.log().contains("in namespace ops, where it is expected"));
+    eventually("it is known why", SOON, || async {
+        let log = operator.log();
+        if log.contains("in namespace ops, where it is expected") { Ok(()) } else { Err(log) }
+    })
+    .await;
     let asked = cluster.audit().since(mark).await.by(User::Sluice);
     assert_eq!(asked.clone().on("subjectaccessreviews").count(), 0);
     assert_eq!(asked.writes().except(&["leases"]).to_string(), "");
