@@ -189,8 +189,11 @@ async fn planned(case: &Path, edits: &[Edit]) -> String {
     text.replace(&format!("{}/", folder.path().to_str().expect("UTF-8")), "")
 }
 
+/// Makes another text of a file.
+type Rewrite<'a> = Box<dyn Fn(&str) -> String + 'a>;
+
 fn change(inputs: &mut Vec<(String, Vec<u8>)>, edit: &Edit) {
-    let (file, edited): (_, Box<dyn Fn(&str) -> String>) = match *edit {
+    let (file, edited): (_, Rewrite<'_>) = match *edit {
         Edit::File(name) => {
             let before = inputs.len();
             inputs.retain(|(other, _)| other != name);

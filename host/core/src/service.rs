@@ -199,6 +199,7 @@ impl<'a> Scene<'a> {
                 None => "the policy allocated nothing".to_owned(),
                 Some(Failure::Policy(_)) => "the policy failed".to_owned(),
                 Some(Failure::Rejected(_)) => "the policy's plan was refused".to_owned(),
+                Some(Failure::Unmatched(_)) => "the policy's plan does not go with what the host does".to_owned(),
             },
             Lack::Requested(address) => format!("it asks for {address}, and does not have it yet"),
             Lack::Unlisted(address) | Lack::NoCarrier(address) if self.arrives(*address).is_some() => {

@@ -99,11 +99,11 @@ impl Linked {
         export: impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T> + Sync,
     ) -> Called<T> {
         let Some(_place) = self.gate.enter(caller) else { return Called::failed(CallError::Cancelled) };
-        let called = self.attempt(budget, caller, &export);
-        if matches!(called.result, Err(CallError::Timeout { .. })) {
+        let done = self.attempt(budget, caller, &export);
+        if matches!(done.result, Err(CallError::Timeout { .. })) {
             return self.attempt(Budget { wall: budget.wall.saturating_mul(2), ..budget }, caller, &export);
         }
-        called
+        done
     }
 
     fn attempt<T: Send>(
@@ -113,7 +113,7 @@ impl Linked {
         export: &(impl Fn(&Exports, &mut Store<Guest>) -> wasmtime::Result<T> + Sync),
     ) -> Called<T> {
         match contain(|| self.run(budget, caller, export)) {
-            Ok(called) => called,
+            Ok(done) => done,
             Err(Lost::Panicked(text)) => Called::failed(CallError::Panicked { text }),
             Err(Lost::NotStarted(text)) => Called::failed(CallError::NotStarted { text }),
         }

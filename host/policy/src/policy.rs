@@ -125,7 +125,7 @@ impl Policy {
     fn run_for(&self, caller: Caller<'_>, snapshot: &Snapshot) -> Outcome {
         let Loaded { linked, info } = self.0.as_ref();
         let budget = linked.plan_budget(snapshot);
-        let called = with_lowered(snapshot, info.uses_labels, |lowered| {
+        let done = with_lowered(snapshot, info.uses_labels, |lowered| {
             linked.call(budget, caller, |exports, store| {
                 // Clones references only.
                 let (exports, lowered) = (exports.sluice_policy_allocator(), lowered.clone());
@@ -133,7 +133,7 @@ impl Policy {
                 Ok((lift::size(&answer), lift::plan(answer, snapshot, &linked.limits)))
             })
         });
-        let Called { result, mut cost, logs, dropped_logs } = called;
+        let Called { result, mut cost, logs, dropped_logs } = done;
         let result = result.and_then(|(bytes, plan)| {
             cost.result_bytes = bytes;
             plan

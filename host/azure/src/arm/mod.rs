@@ -58,7 +58,6 @@ pub(crate) struct Write<'a> {
 /// An answer that is no error.
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
-    pub(crate) status: u16,
     pub(crate) body: String,
     pub(crate) retry_after: Option<Duration>,
     /// Where to ask how the operation goes.
@@ -95,10 +94,6 @@ impl Arm {
 
     pub(crate) fn tokens(&self) -> &Tokens {
         &self.shared.tokens
-    }
-
-    pub(crate) fn environment(&self) -> &Environment {
-        &self.shared.environment
     }
 
     pub(crate) fn meter(&self) -> &Meter {
@@ -195,7 +190,7 @@ impl Arm {
         self.shared.meter.answered(verb, Some(status));
         if (200..300).contains(&status) {
             let operation = headers.get("azure-asyncoperation").and_then(|url| url.to_str().ok()).map(str::to_owned);
-            return Ok(Answer { status, body, retry_after, operation });
+            return Ok(Answer { body, retry_after, operation });
         }
         let error = ArmError::of_answer(status, retry_after, &body);
         if error.kind == Kind::Throttled {

@@ -40,7 +40,9 @@ fn report(errors: &[&str]) -> PoolReport {
 /// What is due, all of which is then told.
 fn tell(book: &mut EventBook, reports: &[PoolReport], holds: &[NamedHold], now: Timestamp) -> Vec<Event> {
     let due = book.due(reports, holds, now);
-    due.iter().for_each(|event| book.told(event.clone(), now));
+    for event in &due {
+        book.told(event.clone(), now);
+    }
     due
 }
 
@@ -147,10 +149,14 @@ fn what_could_not_be_told_stays_due() {
 #[test]
 fn who_is_refused_leaves_the_others_their_turn() {
     let mut book = EventBook::default();
-    (0..60).for_each(|nth| assert!(book.repaired(&repair(&format!("ns-{nth:02}"), "10.20.0.6"))));
+    for nth in 0..60 {
+        assert!(book.repaired(&repair(&format!("ns-{nth:02}"), "10.20.0.6")));
+    }
     let due = book.due_repairs(NOW);
     assert_eq!((due.len(), due[0].name.as_str()), (50, "ns-00"));
-    due.iter().for_each(|event| book.refused(event, NOW));
+    for event in &due {
+        book.refused(event, NOW);
+    }
     let due = book.due_repairs(NOW);
     assert_eq!((due.len(), due[0].name.as_str()), (10, "ns-50"));
     assert_eq!(book.again(), Some(NOW + REFUSED));

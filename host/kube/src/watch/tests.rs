@@ -104,7 +104,7 @@ fn play(index: &Arc<SharedIndex>, kind: Kind, script: Vec<Act>, until: impl Fn(&
         };
         tokio::select! {
             never = reader.run() => match never {},
-            result = timeout(Duration::from_secs(20), reached) => result.expect(&asked.lock().unwrap()),
+            result = timeout(Duration::from_secs(20), reached) => assert!(result.is_ok(), "{}", asked.lock().unwrap()),
         }
         asked.lock().unwrap().clone()
     })

@@ -67,6 +67,7 @@ fn snapshot() -> Snapshot {
         assignments: vec![Assignment { address: address(1), node: NodeIndex(0), phase: Phase::Settled }],
         occupied: vec![address(9), "fd00::1".parse().unwrap()],
         leaving: Vec::new(),
+        flapped: Vec::new(),
     }
 }
 

@@ -22,7 +22,7 @@ const DEADLINE: Duration = Duration::from_secs(5);
 /// Tokens that the API server is asked about at the same time: whoever reaches the port can have it asked.
 const AT_ONCE: usize = 4;
 /// For how long a token that may goes on doing so.
-const ALLOWED_FOR: Duration = Duration::from_secs(60);
+const ALLOWED_FOR: Duration = Duration::from_mins(1);
 /// For how long one that may not is refused without a question.
 const REFUSED_FOR: Duration = Duration::from_secs(10);
 /// Most tokens of each sort that are remembered.

@@ -141,7 +141,7 @@ mod tests {
         }))
     }
 
-    fn named(name: &str, more: Value) -> Object {
+    fn named(name: &str, more: &Value) -> Object {
         let mut body = json!({ "metadata": { "name": name, "uid": name, "resourceVersion": "1" } });
         body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         Object::new(body)
@@ -150,11 +150,11 @@ mod tests {
     /// Three nodes of a pool, of which the first carries something and the second is written; and one that is no pool's.
     fn stage() -> (Arc<SharedIndex>, CountedOn) {
         let index = Arc::new(SharedIndex::new(|| 0));
-        index.change(|index| Kind::ALL.iter().fold(false, |changed, kind| index.reset(*kind, &[]) || changed));
+        index.change(|index| Kind::ALL.map(|kind| index.reset(kind, &[])).contains(&true));
         let spec = json!({ "spec": { "topologyLabel": "zone", "cidr": "10.0.0.0/24" } });
         let subnet = json!({ "host": "a", "hostIP": "10.9.0.1", "egressIPs": ["10.0.0.9"] });
-        index.change(|index| index.apply(Kind::Pool, &named("pool", spec)));
-        index.change(|index| index.apply(Kind::HostSubnet, &named("a", subnet)));
+        index.change(|index| index.apply(Kind::Pool, &named("pool", &spec)));
+        index.change(|index| index.apply(Kind::HostSubnet, &named("a", &subnet)));
         set_nodes(&index, &[node("a", "1", true), node("b", "1", true), node("c", "1", true)]);
         let change = sluice_core::schedule::Change::HostSubnet { egress_ips: Some(Vec::new()), egress_cidrs: None };
         let write = Write { target: Target::HostSubnet("b".into()), change, after: Vec::new(), after_any: Vec::new() };
@@ -206,7 +206,7 @@ mod tests {
         };
         let (why, after) = cut(Instant::now(), true).await;
         assert!(why == Cut::NodeLost && after >= AT_LEAST, "{why:?} after {after:?}");
-        let (why, after) = cut(Instant::now().checked_sub(AT_MOST - AT_LEAST).unwrap(), false).await;
+        let (why, after) = cut(Instant::now().checked_sub(AT_MOST.saturating_sub(AT_LEAST)).unwrap(), false).await;
         assert!(why == Cut::Late && after >= AT_MOST, "{why:?} after {after:?}");
     }
 

@@ -189,9 +189,9 @@ mod tests {
     fn what_needs_a_human_is_told_until_it_succeeds_or_is_long_past() {
         let (mut pauses, now) = (Pauses::default(), Instant::now());
         pauses.failed(target(), &WriteFailure::Denied("no".to_owned()), now);
-        assert_eq!(pauses.next(now), Some(now + SLOW.0));
+        assert_eq!(pauses.next(now), Some(now + SLOW.after(0)));
         assert_eq!(pauses.complaints().map(|(_, text)| text).collect::<Vec<_>>(), ["not allowed: no"]);
-        pauses.forgive(now + SLOW.0 + UNNEEDED);
+        pauses.forgive(now + SLOW.after(0) + UNNEEDED);
         assert_eq!(pauses.complaints().count(), 0);
     }
 
@@ -205,7 +205,7 @@ mod tests {
         assert_eq!(refused(&pauses, now), [target()]);
         pauses.failed(subnet.clone(), &WriteFailure::Invalid("no".to_owned()), now);
         assert_eq!(refused(&pauses, now), [subnet, target()]);
-        assert_eq!(refused(&pauses, now + SLOW.1), [target()]);
+        assert_eq!(refused(&pauses, now + LONGEST), [target()]);
     }
 
     #[test]
@@ -216,13 +216,13 @@ mod tests {
             assert_eq!(pauses.next(now), None);
         }
         pauses.written(target(), change("a"), now);
-        assert_eq!(pauses.next(now), Some(now + DISPUTED.0));
+        assert_eq!(pauses.next(now), Some(now + DISPUTED.after(0)));
         pauses.written(target(), change("a"), now);
-        assert_eq!(pauses.next(now), Some(now + 2 * DISPUTED.0));
+        assert_eq!(pauses.next(now), Some(now + DISPUTED.after(1)));
         assert!(rests(&pauses, change("a"), now));
         assert!(!rests(&pauses, change("b"), now), "another change, such as that of a failover, does not wait");
         assert_eq!((pauses.avoided(now), pauses.pausing(now)), (BTreeSet::new(), 1));
-        assert!(!rests(&pauses, change("a"), now + 2 * DISPUTED.0));
+        assert!(!rests(&pauses, change("a"), now + DISPUTED.after(1)));
     }
 
     #[test]

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
+use sluice_azure::Azure;
 use sluice_core::backend::WriteFailure;
 use sluice_core::observed::{Listed, Observed, Promise};
 use sluice_core::pace::Pace;
 use sluice_core::repair::{Repair, repairs};
-use sluice_core::round::{Outcome, Round};
+use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
@@ -431,7 +432,7 @@ impl Planner {
         let now = unix_milliseconds();
         let after = Some(()).filter(|()| has_written).and_then(|()| self.index.read(|index| index.snapshot(now)));
         let Some(mut after) = after else { return thought.round.reports(&thought.outcome, observed, observed) };
-        let facts = self.writer.cloud.provider().and_then(|azure| azure.facts());
+        let facts = self.writer.cloud.provider().and_then(Azure::facts);
         after.cloud = facts.or_else(|| observed.cloud.clone());
         thought.round.reports(&thought.outcome, observed, &after)
     }

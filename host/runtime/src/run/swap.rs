@@ -33,7 +33,7 @@ pub(super) enum Offer {
 
 /// The policy's files, and the load that is under way.
 pub(super) struct Files {
-    files: PolicyFiles,
+    paths: PolicyFiles,
     host: PolicyHost,
     /// What was loaded last, or is being loaded.
     loaded: Prints,
@@ -62,7 +62,7 @@ impl Files {
     /// Begins to load what there is now.
     pub(super) fn load(files: PolicyFiles, host: PolicyHost) -> Self {
         let loaded = Prints::of(&files);
-        let mut this = Self { files, host, loaded, load: None, again: None, repeated: 0, refused: None };
+        let mut this = Self { paths: files, host, loaded, load: None, again: None, repeated: 0, refused: None };
         this.begin();
         this
     }
@@ -70,7 +70,7 @@ impl Files {
     fn begin(&mut self) {
         let cancel = Cancel::default();
         let wanted = cancel.drop_guard();
-        let (files, host) = (self.files.clone(), self.host.until(cancel));
+        let (files, host) = (self.paths.clone(), self.host.until(cancel));
         let task = spawn_blocking(move || match pipe_among(&files) {
             Some(path) => Err(Trouble { text: format!("{}: a pipe, not a file", path.display()), may_pass: false }),
             None => files.load(&host).map_err(|error| Trouble { text: error.to_string(), may_pass: error.may_pass() }),
@@ -124,7 +124,7 @@ impl Files {
                     let _ = offers.send(offer).await;
                 },
                 _ = clock.tick() => {
-                    let now = Prints::of(&self.files);
+                    let now = Prints::of(&self.paths);
                     // A file that still changes is being written.
                     let is_settled = std::mem::replace(&mut before, now.clone()) == now;
                     self.look(now, is_settled).await;
@@ -137,7 +137,7 @@ impl Files {
 
     async fn look(&mut self, now: Prints, is_settled: bool) {
         if now != self.loaded && is_settled {
-            info!(policy = ?self.files.policy, settings = ?self.files.settings, "the files of the policy changed");
+            info!(policy = ?self.paths.policy, settings = ?self.paths.settings, "the files of the policy changed");
             // What was there before is no longer in the files.
             self.abandon().await;
             (self.loaded, self.repeated, self.refused) = (now, 0, None);

@@ -19,7 +19,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// A certificate and its key.
 pub(super) struct Certificate {
-    certificate: PathBuf,
+    chain: PathBuf,
     key: PathBuf,
     loaded: Mutex<Loaded>,
 }
@@ -36,8 +36,8 @@ struct Loaded {
 }
 
 impl Certificate {
-    pub(super) fn new(certificate: PathBuf, key: PathBuf) -> Self {
-        Self { certificate, key, loaded: Mutex::default() }
+    pub(super) fn new(chain: PathBuf, key: PathBuf) -> Self {
+        Self { chain, key, loaded: Mutex::default() }
     }
 
     /// What answers a connection; none: there is no certificate yet. A new pair of files that makes no sense, such as one
@@ -54,7 +54,7 @@ impl Certificate {
 
     async fn read(&self) -> Result<(Vec<u8>, Vec<u8>), String> {
         let read = async |path: &Path| tokio::fs::read(path).await.map_err(|error| named(path, &error));
-        Ok((read(&self.certificate).await?, read(&self.key).await?))
+        Ok((read(&self.chain).await?, read(&self.key).await?))
     }
 }
 

@@ -97,7 +97,8 @@ impl Life {
         let round = Round::prepare(&observed);
         let outcome = round.finish(&observed, Ok(policy(round.policy_input())), &BTreeSet::new());
         self.failures.extend(outcome.failure.iter().map(ToString::to_string));
-        self.warnings.extend(outcome.reports.iter().flat_map(|report| report.warnings.clone()));
+        let reports = round.reports(&outcome, &observed, &observed);
+        self.warnings.extend(reports.into_iter().flat_map(|report| report.warnings));
         self.apply(name, &observed, &round, &outcome)
     }
 

@@ -108,6 +108,7 @@ impl Many {
             egress_ips: addresses.iter().copied().map(Listed::Address).collect(),
             pool: Some(pool.as_str().into()),
             zones: addresses.iter().enumerate().map(|(at, address)| (*address, zone(at))).collect(),
+            ..NetNamespaceFacts::default()
         };
         observed.namespaces.insert(name.as_str().into(), Arc::new(namespace));
         observed.net_namespaces.insert(name.as_str().into(), Arc::new(net));

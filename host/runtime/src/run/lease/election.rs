@@ -81,14 +81,14 @@ impl Election {
             return Step::Create(LeaseSpec { acquire_time: clock, lease_transitions: Some(0), ..renewal });
         };
         if self.is_ours() {
-            return Step::Patch(patch(&seen.version, json!(renewal)));
+            return Step::Patch(patch(&seen.version, &json!(renewal)));
         }
         if seen.holder().is_some() && now < seen.since + seen.duration() {
             return Step::Wait;
         }
         let transitions = seen.spec.lease_transitions.unwrap_or(0).saturating_add(1);
         let taken = LeaseSpec { acquire_time: clock, lease_transitions: Some(transitions.max(0)), ..renewal };
-        Step::Patch(patch(&seen.version, json!(taken)))
+        Step::Patch(patch(&seen.version, &json!(taken)))
     }
 
     /// A step of ours, sent at that time, succeeded with this answer.
@@ -107,7 +107,7 @@ impl Election {
     /// The merge patch that gives the lease back, if it is ours as far as we know.
     pub(super) fn release(&self) -> Option<Value> {
         let seen = self.seen.as_ref().filter(|_| self.is_ours())?;
-        Some(patch(&seen.version, json!({ "holderIdentity": null })))
+        Some(patch(&seen.version, &json!({ "holderIdentity": null })))
     }
 
     fn is_ours(&self) -> bool {
@@ -126,7 +126,7 @@ impl Seen {
     }
 }
 
-fn patch(version: &str, spec: Value) -> Value {
+fn patch(version: &str, spec: &Value) -> Value {
     json!({ "metadata": { "resourceVersion": version }, "spec": spec })
 }
 
