@@ -76,7 +76,7 @@ fn texts(list: &Value) -> Vec<String> {
 /// Rights of a file in `deploy/` that none of these requests needed, one a line.
 pub fn unused(file: &str, requests: &Requests) -> String {
     let rights = granted(file).into_iter().filter(|right| !requests.iter().any(|request| right.covers(request)));
-    rights.fold(String::new(), |lines, right| lines + &right.to_string() + "\n")
+    rights.map(|right| right.to_string()).collect::<Vec<_>>().join("\n")
 }
 
 /// Requests that were refused for want of a right.
