@@ -1,5 +1,7 @@
 //! The stand-in for the SDN controller.
 
+#![cfg(test)]
+
 use std::collections::BTreeMap;
 
 use sluice_sandbox::sdn::{Carrier, place};

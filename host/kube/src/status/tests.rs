@@ -168,6 +168,10 @@ fn conditions_of_other_rounds() {
         Degraded False AsExpected: 
     "#]],
     );
+}
+
+#[test]
+fn conditions_of_further_rounds() {
     let awaited = Some("1 addresses wait for the cloud: 10.0.1.2".to_owned());
     check_conditions(
         &PoolReport { served: 11, awaited: awaited.clone(), ..good() },
