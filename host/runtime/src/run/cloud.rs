@@ -13,8 +13,8 @@ use sluice_azure::{
 use sluice_core::backend::{Backend, WriteFailure, Written};
 use sluice_core::cloud::CloudFacts;
 use sluice_core::name::NodeName;
+use sluice_core::network::{Change, Target, Write};
 use sluice_core::observed::{CloudPlatform, Observed, Platform};
-use sluice_core::schedule::{Change, Target, Write};
 use sluice_kube::credentials::{Data, watch_secret};
 use sluice_kube::index::SharedIndex;
 use sluice_kube::names;
