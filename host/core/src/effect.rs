@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
 use crate::name::NodeName;
-use crate::network::{Change, Target, Write};
+use crate::network::write::{Change, Target, Write};
 use crate::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed};
 use crate::snapshot::Phase;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::network::{Change, Target, Write};
+use crate::network::write::{Change, Target, Write};
 use crate::observed::{Listed, Observed};
 
 impl Observed {
@@ -46,7 +46,7 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::network::Home;
+    use crate::network::write::Home;
     use crate::observed::{CarrierFacts, HoldingFacts};
 
     fn address(text: &str) -> IpAddr {

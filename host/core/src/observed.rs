@@ -11,8 +11,7 @@ use ipnet::IpNet;
 
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeName, OwnerName, PoolName};
-use crate::network::{CARRIERS, HOLDINGS};
-use crate::pace::Recent;
+use crate::network::words::{CARRIERS, HOLDINGS};
 use crate::snapshot::{Capacity, Phase};
 
 /// The cluster at one instant. Cheap to clone: facts are shared.
@@ -48,6 +47,15 @@ pub struct Observed {
     pub recent: Recent,
     /// What has not been seen for long. What is known of it may be old, so that nothing follows from what it lacks.
     pub blind: BTreeSet<Blind>,
+}
+
+/// What earlier rounds did, as far as it counts in this one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Recent {
+    /// Unforced changes that have not been made up for yet.
+    pub spent: u32,
+    /// Addresses that flapped, with the name of the policy that moved them.
+    pub flapped: BTreeMap<IpAddr, String>,
 }
 
 /// What may be out of sight: the watch of each fails by itself.

@@ -8,13 +8,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::name::{NodeIndex, NodeName, OwnerIndex};
-use crate::network::{Change, Target, Write};
+use crate::network::write::{Change, Target, Write};
+use crate::observed::Recent;
 use crate::plan::{Holder, Operation};
 use crate::snapshot::Snapshot;
 use crate::verify::{VerifiedPlan, is_forced};
 
-/// Unforced changes allowed at once: 5 % of the assignments, but at least this many (R15).
-const LEAST: usize = 10;
 /// A budget that is spent comes back evenly within this time: with ten, one a minute. A cloud takes up to 200 seconds for
 /// a move, so that what goes wrong is seen before much more has moved.
 const REFILL: u64 = 10 * 60 * 1_000;
@@ -24,15 +23,6 @@ const RETURNS: usize = 3;
 const RETURNS_WITHIN: u64 = 10 * 60 * 1_000;
 /// How long an address that flapped is not moved without need, in milliseconds.
 const DAMPED: u64 = 60 * 60 * 1_000;
-
-/// What earlier rounds did, as far as it counts in this one.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
-    /// Unforced changes that have not been made up for yet.
-    pub spent: u32,
-    /// Addresses that flapped, with the name of the policy that moved them.
-    pub flapped: BTreeMap<IpAddr, String>,
-}
 
 /// What was changed without need, and when.
 #[derive(Clone, Debug, Default)]
@@ -75,11 +65,6 @@ impl Spent {
         let amount = self.left_at(now).saturating_add(changes.saturating_mul(REFILL));
         *self = Self { amount, full, at: now };
     }
-}
-
-/// Unforced changes that may be made at once where so many addresses are carried.
-pub(crate) fn full_budget(assignments: usize) -> u32 {
-    u32::try_from((assignments * 5 / 100).max(LEAST)).unwrap_or(u32::MAX)
 }
 
 impl Pace {
@@ -129,7 +114,7 @@ impl Pace {
             }
         }
         if spent > 0 {
-            self.spent.spend(spent, full_budget(snapshot.assignments.len()), now);
+            self.spent.spend(spent, snapshot.full_budget(), now);
         }
     }
 

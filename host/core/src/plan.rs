@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{NodeIndex, OwnerIndex, ZoneIndex};
-use crate::network::NO_HOLDING;
+use crate::network::words::NO_HOLDING;
 
 /// A policy's answer, or the host's own wish.
 #[derive(Clone, Debug, Default, PartialEq)]

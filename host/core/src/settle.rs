@@ -11,7 +11,7 @@ use crate::network::{Target, network_places};
 use crate::plan::{Holder, Operation, Patch, Reason};
 use crate::snapshot::{Assignment, Departure, Health, Phase, Snapshot};
 use crate::survey::ranges::spec_pool_of;
-use crate::survey::{Survey, at_most, is_live};
+use crate::survey::{Survey, at_most};
 
 /// The host's patches, and the snapshot as a policy sees it: as if they were applied.
 #[derive(Clone, Debug, Default)]
@@ -299,20 +299,18 @@ impl Homes {
 
     /// Whether nothing forces a held address off a node.
     fn may_stay(&self, snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> bool {
-        is_live(snapshot, node) && self.eligible(snapshot, address).contains(&node)
+        snapshot.is_live(node) && self.eligible(snapshot, address).contains(&node)
     }
 
     /// The nodes on which a held address may be.
     fn eligible(&self, snapshot: &Snapshot, address: IpAddr) -> BTreeSet<NodeIndex> {
         let Some(&(pool, home)) = self.of_address.get(&address) else { return BTreeSet::new() };
-        let leaves = home.and_then(|home| snapshot.zone(home)).is_none_or(|zone| zone.may_leave);
-        let zones = snapshot.zones_of(pool).filter(|(index, _)| leaves || home == Some(*index));
-        zones.flat_map(|(_, zone)| zone.nodes.iter().copied()).collect()
+        snapshot.may_be_on(pool, home).collect()
     }
 
     fn can_be_placed(&self, snapshot: &Snapshot, address: IpAddr) -> bool {
         spec_pool_of(snapshot, address)
             .filter(|&pool| self.pool(snapshot, address) == Some(pool))
-            .is_some_and(|pool| snapshot.zones_of(pool).any(|(_, z)| z.nodes.iter().any(|&n| is_live(snapshot, n))))
+            .is_some_and(|pool| snapshot.zones_of(pool).any(|(_, z)| z.nodes.iter().any(|&n| snapshot.is_live(n))))
     }
 }

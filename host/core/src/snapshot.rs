@@ -285,6 +285,36 @@ impl Snapshot {
         zones.take_while(move |(_, zone)| zone.pool == pool).map(|(i, zone)| (ZoneIndex::at(i), zone))
     }
 
+    /// The nodes that carry an address.
+    pub(crate) fn carriers(&self, address: IpAddr) -> impl Iterator<Item = NodeIndex> {
+        let start = self.assignments.partition_point(|assignment| assignment.address < address);
+        self.assignments.iter().skip(start).take_while(move |on| on.address == address).map(|on| on.node)
+    }
+
+    /// Whether what a node carries can work.
+    pub(crate) fn is_live(&self, node: NodeIndex) -> bool {
+        self.node(node).is_some_and(|node| node.health != Health::Down)
+    }
+
+    /// The nodes on which an address of a pool may be for good; `home` is its zone, none: unknown. The checker has a rule
+    /// of its own, on purpose.
+    pub(crate) fn may_be_on(&self, pool: PoolIndex, home: Option<ZoneIndex>) -> impl Iterator<Item = NodeIndex> {
+        let leaves = home.and_then(|home| self.zone(home)).is_none_or(|zone| zone.may_leave);
+        let zones = self.zones_of(pool).filter(move |(zone, _)| leaves || Some(*zone) == home);
+        zones.flat_map(|(_, zone)| zone.nodes.iter().copied())
+    }
+
+    /// Whether an address of a pool may be on a node for good.
+    pub(crate) fn may_carry(&self, pool: PoolIndex, home: Option<ZoneIndex>, node: NodeIndex) -> bool {
+        self.may_be_on(pool, home).any(|other| other == node)
+    }
+
+    /// Unforced changes that may be made at once: 5 % of the assignments, but at least ten (R15).
+    pub(crate) fn full_budget(&self) -> u32 {
+        const LEAST: usize = 10;
+        u32::try_from((self.assignments.len() * 5 / 100).max(LEAST)).unwrap_or(u32::MAX)
+    }
+
     /// The name of a node; an index out of bounds is written as a number.
     pub fn node_name(&self, index: NodeIndex) -> String {
         self.node(index).map_or_else(|| format!("#{}", index.0), |node| node.name.to_string())

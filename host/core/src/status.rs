@@ -6,11 +6,11 @@ use ipnet::IpNet;
 
 use crate::name::{NodeIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
-use crate::round::Outcome;
+use crate::round::{Outcome, Round};
 use crate::service::{self, Service};
 use crate::snapshot::{Health, Pool, Zone};
 use crate::survey::ranges::common;
-use crate::survey::{NamedHold, Survey, carriers};
+use crate::survey::{NamedHold, Survey};
 use crate::verify::VerifiedPlan;
 
 /// The story of one pool after one round.
@@ -67,9 +67,10 @@ pub struct ZoneReport {
 /// Most holds and findings that a report spells out.
 const SPELLED_OUT: usize = 5;
 
-/// The reports of all pools that are not being deleted, by name: what was planned, and who is served in the cluster as it
-/// was seen afterwards.
-pub(crate) fn reports(planned: &Observed, seen: &Observed, survey: &Survey, outcome: &Outcome) -> Vec<PoolReport> {
+/// The reports of all pools that are not being deleted, by name: what a round planned from `planned`, and who is served
+/// in the cluster as it was seen after the writes. What a plan means to do proves nothing, since writes may be refused.
+pub fn reports(round: &Round, outcome: &Outcome, planned: &Observed, seen: &Observed) -> Vec<PoolReport> {
+    let survey = round.surveyed();
     let used = used_by_zone(survey);
     let ungiven = Ungiven::of(seen, survey);
     let mut services = service::of_pools(planned, seen, survey, outcome, &ungiven.owners);
@@ -143,7 +144,7 @@ impl<'a> Ungiven<'a> {
         let Some(told) = observed.private_ips.as_ref().filter(|_| is_theirs) else { return ungiven };
         for owner in &survey.snapshot.owners {
             for address in owner.allocations.iter().map(|allocation| allocation.address) {
-                let carriers = || carriers(&survey.snapshot, address).filter_map(|node| survey.snapshot.node(node));
+                let carriers = || survey.snapshot.carriers(address).filter_map(|node| survey.snapshot.node(node));
                 let is_carried = || carriers().next().is_some();
                 let (list, text) = match told.get(&address) {
                     Some(PrivateIpFacts::Refused(why)) => (&mut ungiven.refused, why.clone()),

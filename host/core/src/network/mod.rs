@@ -6,14 +6,15 @@
 //! writes and what a missing object means. Today there is one: OpenShift SDN.
 
 mod sdn;
-mod write;
+pub(crate) mod words;
+pub(crate) mod write;
 
 use std::collections::BTreeMap;
 
 use crate::observed::Observed;
 
+pub(crate) use sdn::network_places;
 pub use sdn::schedule;
-pub(crate) use sdn::{CARRIER, CARRIERS, HOLDING, HOLDINGS, NO_HOLDING, network_places};
 pub use write::{
     Change, FINALIZER, HOLD_ANNOTATION, Home, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, Target,
     Write, ZONES_ANNOTATION,

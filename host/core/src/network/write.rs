@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
-use super::{CARRIER, HOLDING};
+use super::words::{CARRIER, HOLDING};
 use crate::name::{NodeName, OwnerName, PoolName};
 use crate::observed::Observed;
 

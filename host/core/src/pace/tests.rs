@@ -97,7 +97,7 @@ fn what_must_move_costs_nothing_and_never_flaps() {
     for turn in 0..20 {
         moves(&mut pace, turn % 2, Health::Down, 1_000);
     }
-    assert_eq!(pace.recent(1_000), super::Recent::default());
+    assert_eq!(pace.recent(1_000), crate::observed::Recent::default());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex};
 use crate::network;
 use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Reason};
 use crate::snapshot::{Owner, Phase};
-use crate::survey::{NamedHold, is_live};
+use crate::survey::NamedHold;
 use crate::verify::{EndState, VerifiedPlan};
 
 impl Round {
@@ -143,7 +143,7 @@ impl Round {
                 }
             }
         }
-        let works = |address: &IpAddr| after.carriers_of(*address).iter().any(|&node| is_live(snapshot, node));
+        let works = |address: &IpAddr| after.carriers_of(*address).iter().any(|&node| snapshot.is_live(node));
         let silent: BTreeSet<OwnerIndex> = held_after
             .iter()
             .filter(|(owner, held)| !held.iter().any(works) && !self.will_be_placed(**owner, held))
@@ -185,7 +185,7 @@ impl Round {
             .map(PoolIndex::at)
             .map(|pool| {
                 snapshot.pool(pool).is_some_and(|pool| pool.self_placing)
-                    && !nodes(pool).any(|&node| is_live(snapshot, node))
+                    && !nodes(pool).any(|&node| snapshot.is_live(node))
             })
             .collect();
         if deserted.contains(&true) {
@@ -249,7 +249,7 @@ impl Round {
         };
         !addresses.is_empty()
             && snapshot.pool(pool_index).is_some_and(|pool| pool.self_placing)
-            && snapshot.zones_of(pool_index).any(|(_, zone)| zone.nodes.iter().any(|&node| is_live(snapshot, node)))
+            && snapshot.zones_of(pool_index).any(|(_, zone)| zone.nodes.iter().any(|&node| snapshot.is_live(node)))
     }
 
     /// R11: what a node carries and nobody holds is removed, unless SDN does so itself.

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use super::Round;
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
-use crate::network::CARRIER;
+use crate::network::words::CARRIER;
 use crate::observed::{NodeFacts, Observed, PoolFacts};
 use crate::plan::{Hold, HoldCode, Holder};
 use crate::snapshot::{Health, Owner, Snapshot};
@@ -69,9 +69,7 @@ impl Causes<'_> {
 
     /// The nodes on which addresses of a zone may be.
     fn nodes(&self, pool: PoolIndex, zone: Option<ZoneIndex>) -> BTreeSet<NodeIndex> {
-        let leaves = zone.and_then(|zone| self.snapshot.zone(zone)).is_none_or(|zone| zone.may_leave);
-        let zones = self.snapshot.zones_of(pool).filter(|(index, _)| leaves || zone == Some(*index));
-        zones.flat_map(|(_, zone)| zone.nodes.iter().copied()).collect()
+        self.snapshot.may_be_on(pool, zone).collect()
     }
 
     fn unhealthy(&self, nodes: &BTreeSet<NodeIndex>) -> Option<String> {

@@ -7,7 +7,6 @@ use crate::name::{NodeIndex, OwnerIndex};
 use crate::network;
 use crate::plan::{Holder, Operation, Patch, Reason};
 use crate::snapshot::Phase;
-use crate::survey::is_live;
 use crate::verify::EndState;
 
 /// Addresses of an owner that one node carries.
@@ -32,7 +31,7 @@ impl Round {
                     && holders.into_iter().any(|holding| holding.holder == Holder::Owner(owner))
             });
             let at_rest = |address: &IpAddr| self.phase(*address, node) == Some(Phase::Settled);
-            let acts = is_live(snapshot, node) && !network::network_places(snapshot, node);
+            let acts = snapshot.is_live(node) && !network::network_places(snapshot, node);
             if addresses.len() < 2 || !acts || !addresses.iter().all(at_rest) {
                 continue;
             }

@@ -19,7 +19,6 @@ use crate::observed::{Observed, Promise};
 use crate::plan::{Holder, Operation, Patch, Plan};
 use crate::settle::Settlement;
 use crate::snapshot::Snapshot;
-use crate::status::{self, PoolReport};
 use crate::survey::{NamedHold, Survey};
 use crate::verify::{EndState, Finding, Rejection, VerifiedPlan, check};
 
@@ -133,12 +132,6 @@ impl Round {
         let promises = self.promises(&plan, &writes);
         let again_at = self.survey.again_at;
         Outcome { plan, failure, holds, findings, writes, promises, again_at }
-    }
-
-    /// The story of each pool: what was planned from `planned`, and who is served in the cluster as it was seen after the
-    /// writes. What a plan means to do proves nothing, since writes may be refused.
-    pub fn reports(&self, outcome: &Outcome, planned: &Observed, seen: &Observed) -> Vec<PoolReport> {
-        status::reports(planned, seen, &self.survey, outcome)
     }
 
     fn promises(&self, plan: &VerifiedPlan, writes: &[Write]) -> BTreeMap<IpAddr, Promise> {

@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use super::Round;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Plan, Reason};
-use crate::survey::is_live;
 use crate::verify::EndState;
 
 /// What a plan gives and takes of one owner.
@@ -62,7 +61,7 @@ impl Round {
         let after = facts.allocations.len().saturating_sub(exchange.released) + exchange.given.len();
         let lacking = snapshot.zones_of(facts.pool).count().saturating_sub(after);
         let keep = exchange.lost.len().saturating_sub(exchange.given.len()).min(lacking);
-        let works = |address: IpAddr| self.base.carriers_of(address).iter().any(|&node| is_live(snapshot, node));
+        let works = |address: IpAddr| self.base.carriers_of(address).iter().any(|&node| snapshot.is_live(node));
         let mut lost = exchange.lost.clone();
         lost.sort_by_key(|&address| (!works(address), address));
         lost.into_iter().take(keep).collect()

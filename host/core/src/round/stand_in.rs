@@ -7,11 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Round;
-use crate::name::{NodeIndex, OwnerIndex, PoolIndex, ZoneIndex};
+use crate::name::{OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::{Hold, HoldCode, Operation, Plan};
 use crate::snapshot::{Owner, Snapshot};
-use crate::survey::{at_most, carriers, is_live};
+use crate::survey::at_most;
 
 impl Round {
     /// This round for a policy that stands in for another one; `why` tells those who have to wait until that one is back.
@@ -78,20 +78,13 @@ impl<'a> Homes<'a> {
     /// on none.
     fn is_forced(&self, operation: Operation) -> bool {
         match operation {
-            Operation::Move { address, source, .. } => self
-                .of_address
-                .get(&address)
-                .is_some_and(|&(pool, zone)| !is_live(self.snapshot, source) || !self.may_carry(pool, zone, source)),
+            Operation::Move { address, source, .. } => self.of_address.get(&address).is_some_and(|&(pool, zone)| {
+                !self.snapshot.is_live(source) || !self.snapshot.may_carry(pool, zone, source)
+            }),
             Operation::Assign { address, .. } => {
-                self.of_address.contains_key(&address) && carriers(self.snapshot, address).next().is_none()
+                self.of_address.contains_key(&address) && self.snapshot.carriers(address).next().is_none()
             }
             Operation::Allocate { .. } | Operation::Release { .. } | Operation::Unassign { .. } => false,
         }
-    }
-
-    fn may_carry(&self, pool: PoolIndex, home: Option<ZoneIndex>, node: NodeIndex) -> bool {
-        let leaves = home.and_then(|home| self.snapshot.zone(home)).is_none_or(|zone| zone.may_leave);
-        let mut zones = self.snapshot.zones_of(pool).filter(|(index, _)| leaves || Some(*index) == home);
-        zones.any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
     }
 }

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 use super::Round;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::plan::{Hold, HoldCode, Holder, Operation, Patch};
-use crate::survey::is_live;
 use crate::verify::EndState;
 
 /// Why an owner waits whose patches were withdrawn.
@@ -55,7 +54,7 @@ impl Round {
             let Some(owner) = owner.filter(|owner| !patch.by_host && owners.contains(owner)) else { return true };
             // What an owner gets and what it gives up are one exchange. Its other addresses move by themselves.
             let (by_itself, works) = match patch.operation {
-                Operation::Move { source, .. } => (true, is_live(snapshot, source)),
+                Operation::Move { source, .. } => (true, snapshot.is_live(source)),
                 Operation::Assign { .. } => (true, false),
                 Operation::Allocate { .. } => (false, false),
                 Operation::Release { .. } | Operation::Unassign { .. } => (false, true),
@@ -82,9 +81,7 @@ impl Round {
         for patch in patches.iter().filter(|patch| !patch.by_host) {
             let (address, node, urgent) = match patch.operation {
                 Operation::Assign { address, node } => (address, node, false),
-                Operation::Move { address, source, target } => {
-                    (address, target, !is_live(&self.survey.snapshot, source))
-                }
+                Operation::Move { address, source, target } => (address, target, !self.survey.snapshot.is_live(source)),
                 _ => continue,
             };
             if let Some(owner) = self.owner_of(&patch.operation, end) {

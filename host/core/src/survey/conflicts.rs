@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{NamedHold, Survey, carriers};
+use super::{NamedHold, Survey};
 use crate::name::{NodeName, OwnerName};
 use crate::observed::{NodeFacts, Observed};
 use crate::plan::HoldCode;
@@ -60,7 +60,7 @@ impl Survey {
             for held in owner.allocations.iter().filter(|_| !terminating) {
                 let address = held.address;
                 let Some(machine) = own.get(&address).filter(|_| !self.is_displaced(address)) else { continue };
-                let nodes: Vec<String> = carriers(snapshot, address).map(|node| snapshot.node_name(node)).collect();
+                let nodes: Vec<String> = snapshot.carriers(address).map(|node| snapshot.node_name(node)).collect();
                 let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
                 let who = match nodes.as_slice() {
                     [] => "a node that carried it would be the second machine to answer for it".to_owned(),
@@ -91,7 +91,7 @@ impl Survey {
         let mut own = BTreeMap::new();
         for (name, facts) in &observed.nodes {
             let node = self.snapshot.node_named(name);
-            let carries = |address| node.is_some_and(|node| carriers(&self.snapshot, address).any(|on| on == node));
+            let carries = |address| node.is_some_and(|node| self.snapshot.carriers(address).any(|on| on == node));
             let host_ip = observed.carriers.get(name).and_then(|subnet| subnet.host_ip);
             let all = facts.addresses.iter().copied().chain(host_ip);
             let theirs = all.filter(|&address| self.territory.contains(address) && !carries(address));

@@ -4,7 +4,7 @@
 use ipnet::IpNet;
 
 use super::Note;
-use super::topology::{Member, shown};
+use super::members::{Member, shown};
 use crate::name::{NodeName, PoolIndex, PoolName};
 use crate::observed::PoolFacts;
 use crate::snapshot::{Health, Node, Zone};

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::network::all_held;
 use super::ranges::spec_ranges;
-use super::{Displaced, Note, Survey, carriers, is_live};
+use super::{Displaced, Note, Survey};
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::Reason;
@@ -67,12 +67,8 @@ impl Survey {
 
     /// Whether an address may be on a node for good.
     fn may_stay(&self, pool: PoolIndex, home: Option<ZoneIndex>, name: &NodeName) -> bool {
-        let leaves = home.and_then(|home| self.snapshot.zone(home)).is_none_or(|zone| zone.may_leave);
-        let mut zones = self.snapshot.zones_of(pool).filter(|(zone, _)| leaves || Some(*zone) == home);
-        self.snapshot
-            .node_named(name)
-            .filter(|&node| is_live(&self.snapshot, node))
-            .is_some_and(|node| zones.any(|(_, zone)| zone.nodes.binary_search(&node).is_ok()))
+        let node = self.snapshot.node_named(name).filter(|&node| self.snapshot.is_live(node));
+        node.is_some_and(|node| self.snapshot.may_carry(pool, home, node))
     }
 
     /// An address that an interface gets for somebody is theirs already, as an allocation that is arriving, however many
@@ -117,11 +113,11 @@ impl Survey {
         let is_given = inside(&pool.ranges)
             || zones.any(|of| inside(&of.ranges) && zone.is_none_or(|zone| zone == of.name.as_str()));
         let is_free = snapshot.occupied.binary_search(&address).is_err() && !inside(&pool.reserved);
-        let nodes: Vec<NodeIndex> = carriers(snapshot, address).collect();
+        let nodes: Vec<NodeIndex> = snapshot.carriers(address).collect();
         // What goes is not in the way of what replaces it.
         let mut kept = owner.allocations.iter().filter(|held| !lost.contains(&held.address));
-        let meets = |held: &Allocation| carriers(snapshot, held.address).any(|node| nodes.contains(&node));
-        is_given && is_free && nodes.iter().any(|&node| is_live(snapshot, node)) && !kept.any(meets)
+        let meets = |held: &Allocation| snapshot.carriers(held.address).any(|node| nodes.contains(&node));
+        is_given && is_free && nodes.iter().any(|&node| snapshot.is_live(node)) && !kept.any(meets)
     }
 }
 

@@ -4,6 +4,7 @@
 mod conflicts;
 mod failover;
 mod interfaces;
+mod members;
 mod network;
 mod owners;
 pub(crate) mod ranges;
@@ -14,11 +15,9 @@ use std::net::IpAddr;
 
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, PoolName};
 use crate::observed::{Blind, NamespaceFacts, Observed};
-use crate::pace::full_budget;
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Flapped, Snapshot};
 
-pub(crate) use network::{carriers, is_live};
 pub(crate) use owners::at_most;
 pub(crate) use ranges::Territory;
 
@@ -137,7 +136,7 @@ impl Survey {
         survey.add_network(observed);
         survey.hold_own_addresses(observed);
         survey.note_balanced(observed);
-        let full = full_budget(survey.snapshot.assignments.len());
+        let full = survey.snapshot.full_budget();
         // What can wait waits until everything can be seen.
         survey.snapshot.budget = if survey.blind.is_some() { 0 } else { full.saturating_sub(observed.recent.spent) };
         let flapped = observed.recent.flapped.iter();

@@ -9,7 +9,7 @@ use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
 use crate::observed::{Blind, HoldingFacts, Listed, Observed, PrivateIpFacts};
 use crate::plan::Reason;
-use crate::snapshot::{Assignment, Health, Node, Phase, Snapshot};
+use crate::snapshot::{Assignment, Node, Phase, Snapshot};
 
 impl Survey {
     /// Adds assignments, strangers' loads and occupied addresses (R11).
@@ -139,7 +139,9 @@ impl Survey {
         let mut homes = Vec::new();
         for (owner_position, owner) in self.snapshot.owners.iter().enumerate() {
             for (position, allocation) in owner.allocations.iter().enumerate().filter(|(_, a)| a.zone.is_none()) {
-                let home = carriers(&self.snapshot, allocation.address)
+                let home = self
+                    .snapshot
+                    .carriers(allocation.address)
                     .find_map(|node| zone_of(&self.snapshot, owner.pool, node));
                 homes.extend(home.map(|zone| (owner_position, position, zone)));
             }
@@ -176,17 +178,6 @@ fn add_interface(
         }
     }
     fixed
-}
-
-/// The nodes that carry an address.
-pub(crate) fn carriers(snapshot: &Snapshot, address: IpAddr) -> impl Iterator<Item = NodeIndex> {
-    let start = snapshot.assignments.partition_point(|assignment| assignment.address < address);
-    snapshot.assignments.iter().skip(start).take_while(move |a| a.address == address).map(|a| a.node)
-}
-
-/// Whether what a node carries can work.
-pub(crate) fn is_live(snapshot: &Snapshot, node: NodeIndex) -> bool {
-    snapshot.node(node).is_some_and(|node| node.health != Health::Down)
 }
 
 fn zone_of(snapshot: &Snapshot, pool: PoolIndex, node: NodeIndex) -> Option<ZoneIndex> {

@@ -5,16 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::failover::open_zones;
+use super::members::{Member, Members, shown};
 use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract};
 use super::{Note, Survey};
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
-use crate::network::{CARRIER, Target};
+use crate::network::words::CARRIER;
+use crate::network::write::Target;
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 use crate::snapshot::{Health, Node, Pool, Zone};
-
-/// How many nodes a note names.
-const NODES_SHOWN: usize = 3;
 
 /// The part of a snapshot that pools and nodes alone decide.
 pub(super) struct Topology {
@@ -197,14 +196,6 @@ impl Survey {
     }
 }
 
-/// The first names of a list, and how many more there are.
-pub(super) fn shown(nodes: &[&NodeName]) -> String {
-    let first: Vec<&str> = nodes.iter().take(NODES_SHOWN).map(|name| name.as_str()).collect();
-    let more = nodes.len().saturating_sub(NODES_SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    first.join(", ") + &more
-}
-
 /// The nodes that the cloud lets carry nothing, by reason.
 fn unusable_in<'a>(
     cloud: &CloudFacts,
@@ -271,73 +262,5 @@ fn zone(pool: PoolIndex, (label_value, range): (&str, IpNet), ranges: Vec<IpNet>
         nodes: members.of_value(label_value).filter(|member| member.reaches(range)).map(|member| member.node).collect(),
         may_leave: false,
         share: None,
-    }
-}
-
-/// Nodes that a pool selects, by value of its topology label.
-struct Members<'a> {
-    by_value: BTreeMap<&'a str, Vec<Member<'a>>>,
-    /// Nodes that would be members if the network had a carrier for them, with the value of the label.
-    without_subnet: Vec<(&'a str, &'a NodeName)>,
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Member<'a> {
-    pub(super) node: NodeIndex,
-    pub(super) name: &'a NodeName,
-    /// Its interface, where the cloud has a say.
-    interface: Option<&'a InterfaceFacts>,
-}
-
-impl Member<'_> {
-    /// Whether the cloud's subnet of the node has the addresses. One without interface is told elsewhere.
-    pub(super) fn reaches(&self, range: IpNet) -> bool {
-        self.interface.is_none_or(|interface| interface.contains(&range))
-    }
-}
-
-impl<'a> Members<'a> {
-    /// `bare`: nodes without a carrier.
-    fn of(observed: &'a Observed, facts: &PoolFacts, nodes: &[Node], bare: &[&'a NodeName]) -> Self {
-        let cloud = observed.cloud.as_deref();
-        let mut by_value: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
-        for (position, node) in nodes.iter().enumerate() {
-            let Some((name, node_facts)) = observed.nodes.get_key_value::<NodeName>(&node.name) else {
-                continue;
-            };
-            let Some(value) = node_facts.labels.get(&facts.spec.topology_label) else {
-                continue;
-            };
-            let has_subnet = observed.carriers.contains_key(name);
-            if has_subnet && facts.spec.node_selector.matches(&node_facts.labels) {
-                let interface = cloud.and_then(|cloud| cloud.interfaces.get(name));
-                by_value.entry(value).or_default().push(Member { node: NodeIndex::at(position), name, interface });
-            }
-        }
-        let without_subnet = bare.iter().filter_map(|&name| {
-            let node = observed.nodes.get(name).filter(|node| facts.spec.node_selector.matches(&node.labels))?;
-            Some((node.labels.get(&facts.spec.topology_label)?.as_str(), name))
-        });
-        Self { by_value, without_subnet: without_subnet.collect() }
-    }
-
-    fn of_value(&self, value: &str) -> impl Iterator<Item = &Member<'a>> {
-        self.by_value.get(value).into_iter().flatten()
-    }
-
-    fn all(&self) -> impl Iterator<Item = &Member<'a>> {
-        self.by_value.values().flatten()
-    }
-
-    /// The zones of a pool-wide range: every label value that has a node, or that is home to an address. A zone
-    /// without nodes stays a zone as long as an address calls it home, or its addresses would lose theirs.
-    fn label_values(&self, observed: &Observed, pool: &PoolName) -> BTreeSet<String> {
-        let homes = observed
-            .holdings
-            .values()
-            .filter(|facts| facts.pool.as_ref() == Some(pool))
-            .flat_map(|facts| facts.egress_ips.iter().filter_map(|listed| facts.zones.get(&listed.address()?)))
-            .cloned();
-        self.by_value.keys().map(|&value| value.to_owned()).chain(homes).collect()
     }
 }

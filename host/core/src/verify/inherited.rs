@@ -117,7 +117,7 @@ fn outsiders(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
                 findings.push(inherited(Invariant::InPool, Some(owner.name.clone()), text));
                 continue;
             }
-            for node in crate::survey::carriers(snapshot, address) {
+            for node in snapshot.carriers(address) {
                 if !snapshot.zones_of(owner.pool).any(|(_, zone)| zone.nodes.binary_search(&node).is_ok()) {
                     let text = format!(
                         "{}: {address} sits on node {}, which pool {} does not use",

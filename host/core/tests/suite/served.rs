@@ -8,6 +8,7 @@ use expect_test::{Expect, expect};
 use sluice_core::network::Target;
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
+use sluice_core::status::reports;
 
 use crate::cluster::Cluster;
 use crate::honest;
@@ -36,7 +37,7 @@ fn told_of_a_silent_policy(text: &str) -> String {
 
 fn tell(round: &Round, outcome: &Outcome, planned: &sluice_core::observed::Observed, after: &Cluster) -> String {
     let mut lines = Vec::new();
-    for report in round.reports(outcome, planned, &after.observed) {
+    for report in reports(round, outcome, planned, &after.observed) {
         let (served, held, waiting) = (report.served, report.held, report.waiting);
         lines.push(format!("{}: of {} {served} served, {held} held, {waiting} waiting", report.pool, report.owners));
         assert_eq!(served + held + waiting, report.owners, "each is counted once");

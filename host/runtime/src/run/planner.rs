@@ -14,7 +14,7 @@ use sluice_core::pace::Pace;
 use sluice_core::repair::{Repair, repairs};
 use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::status::PoolReport;
+use sluice_core::status::{PoolReport, reports};
 use sluice_kube::convert::Note;
 use sluice_kube::index::{Index, Problem, SharedIndex, WatchReport};
 use sluice_policy::{Cancel, Policy};
@@ -431,10 +431,10 @@ impl Planner {
     fn reports(&self, observed: &Observed, thought: &Thought, has_written: bool) -> Vec<PoolReport> {
         let now = unix_milliseconds();
         let after = Some(()).filter(|()| has_written).and_then(|()| self.index.read(|index| index.snapshot(now)));
-        let Some(mut after) = after else { return thought.round.reports(&thought.outcome, observed, observed) };
+        let Some(mut after) = after else { return reports(&thought.round, &thought.outcome, observed, observed) };
         let facts = self.writer.cloud.provider().and_then(Azure::facts);
         after.cloud = facts.or_else(|| observed.cloud.clone());
-        thought.round.reports(&thought.outcome, observed, &after)
+        reports(&thought.round, &thought.outcome, observed, &after)
     }
 
     /// Hands the round over to the reporter.

@@ -17,11 +17,13 @@ use std::net::IpAddr;
 
 use sluice_core::name::NodeName;
 use sluice_core::network::{Target, versions};
+use sluice_core::observed::Recent;
 use sluice_core::observed::{Listed, NodeSelector, Observed, PoolEntry, PoolSpec};
-use sluice_core::pace::{Pace, Recent};
+use sluice_core::pace::Pace;
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
 use sluice_core::snapshot::Snapshot;
+use sluice_core::status::reports;
 use sluice_sandbox::{Event, Expectation, Sandbox, audit};
 
 const ZONE: &str = "zone";
@@ -97,7 +99,7 @@ impl Life {
         let round = Round::prepare(&observed);
         let outcome = round.finish(&observed, Ok(policy(round.policy_input())), &BTreeSet::new());
         self.failures.extend(outcome.failure.iter().map(ToString::to_string));
-        let reports = round.reports(&outcome, &observed, &observed);
+        let reports = reports(&round, &outcome, &observed, &observed);
         self.warnings.extend(reports.into_iter().flat_map(|report| report.warnings));
         self.apply(name, &observed, &round, &outcome)
     }

@@ -8,7 +8,7 @@ use crate::name::OwnerName;
 use crate::network::{Change, Target};
 use crate::observed::HoldingFacts;
 use crate::plan::HoldCode;
-use crate::survey::{NamedHold, Wish, carriers, is_live};
+use crate::survey::{NamedHold, Wish};
 
 /// The longest text of a hold in an annotation, in bytes.
 pub(super) const LONGEST_HOLD: usize = 512;
@@ -72,7 +72,7 @@ impl Draft<'_> {
             return Some(puts.into_iter().collect());
         }
         let mut carriers = intent.shall.iter().flat_map(|&address| self.listed_on(address));
-        if carriers.any(|node| is_live(self.snapshot, node)) {
+        if carriers.any(|node| self.snapshot.is_live(node)) {
             return Some(Vec::new());
         }
         // To let go first is the only way for its address to be carried next.
@@ -163,7 +163,7 @@ impl Draft<'_> {
     fn still_carried(&self, intent: &Intent<'_>) -> bool {
         intent.held.iter().any(|&address| {
             let end = self.plan.end().carriers_of(address);
-            let leaves = carriers(self.snapshot, address).any(|node| !end.contains(&node));
+            let leaves = self.snapshot.carriers(address).any(|node| !end.contains(&node));
             leaves && self.owner_after(address).is_none() && !self.taken_off.contains_key(&address)
         })
     }

@@ -13,7 +13,6 @@ use crate::network::{Change, Target};
 use crate::observed::{Listed, Observed};
 use crate::plan::Holder;
 use crate::snapshot::{Phase, Snapshot};
-use crate::survey::{carriers, is_live};
 use crate::verify::{Holding, VerifiedPlan};
 
 /// What one interface gets and loses, and the writes that must have happened before.
@@ -42,7 +41,7 @@ impl Draft<'_> {
     /// The nodes whose `HostSubnet` lists an address.
     pub(super) fn listed_on(&self, address: IpAddr) -> Vec<NodeIndex> {
         match &self.listed {
-            None => carriers(self.snapshot, address).collect(),
+            None => self.snapshot.carriers(address).collect(),
             Some(listed) => listed.get(&address).cloned().unwrap_or_default(),
         }
     }
@@ -56,9 +55,8 @@ impl Draft<'_> {
                 && self.owner_after(address).is_some_and(|owner| {
                     let end = self.plan.end();
                     let pool = self.snapshot.owner(owner).map(|owner| owner.pool);
-                    let mut zones = self.snapshot.zones.iter().filter(|zone| Some(zone.pool) == pool);
                     let mut others = self.allocations.get(owner.position()).into_iter().flatten();
-                    zones.any(|zone| zone.nodes.binary_search(&node).is_ok())
+                    pool.is_some_and(|pool| self.snapshot.may_carry(pool, None, node))
                         && !others
                             .any(|other| other.address != address && end.carriers_of(other.address).contains(&node))
                 })
@@ -96,7 +94,7 @@ impl Draft<'_> {
     /// that has no interface does not carry it, whatever its `HostSubnet` says.
     pub(super) fn would_get_stuck(&self, address: IpAddr, sources: &[NodeIndex], targets: &[NodeIndex]) -> bool {
         let is_theirs = |&node: &NodeIndex| self.on_interface(address, node).is_some_and(|on| !on.ours);
-        let is_live = |&&node: &&NodeIndex| is_live(self.snapshot, node) && self.interface(node).is_some();
+        let is_live = |&&node: &&NodeIndex| self.snapshot.is_live(node) && self.interface(node).is_some();
         let mut live = sources.iter().filter(is_live).peekable();
         sources.iter().any(is_theirs) || (live.peek().is_some() && live.chain(targets).any(|&node| self.is_busy(node)))
     }
@@ -208,7 +206,7 @@ pub(super) fn left_behind<'a>(
     let is_an_owners = |holding: &Holding| matches!(holding.holder, Holder::Owner(_));
     let left = ours.map(|(&address, _)| address).filter(|&address| {
         // What a stranger holds is none of the snapshot's assignments.
-        carriers(snapshot, address).next().is_some() && !plan.end().holders_of(address).iter().any(is_an_owners)
+        snapshot.carriers(address).next().is_some() && !plan.end().holders_of(address).iter().any(is_an_owners)
     });
     (left.collect(), interfaces().filter(|interface| interface.obscure).collect())
 }

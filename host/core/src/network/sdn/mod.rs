@@ -29,17 +29,6 @@ use crate::verify::VerifiedPlan;
 
 pub(crate) use carry::network_places;
 
-/// The kind of the object that has what an owner holds.
-pub(crate) const HOLDING: &str = "NetNamespace";
-/// The kind of the object that has what a node carries.
-pub(crate) const CARRIER: &str = "HostSubnet";
-/// Several of the former.
-pub(crate) const HOLDINGS: &str = "NetNamespaces";
-/// Several of the latter.
-pub(crate) const CARRIERS: &str = "HostSubnets";
-/// What is said of an owner without such an object.
-pub(crate) const NO_HOLDING: &str = "its NetNamespace does not exist";
-
 /// Makes the writes of a verified plan. `holds`: everyone who is not served, for the annotation; none: unknown this
 /// time, so the annotations stay. Objects in `avoid` are left alone, and so is what depends on them.
 pub fn schedule(

@@ -9,7 +9,6 @@ use super::intent::Intent;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::network::Target;
 use crate::plan::{Holder, Operation};
-use crate::survey::carriers;
 
 /// An address that changes its carriers and that somebody holds afterwards.
 struct Trip {
@@ -62,7 +61,7 @@ impl Draft<'_> {
     fn trips(&self) -> Vec<Trip> {
         let trip = |address: IpAddr| {
             let owner = self.owner_after(address)?;
-            let before: Vec<NodeIndex> = carriers(self.snapshot, address).collect();
+            let before: Vec<NodeIndex> = self.snapshot.carriers(address).collect();
             let after = self.plan.end().carriers_of(address);
             let held = self.snapshot.owner(owner)?.held().any(|held| held == address);
             let sources = before.iter().copied().filter(|node| !after.contains(node)).collect();
@@ -88,7 +87,7 @@ impl Draft<'_> {
             };
             released
                 .into_iter()
-                .flat_map(|(owner, address)| carriers(self.snapshot, address).map(move |node| (node, owner)))
+                .flat_map(|(owner, address)| self.snapshot.carriers(address).map(move |node| (node, owner)))
         })
     }
 
