@@ -8,7 +8,6 @@ use sluice_core::observed::Observed;
 use sluice_core::plan::Plan;
 use sluice_core::round::Round;
 
-#[path = "../../host/core/tests/suite/many/facts.rs"]
 mod facts;
 
 use crate::report::{Figure, median};

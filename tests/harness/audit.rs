@@ -62,6 +62,8 @@ pub struct Request {
     pub name: String,
     /// The HTTP status.
     pub code: u64,
+    /// It was refused for want of a right. An admission may refuse with the same status, such as for a namespace that goes.
+    pub is_forbidden: bool,
     /// The client's name for itself.
     pub agent: String,
 }
@@ -259,6 +261,7 @@ impl Tail {
             namespace: text("/objectRef/namespace"),
             name: text("/objectRef/name"),
             code: event.pointer("/responseStatus/code").and_then(Value::as_u64).unwrap_or_default(),
+            is_forbidden: text("/annotations/authorization.k8s.io~1decision") == "forbid",
             agent: text("/userAgent"),
         };
         match (text("/stage").as_str(), request.verb.as_str()) {

@@ -81,5 +81,5 @@ pub fn unused(file: &str, requests: &Requests) -> String {
 
 /// Requests that were refused for want of a right.
 pub fn denied(requests: &Requests) -> String {
-    requests.clone().that(|request| matches!(request.code, 401 | 403)).to_string()
+    requests.clone().that(|request| request.code == 401 || request.is_forbidden).to_string()
 }

@@ -81,6 +81,9 @@ const REFUSED: SignedDuration = SignedDuration::from_mins(1);
 /// An object, and the reason where there may be several at a time.
 type Topic = (Kind, String, &'static str);
 
+/// Reasons that are a topic of their own: something else may be wrong with the same object.
+const OWN_TOPICS: [&str; 2] = [names::EVENT_POOL_NOT_JOINED, names::POLICY_STAND_IN];
+
 /// Most namespaces whose repairs are kept, and most repairs of one: more than any take-over makes while the API server
 /// takes no event.
 const MOST_KEPT: (usize, usize) = (20_000, 8);
@@ -165,8 +168,7 @@ impl EventBook {
             }
             self.told_repairs.insert(event.name, (event.message, now));
         } else {
-            let topic = event.reason == names::EVENT_POOL_NOT_JOINED;
-            let topic = if topic { names::EVENT_POOL_NOT_JOINED } else { "" };
+            let topic = OWN_TOPICS.into_iter().find(|own| *own == event.reason).unwrap_or_default();
             self.told.insert((event.kind, event.name, topic), (event.reason, event.message));
         }
     }

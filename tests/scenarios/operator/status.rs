@@ -65,7 +65,8 @@ async fn zones_tell_their_use_and_which_of_them_has_no_node() {
           "owners": {
             "held": 1,
             "served": 0,
-            "total": 1
+            "total": 1,
+            "waiting": 0
           },
           "summary": {
             "used": "2/506",

@@ -58,7 +58,7 @@ async fn one_cidr() {
         ReconcileError=False LastReconcileCycleSucceded 
         Ready=True Served 4 namespaces served
         Degraded=False AsExpected 
-        owners {"held":0,"served":4,"total":4}
+        owners {"held":0,"served":4,"total":4,"waiting":0}
         summary {"used":"4/253","zones":"1/1"}
     "#]],
     )
@@ -76,7 +76,7 @@ async fn three_zones_and_a_stale_error_is_taken_back() {
         ReconcileError=False LastReconcileCycleSucceded 
         Ready=True Served 4 namespaces served
         Degraded=False AsExpected 
-        owners {"held":0,"served":4,"total":4}
+        owners {"held":0,"served":4,"total":4,"waiting":0}
         summary {"used":"12/759","zones":"3/3"}
     "#]],
     )
@@ -94,7 +94,7 @@ async fn two_pools_in_both_modes() {
         ReconcileError=False LastReconcileCycleSucceded 
         Ready=True Served 3 namespaces served
         Degraded=False AsExpected 
-        owners {"held":0,"served":3,"total":3}
+        owners {"held":0,"served":3,"total":3,"waiting":0}
         summary {"used":"6/505","zones":"2/2"}
     "#]],
     )
@@ -107,7 +107,7 @@ async fn two_pools_in_both_modes() {
         ReconcileError=False LastReconcileCycleSucceded 
         Ready=True Served 3 namespaces served
         Degraded=False AsExpected 
-        owners {"held":0,"served":3,"total":3}
+        owners {"held":0,"served":3,"total":3,"waiting":0}
         summary {"used":"3/253","zones":"1/1"}
     "#]],
     )

@@ -117,6 +117,8 @@ struct Shared {
 struct Told {
     /// It may have changed since.
     is_outdated: bool,
+    /// A change was taken up since: what comes of it is told even if it leaves everything as it was.
+    has_submitted: bool,
     /// Why the cloud could not be read.
     obstacle: Option<String>,
     /// How often facts were derived, which takes a look at all interfaces.
@@ -205,7 +207,9 @@ impl Azure {
     /// when this returns. Addresses that are there already, or are not ours to take off, are passed over, and so are
     /// those that Azure refused a while ago. An interface whose last change failed is written even if nothing is left.
     pub fn submit(&self, node: &NodeName, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> Result<(), NotSubmitted> {
-        self.change(|state, now| state.submit(now, node, on, off))
+        let submitted = self.change(|state, now| state.submit(now, node, on, off));
+        self.told().has_submitted |= submitted.is_ok();
+        submitted
     }
 
     /// What it has done so far.
@@ -238,6 +242,7 @@ impl Azure {
             told.times += 1;
         }
         let obstacle = state.obstacle();
+        let has_submitted = std::mem::take(&mut told.has_submitted);
         let is_news = obstacle != told.obstacle;
         told.obstacle = obstacle;
         let facts = state.facts(now, self.shared.arm.closed_for().is_some()).map(Arc::new);
@@ -247,7 +252,7 @@ impl Azure {
                 *known = facts;
             }
             // As long as nothing is known of the cloud, why that is so is all there is to tell.
-            differs || (is_news && known.is_none())
+            differs || has_submitted || (is_news && known.is_none())
         });
     }
 

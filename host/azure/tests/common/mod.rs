@@ -150,7 +150,8 @@ impl Setup {
         let mut watch = self.azure.watch();
         let all = async {
             loop {
-                if let Some(facts) = watch.borrow_and_update().clone().filter(|facts| wanted(facts)) {
+                watch.mark_unchanged();
+                if let Some(facts) = self.azure.facts().filter(|facts| wanted(facts)) {
                     return facts;
                 }
                 watch.changed().await.unwrap();
@@ -186,7 +187,8 @@ impl Setup {
         let mut watch = self.azure.watch();
         let all = async {
             loop {
-                let facts = watch.borrow_and_update().clone();
+                watch.mark_unchanged();
+                let facts = self.azure.facts();
                 if let Some(one) = facts.as_ref().and_then(|facts| facts.interfaces.get(&name))
                     && !one.busy
                 {

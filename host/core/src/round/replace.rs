@@ -24,7 +24,7 @@ impl Round {
     pub(super) fn keep_unreplaced(&self, plan: &mut Plan, end: &EndState) {
         let mut kept: BTreeMap<OwnerIndex, BTreeSet<IpAddr>> = BTreeMap::new();
         let mut closed: BTreeSet<IpAddr> = BTreeSet::new();
-        for (owner, exchange) in exchanges(&plan.patches) {
+        for (owner, exchange) in exchanges(&self.base, &plan.patches) {
             let mut keep = self.unreplaced(owner, &exchange);
             if keep.is_empty() {
                 continue;
@@ -81,10 +81,13 @@ impl Round {
 }
 
 /// What a plan gives and takes of those who lose an address that their pool no longer gives.
-fn exchanges(patches: &[Patch]) -> BTreeMap<OwnerIndex, Exchange> {
+fn exchanges(base: &EndState, patches: &[Patch]) -> BTreeMap<OwnerIndex, Exchange> {
     let mut of_owner: BTreeMap<OwnerIndex, Exchange> = BTreeMap::new();
     for patch in patches.iter().filter(|patch| patch.by_host && patch.reason == Reason::PoolChanged) {
-        if let Operation::Release { holder: Some(Holder::Owner(owner)), address } = patch.operation {
+        // What somebody else holds as well works for neither of them, and goes at once.
+        if let Operation::Release { holder: Some(Holder::Owner(owner)), address } = patch.operation
+            && base.holders_of(address).len() < 2
+        {
             of_owner.entry(owner).or_default().lost.push(address);
         }
     }

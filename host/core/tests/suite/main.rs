@@ -7,8 +7,6 @@ mod honest;
 #[cfg(test)]
 mod judge;
 #[cfg(test)]
-mod many;
-#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod mutants;

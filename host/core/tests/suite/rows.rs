@@ -10,7 +10,7 @@ use sluice_core::observed::Platform;
 use sluice_core::repair::repairs;
 use sluice_core::round::Round;
 use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
-use sluice_core::status::{PoolReport, ZoneReport, reports};
+use sluice_core::status::{self, PoolReport, ZoneReport};
 
 use crate::cluster::Cluster;
 use crate::honest;
@@ -124,7 +124,7 @@ fn what_a_refused_owner_was_to_get_stays_where_it_is() {
 /// What is told of a cluster before anything is written.
 fn reports(cluster: &Cluster) -> Vec<PoolReport> {
     let (round, outcome) = cluster.plan(&BTreeSet::new());
-    reports(&round, &outcome, &cluster.observed, &cluster.observed)
+    status::reports(&round, &outcome, &cluster.observed, &cluster.observed)
 }
 
 #[test]
@@ -268,7 +268,7 @@ fn a_refused_plan_is_an_error_of_every_pool() {
     expect![
         "the policy's plan was refused: the plan breaks 1 rule(s): contract: made for generation 99, but this is 1"
     ]
-    .assert_eq(&reports(&round, &outcome, &cluster.observed, &cluster.observed)[0].errors.join("\n"));
+    .assert_eq(&status::reports(&round, &outcome, &cluster.observed, &cluster.observed)[0].errors.join("\n"));
     // What the host does by itself goes on.
     expect![[r#"
         pool egress

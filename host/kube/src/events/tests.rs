@@ -84,9 +84,9 @@ fn who_stands_in_is_told_once_beside_what_else_is_wrong() {
     expect![[r#"
         EgressIPAM east ProcessingError: bad
         EgressIPAM east PolicyStandIn: old 1, the last good policy, plans"#]]
-    .assert_eq(&told(&book.due(std::slice::from_ref(&stood_in), &[], NOW)));
-    assert_eq!(book.due(&[stood_in], &[], NOW), []);
-    assert_eq!(book.due(&[report(&[])], &[], NOW), []);
+    .assert_eq(&told(&tell(&mut book, std::slice::from_ref(&stood_in), &[], NOW)));
+    assert_eq!(tell(&mut book, &[stood_in], &[], NOW), []);
+    assert_eq!(tell(&mut book, &[report(&[])], &[], NOW), []);
 }
 
 #[test]

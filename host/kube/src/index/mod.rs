@@ -281,6 +281,11 @@ impl Index {
         self.pools.iter().map(move |(name, object)| (name, generation(name), object))
     }
 
+    /// Whether a namespace is going away: nothing can be made in it any more, such as an event.
+    pub fn is_terminating(&self, namespace: &str) -> bool {
+        self.observed.namespaces.get(namespace).is_some_and(|facts| facts.terminating)
+    }
+
     /// `metadata.uid` of a cluster-scoped object.
     pub fn uid(&self, kind: Kind, name: &str) -> Option<&str> {
         self.identities.get(&(kind, Key::cluster_scoped(name))).map(Identity::uid)

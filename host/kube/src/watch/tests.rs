@@ -417,10 +417,10 @@ fn a_kind_is_blind_when_its_watch_shows_nothing_for_a_minute() {
     expect!["waiting waiting for the first list of hostsubnets.network.openshift.io {}"].assert_eq(&shown(3600));
     play(&index, Kind::HostSubnet, vec![list(1, &[]), Act::Watch(vec![])], requests(3));
     expect!["following  {}"].assert_eq(&shown(3));
-    expect!["blind cannot read hostsubnets.network.openshift.io {HostSubnets}"].assert_eq(&shown(60));
+    expect!["blind cannot read hostsubnets.network.openshift.io {Carriers}"].assert_eq(&shown(60));
     play(&index, Kind::HostSubnet, vec![list(1, &[]), Act::Watch(vec![]), Act::Refuse(500, "no")], requests(4));
     expect!["failing cannot read hostsubnets.network.openshift.io: no {}"].assert_eq(&shown(55));
-    expect!["blind cannot read hostsubnets.network.openshift.io: no {HostSubnets}"].assert_eq(&shown(60));
+    expect!["blind cannot read hostsubnets.network.openshift.io: no {Carriers}"].assert_eq(&shown(60));
     // A sign of life ends it, and planning looks at once.
     let bell = index.subscribe();
     assert!(index.change(|index| index.heard(Kind::HostSubnet, Instant::now() + Duration::from_secs(90))));

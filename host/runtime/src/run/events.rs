@@ -74,6 +74,9 @@ impl Events {
     }
 
     async fn create(&self, event: Event) -> (Event, Result<(), WriteFailure>) {
+        if self.index.read(|index| index.is_terminating(event.namespace())) {
+            return (event, Err(WriteFailure::NotFound));
+        }
         let uid = self.index.read(|index| index.uid(event.kind, &event.name).map(str::to_owned));
         let body = event.body(uid.as_deref(), Timestamp::now());
         let result = self.server.create_event(event.namespace(), &body).await;
@@ -88,15 +91,18 @@ impl Events {
                 self.book.told(event, now);
                 continue;
             };
+            // There is nothing any more that it could be about.
+            if matches!(error, WriteFailure::NotFound) {
+                self.book.told(event, now);
+                continue;
+            }
             warn!(kind = %event.kind, name = event.name, %error, "cannot create an event");
             match error {
-                // There is nothing any more that it could be about.
-                WriteFailure::NotFound => self.book.told(event, now),
                 WriteFailure::Denied(_) | WriteFailure::Invalid(_) => self.book.refused(&event, now),
                 WriteFailure::Throttled { retry_after: Some(asked) } => {
                     pause = pause.max(Some(asked.clamp(PAUSE.after(0), PATIENCE)));
                 }
-                WriteFailure::Conflict | WriteFailure::Throttled { retry_after: None } | WriteFailure::Transient(_) => {
+                _ => {
                     pause = pause.max(Some(PAUSE.after(self.failures)));
                 }
             }
