@@ -391,7 +391,8 @@ mod tests {
         let node = NodeName::from("n1");
         let on = |(last, ours)| (IpAddr::from([10, 0, 0, last]), InterfaceAddress { ours, phase: Phase::Settled });
         let addresses = [(5, true), (6, false), (7, false)].map(on).into();
-        let interface = InterfaceFacts { addresses, limit: 256, own: 2, ..InterfaceFacts::default() };
+        let limit = Capacity { total: Some(254), ..Capacity::default() };
+        let interface = InterfaceFacts { addresses, limit, own: 2, ..InterfaceFacts::default() };
         let interfaces = has_interface.then(|| (node.clone(), interface)).into_iter().collect();
         let mut observed = Observed {
             platform: Platform::Cloud(CloudPlatform::default()),
