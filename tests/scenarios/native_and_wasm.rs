@@ -7,8 +7,8 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use sluice_core::name::{NodeIndex, PoolIndex, ZoneIndex};
+use sluice_core::network::versions;
 use sluice_core::round::Round;
-use sluice_core::schedule::versions;
 use sluice_core::snapshot as core;
 use sluice_policy::{Compiler, Limits, Policy, PolicyHost, snapshot_json};
 use sluice_policy_sdk as sdk;

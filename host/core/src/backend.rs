@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::time::Duration;
 
-use crate::schedule::Write;
+use crate::network::Write;
 
 /// Applies writes. Every write carries a precondition and a deadline.
 pub trait Backend: Sync {

@@ -13,7 +13,7 @@ use crate::snapshot::{Capacity, Phase};
 /// The interfaces of all machines, as the cloud's provider last read them, and what the provider is doing to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CloudFacts {
-    /// Whether we write interfaces. If not, somebody else does from what `HostSubnet`s say, or nobody.
+    /// Whether we write interfaces. If not, somebody else does from what the network says, or nobody.
     pub writes: bool,
     /// How an address comes from one interface to another.
     pub moves: Moves,

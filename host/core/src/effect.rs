@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use crate::name::NodeName;
-use crate::observed::{HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, Observed};
-use crate::schedule::{Change, Target, Write};
+use crate::network::{Change, Target, Write};
+use crate::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed};
 use crate::snapshot::Phase;
 
 impl Observed {
@@ -22,11 +22,11 @@ impl Observed {
         let version = self.next_version();
         let slot = match target {
             Target::Pool(name) => self.pools.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version),
-            Target::HostSubnet(name) => {
-                self.host_subnets.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
+            Target::Carrier(name) => {
+                self.carriers.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
             }
-            Target::NetNamespace(name) => {
-                self.net_namespaces.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
+            Target::Holding(name) => {
+                self.holdings.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
             }
             Target::Namespace(name) => {
                 self.namespaces.get_mut(name).map(|facts| &mut Arc::make_mut(facts).resource_version)
@@ -45,18 +45,18 @@ impl Observed {
             (Target::Pool(name), Change::Finalizers(finalizers)) => {
                 alter(self.pools.get_mut(name), |facts| facts.finalizers.clone_from(finalizers))
             }
-            (Target::HostSubnet(name), Change::HostSubnet { egress_ips, egress_cidrs }) => {
-                alter(self.host_subnets.get_mut(name), |facts: &mut HostSubnetFacts| {
+            (Target::Carrier(name), Change::Carrier { egress_ips, ranges }) => {
+                alter(self.carriers.get_mut(name), |facts: &mut CarrierFacts| {
                     if let Some(list) = egress_ips {
                         facts.egress_ips = list.iter().map(|text| Listed::from(text.as_str())).collect();
                     }
-                    if let Some(list) = egress_cidrs {
-                        facts.egress_cidrs.clone_from(list);
+                    if let Some(list) = ranges {
+                        facts.ranges.clone_from(list);
                     }
                 })
             }
-            (Target::NetNamespace(name), Change::NetNamespace { egress_ips, home }) => {
-                alter(self.net_namespaces.get_mut(name), |facts: &mut NetNamespaceFacts| {
+            (Target::Holding(name), Change::Holding { egress_ips, home }) => {
+                alter(self.holdings.get_mut(name), |facts: &mut HoldingFacts| {
                     facts.egress_ips = egress_ips.iter().copied().map(Listed::Address).collect();
                     facts.pool = home.as_ref().map(|home| home.pool.clone());
                     facts.zones = home.iter().flat_map(|home| home.zones.iter().cloned()).collect();

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::network::{Change, Target, Write};
 use crate::observed::{Listed, Observed};
-use crate::schedule::{Change, Target, Write};
 
 impl Observed {
     /// Shows what nodes carry and owners hold both as it is and as a write in flight may leave it: until it has ended, an
@@ -11,13 +11,13 @@ impl Observed {
     /// write changes is not shown before it has.
     pub fn may_become(&mut self, write: &Write) {
         match (&write.target, &write.change) {
-            (Target::HostSubnet(name), Change::HostSubnet { egress_ips: Some(list), .. }) => {
-                if let Some(facts) = self.host_subnets.get_mut(name) {
+            (Target::Carrier(name), Change::Carrier { egress_ips: Some(list), .. }) => {
+                if let Some(facts) = self.carriers.get_mut(name) {
                     add(&mut Arc::make_mut(facts).egress_ips, list.iter().map(|text| Listed::from(text.as_str())));
                 }
             }
-            (Target::NetNamespace(name), Change::NetNamespace { egress_ips, home }) => {
-                if let Some(facts) = self.net_namespaces.get_mut(name) {
+            (Target::Holding(name), Change::Holding { egress_ips, home }) => {
+                if let Some(facts) = self.holdings.get_mut(name) {
                     let facts = Arc::make_mut(facts);
                     add(&mut facts.egress_ips, egress_ips.iter().copied().map(Listed::Address));
                     if let Some(home) = home {
@@ -46,8 +46,8 @@ mod tests {
     use std::net::IpAddr;
 
     use super::*;
-    use crate::observed::{HostSubnetFacts, NetNamespaceFacts};
-    use crate::schedule::Home;
+    use crate::network::Home;
+    use crate::observed::{CarrierFacts, HoldingFacts};
 
     fn address(text: &str) -> IpAddr {
         text.parse().unwrap()
@@ -64,26 +64,26 @@ mod tests {
     #[test]
     fn what_comes_and_what_goes_both_count() {
         let mut observed = Observed::default();
-        let subnet = HostSubnetFacts { egress_ips: list(&["10.0.0.1", "10.0.0.2"]), ..HostSubnetFacts::default() };
-        observed.host_subnets.insert("n1".into(), Arc::new(subnet));
+        let subnet = CarrierFacts { egress_ips: list(&["10.0.0.1", "10.0.0.2"]), ..CarrierFacts::default() };
+        observed.carriers.insert("n1".into(), Arc::new(subnet));
         let egress_ips = Some(vec!["10.0.0.2".to_owned(), "10.0.0.3".to_owned()]);
-        let change = Change::HostSubnet { egress_ips, egress_cidrs: None };
-        observed.may_become(&write(Target::HostSubnet("n1".into()), change));
-        assert_eq!(observed.host_subnets["n1"].egress_ips, list(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
+        let change = Change::Carrier { egress_ips, ranges: None };
+        observed.may_become(&write(Target::Carrier("n1".into()), change));
+        assert_eq!(observed.carriers["n1"].egress_ips, list(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
 
-        observed.net_namespaces.insert("shop".into(), Arc::new(NetNamespaceFacts::default()));
+        observed.holdings.insert("shop".into(), Arc::new(HoldingFacts::default()));
         let home = Home { pool: "p".into(), zones: vec![(address("10.0.0.3"), "a".to_owned())] };
-        let change = Change::NetNamespace { egress_ips: vec![address("10.0.0.3")], home: Some(home) };
-        let holding = write(Target::NetNamespace("shop".into()), change);
+        let change = Change::Holding { egress_ips: vec![address("10.0.0.3")], home: Some(home) };
+        let holding = write(Target::Holding("shop".into()), change);
         observed.may_become(&holding);
-        let facts = &observed.net_namespaces["shop"];
+        let facts = &observed.holdings["shop"];
         assert_eq!((&facts.egress_ips, facts.pool.as_ref()), (&list(&["10.0.0.3"]), Some(&"p".into())));
         assert_eq!(facts.zones[&address("10.0.0.3")], "a");
 
         // Giving back is not believed before it is done.
-        let change = Change::NetNamespace { egress_ips: Vec::new(), home: None };
+        let change = Change::Holding { egress_ips: Vec::new(), home: None };
         let before = observed.clone();
-        observed.may_become(&write(Target::NetNamespace("shop".into()), change));
-        assert_eq!(observed.net_namespaces, before.net_namespaces);
+        observed.may_become(&write(Target::Holding("shop".into()), change));
+        assert_eq!(observed.holdings, before.holdings);
     }
 }

@@ -52,11 +52,11 @@ name!(
     ZoneName
 );
 name!(
-    /// Name of a node, which is also the name of its HostSubnet.
+    /// Name of a node, which is also the name of its carrier.
     NodeName
 );
 name!(
-    /// Name of an owner: of a namespace, which is also the name of its NetNamespace.
+    /// Name of an owner: of a namespace, which is also the name of its holding.
     OwnerName
 );
 

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeName, OwnerName, PoolName};
+use crate::network::{CARRIERS, HOLDINGS};
 use crate::pace::Recent;
 use crate::snapshot::{Capacity, Phase};
 
@@ -31,10 +32,10 @@ pub struct Observed {
     pub nodes: BTreeMap<NodeName, Arc<NodeFacts>>,
     /// Namespaces.
     pub namespaces: BTreeMap<OwnerName, Arc<NamespaceFacts>>,
-    /// NetNamespaces of OpenShift SDN.
-    pub net_namespaces: BTreeMap<OwnerName, Arc<NetNamespaceFacts>>,
-    /// HostSubnets of OpenShift SDN.
-    pub host_subnets: BTreeMap<NodeName, Arc<HostSubnetFacts>>,
+    /// What owners hold, by the network's objects.
+    pub holdings: BTreeMap<OwnerName, Arc<HoldingFacts>>,
+    /// What nodes carry, by the network's objects.
+    pub carriers: BTreeMap<NodeName, Arc<CarrierFacts>>,
     /// What OpenShift's cloud network config controller makes of addresses; none: there is no such controller.
     pub private_ips: Option<BTreeMap<IpAddr, PrivateIpFacts>>,
     /// The machines' interfaces; none: there is no cloud, or nothing is known of it yet.
@@ -58,10 +59,10 @@ pub enum Blind {
     Nodes,
     /// [`Observed::namespaces`].
     Namespaces,
-    /// [`Observed::net_namespaces`].
-    NetNamespaces,
-    /// [`Observed::host_subnets`].
-    HostSubnets,
+    /// [`Observed::holdings`].
+    Holdings,
+    /// [`Observed::carriers`].
+    Carriers,
     /// [`Observed::platform`].
     Platform,
     /// [`Observed::private_ips`].
@@ -74,8 +75,8 @@ impl fmt::Display for Blind {
             Self::Pools => "EgressIPAMs",
             Self::Nodes => "nodes",
             Self::Namespaces => "namespaces",
-            Self::NetNamespaces => "NetNamespaces",
-            Self::HostSubnets => "HostSubnets",
+            Self::Holdings => HOLDINGS,
+            Self::Carriers => CARRIERS,
             Self::Platform => "the Infrastructure",
             Self::PrivateIps => "CloudPrivateIPConfigs",
         })
@@ -149,7 +150,7 @@ impl Observed {
         let coming: BTreeSet<IpAddr> =
             coming.filter(|(_, on)| on.phase != Phase::Leaving).map(|(&address, _)| address).collect();
         let holds = |owner: &OwnerName, address: IpAddr| {
-            let net = self.net_namespaces.get(owner);
+            let net = self.holdings.get(owner);
             net.is_some_and(|facts| facts.egress_ips.iter().any(|listed| listed.address() == Some(address)))
         };
         let waits =
@@ -340,9 +341,9 @@ pub struct NamespaceFacts {
     pub hold: Option<String>,
 }
 
-/// One NetNamespace: what a namespace holds.
+/// What one owner holds: the network's object of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct NetNamespaceFacts {
+pub struct HoldingFacts {
     /// Precondition of a write.
     pub resource_version: String,
     /// Creation, Unix milliseconds: a new one may be seen before its Namespace.
@@ -354,20 +355,20 @@ pub struct NetNamespaceFacts {
     /// Annotation `sluice.dev/zones`: home zones of addresses.
     pub zones: BTreeMap<IpAddr, String>,
     /// The network's number for the namespace. Namespaces with the same one are one to it, also for egress addresses.
-    pub net_id: Option<u32>,
+    pub network_id: Option<u32>,
 }
 
-/// One HostSubnet: what a node carries.
+/// What one node carries: the network's object of it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct HostSubnetFacts {
+pub struct CarrierFacts {
     /// Precondition of a write.
     pub resource_version: String,
     /// The node's own address.
     pub host_ip: Option<IpAddr>,
     /// `egressIPs`.
     pub egress_ips: Vec<Listed>,
-    /// `egressCIDRs`: if not empty, SDN places addresses by itself.
-    pub egress_cidrs: Vec<String>,
+    /// From where the network places addresses on the node by itself; empty: it does not.
+    pub ranges: Vec<String>,
 }
 
 /// An element of a list of addresses; one that is no address is preserved.

@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::name::{NodeIndex, NodeName, OwnerIndex};
+use crate::network::{Change, Target, Write};
 use crate::plan::{Holder, Operation};
-use crate::schedule::{Change, Target, Write};
 use crate::snapshot::Snapshot;
 use crate::verify::{VerifiedPlan, is_forced};
 
@@ -212,13 +212,13 @@ impl<'a> Written<'a> {
         let mut written = Self::default();
         for write in writes {
             match (&write.target, &write.change) {
-                (Target::HostSubnet(node), Change::HostSubnet { egress_ips: Some(list), .. }) => {
+                (Target::Carrier(node), Change::Carrier { egress_ips: Some(list), .. }) => {
                     written.lists.insert(node, list.iter().filter_map(|text| text.parse().ok()).collect());
                 }
                 (Target::Interface(node), Change::Interface { on, off }) => {
                     written.interfaces.insert(node, (on, off));
                 }
-                (Target::NetNamespace(owner), Change::NetNamespace { egress_ips, .. }) => {
+                (Target::Holding(owner), Change::Holding { egress_ips, .. }) => {
                     written.held.insert(owner.as_str(), egress_ips);
                 }
                 _ => {}

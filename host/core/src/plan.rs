@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{NodeIndex, OwnerIndex, ZoneIndex};
+use crate::network::NO_HOLDING;
 
 /// A policy's answer, or the host's own wish.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,8 +169,9 @@ pub enum HoldCode {
     InFlight,
     /// See the text.
     Other,
-    /// The NetNamespace is missing (host only, R12).
-    NoNetNamespace,
+    /// The network has no object for what it holds (host only, R12).
+    #[serde(rename = "no-net-namespace")]
+    NoHolding,
     /// No EgressIPAM of that name (host only).
     PoolMissing,
     /// The pool's spec has errors (host only).
@@ -197,7 +199,7 @@ impl HoldCode {
             Self::Budget => "it takes more moves than the budget allows",
             Self::InFlight => "a write is under way",
             Self::Other => "the policy gives no reason",
-            Self::NoNetNamespace => "its NetNamespace does not exist",
+            Self::NoHolding => NO_HOLDING,
             Self::PoolMissing => "there is no such EgressIPAM",
             Self::PoolInvalid => "the pool's spec has errors",
             Self::PoolDeleting => "the pool is being deleted",

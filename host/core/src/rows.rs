@@ -7,8 +7,8 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::name::PoolIndex;
+use crate::network::Write;
 use crate::plan::{Holder, Operation, Patch};
-use crate::schedule::Write;
 use crate::snapshot::Snapshot;
 use crate::survey::NamedHold;
 use crate::survey::ranges::spec_pool_of;

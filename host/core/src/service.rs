@@ -153,12 +153,12 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     fn of(seen: &'a Observed) -> Self {
         let mut carriers: Vec<(IpAddr, &NodeName)> = Vec::new();
-        for (name, facts) in &seen.host_subnets {
+        for (name, facts) in &seen.carriers {
             carriers.extend(facts.egress_ips.iter().filter_map(Listed::address).map(|address| (address, name)));
         }
         carriers.sort_unstable();
         carriers.dedup();
-        let listed = seen.net_namespaces.values().flat_map(|facts| &facts.egress_ips);
+        let listed = seen.holdings.values().flat_map(|facts| &facts.egress_ips);
         let mut listed: Vec<IpAddr> = listed.filter_map(Listed::address).collect();
         listed.sort_unstable();
         let shared = listed.chunk_by(|a, b| a == b).filter(|run| run.len() > 1);
@@ -168,7 +168,7 @@ impl<'a> Scene<'a> {
 
     /// What keeps an address from working for an owner, if anything.
     fn lack(&self, owner: &OwnerName, address: IpAddr) -> Option<Lack<'a>> {
-        let listed = self.seen.net_namespaces.get(owner).into_iter().flat_map(|facts| &facts.egress_ips);
+        let listed = self.seen.holdings.get(owner).into_iter().flat_map(|facts| &facts.egress_ips);
         if !listed.filter_map(Listed::address).any(|other| other == address) {
             return Some(Lack::Unlisted(address));
         }

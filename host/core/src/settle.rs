@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
+use crate::network::{Target, network_places};
 use crate::plan::{Holder, Operation, Patch, Reason};
-use crate::schedule::{Target, network_places};
 use crate::snapshot::{Assignment, Departure, Health, Phase, Snapshot};
 use crate::survey::ranges::spec_pool_of;
 use crate::survey::{Survey, at_most, is_live};
@@ -195,14 +195,14 @@ impl Settlement {
         self.unassign(strays);
     }
 
-    /// What was put onto a node for an owner whose NetNamespace then could not be written is carried for nobody, as stale
+    /// What was put onto a node for an owner whose holding then could not be written is carried for nobody, as stale
     /// addresses are. A policy that takes fresh addresses first would choose another for the next try, and so in turns;
     /// one that sees them as free chooses as it did before, and then nothing moves.
     fn unassign_untaken(&mut self, refused: &BTreeSet<Target>) {
         let pools: BTreeSet<PoolIndex> = refused
             .iter()
             .filter_map(|target| match target {
-                Target::NetNamespace(name) => Some(self.snapshot.owner(self.snapshot.owner_named(name)?)?.pool),
+                Target::Holding(name) => Some(self.snapshot.owner(self.snapshot.owner_named(name)?)?.pool),
                 _ => None,
             })
             .collect();

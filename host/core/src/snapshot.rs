@@ -57,7 +57,7 @@ pub struct Pool {
     pub ranges: Vec<IpNet>,
     /// Never handed out.
     pub reserved: Vec<IpNet>,
-    /// The network picks nodes (egressCIDRs): placement is observed, not planned (R13).
+    /// The network picks nodes: placement is observed, not planned (R13).
     pub self_placing: bool,
 }
 
@@ -70,7 +70,7 @@ pub struct Zone {
     pub name: ZoneName,
     /// What new addresses come from: the entry less what an older pool or an earlier entry owns (R6).
     pub ranges: Vec<IpNet>,
-    /// Nodes that selector and topology label put here and that have a HostSubnet, sorted.
+    /// Nodes that selector and topology label put here and that the network has a carrier for, sorted.
     pub nodes: Vec<NodeIndex>,
     /// Its addresses may sit on nodes of the pool's other zones (R9).
     pub may_leave: bool,
@@ -181,7 +181,7 @@ pub struct Owner {
     pub wanted: Option<u32>,
     /// Addresses it asks for.
     pub requested: Vec<IpAddr>,
-    /// What it holds, in the order of the NetNamespace, and then what is arriving.
+    /// What it holds, in the order of its holding, and then what is arriving.
     pub allocations: Vec<Allocation>,
     /// Its creation, Unix milliseconds. A policy does not see it.
     pub created: u64,

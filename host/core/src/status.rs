@@ -20,7 +20,7 @@ pub struct PoolReport {
     pub pool: PoolName,
     /// `metadata.generation` that was planned.
     pub generation: i64,
-    /// Opted-in namespaces, without those that are about to get their NetNamespace and those that go away with nothing.
+    /// Opted-in namespaces, without those that are about to get their holding and those that go away with nothing.
     pub owners: u32,
     /// Of these, without any hold, and seen to have all that they shall have: it is listed for them, and each address
     /// is on a live node.
@@ -154,7 +154,7 @@ impl<'a> Ungiven<'a> {
                     {
                         (&mut ungiven.awaited, format!("it is still of node {node}"))
                     }
-                    // SDN makes none for a node whose HostSubnet it does not accept.
+                    // There is none for a node whose carrier the network does not accept.
                     None if is_carried() => (&mut ungiven.awaited, "there is none yet".to_owned()),
                     Some(PrivateIpFacts::Given(_)) | None => continue,
                 };

@@ -1,6 +1,6 @@
 //! Every name Sluice shares with others: annotations, finalizers, managers, locks.
 
-pub use sluice_core::schedule::{
+pub use sluice_core::network::{
     FINALIZER, HOLD_ANNOTATION, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, ZONES_ANNOTATION,
 };
 

@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use sluice_core::backend::{Backend, WriteFailure, Written};
 use sluice_core::name::PoolName;
+use sluice_core::network::{Target, Write};
 use sluice_core::retry::retry_after;
-use sluice_core::schedule::{Target, Write};
 
 use crate::failure;
 use crate::index::{Index, SharedIndex};
@@ -140,8 +140,8 @@ impl Backend for ApiServer {
 fn kind_of(target: &Target) -> Option<Kind> {
     match target {
         Target::Pool(_) => Some(Kind::Pool),
-        Target::HostSubnet(_) => Some(Kind::HostSubnet),
-        Target::NetNamespace(_) => Some(Kind::NetNamespace),
+        Target::Carrier(_) => Some(Kind::HostSubnet),
+        Target::Holding(_) => Some(Kind::NetNamespace),
         Target::Namespace(_) => Some(Kind::Namespace),
         Target::Interface(_) => None,
     }

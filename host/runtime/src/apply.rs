@@ -12,7 +12,7 @@ use std::pin::pin;
 use futures::future::{BoxFuture, Either, FutureExt as _, select};
 use futures::stream::{FuturesUnordered, StreamExt as _};
 use sluice_core::backend::{Backend, WriteFailure, Written};
-use sluice_core::schedule::{Target, Write};
+use sluice_core::network::{Target, Write};
 
 /// Most writes of a schedule in flight at once. The API server's own limits (priority and fairness) are for queues, not
 /// for us.
@@ -257,7 +257,7 @@ mod tests {
 
     use futures::channel::oneshot;
     use sluice_core::name::OwnerName;
-    use sluice_core::schedule::Change;
+    use sluice_core::network::Change;
 
     use super::*;
 

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use sluice_core::name::{NodeName, OwnerName, PoolName};
-use sluice_core::observed::{Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, Observed, PoolFacts};
+use sluice_core::observed::{HoldingFacts, Listed, NamespaceFacts, NodeFacts, Observed, PoolFacts};
 use sluice_core::plan::HoldCode;
 use sluice_core::survey::NamedHold;
 
@@ -69,13 +69,13 @@ impl<'a> Auditor<'a> {
             of_owner.entry(&hold.owner).or_default().push(hold);
         }
         let mut claims: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
-        for (name, facts) in &observed.net_namespaces {
+        for (name, facts) in &observed.holdings {
             for address in facts.egress_ips.iter().filter_map(Listed::address) {
                 claims.entry(address).or_default().push(name);
             }
         }
         let mut carriers: BTreeMap<IpAddr, Vec<_>> = BTreeMap::new();
-        for (name, facts) in &observed.host_subnets {
+        for (name, facts) in &observed.carriers {
             for address in facts.egress_ips.iter().filter_map(Listed::address) {
                 carriers.entry(address).or_default().push(name);
             }
@@ -121,7 +121,7 @@ impl<'a> Auditor<'a> {
 
     /// A namespace that is in no pool has nothing of ours left.
     fn check_left(&mut self, name: &OwnerName, facts: &NamespaceFacts) {
-        let net = self.observed.net_namespaces.get(name);
+        let net = self.observed.holdings.get(name);
         if facts.egress_ips.is_some() || facts.hold.is_some() {
             self.complain(format!("{name} is in no pool, but has annotations"));
         }
@@ -138,7 +138,7 @@ impl<'a> Auditor<'a> {
         let is_held = self.holds.contains_key(name);
         self.audit.held += usize::from(is_held);
         let known = self.observed.pools.get(pool_name).filter(|pool| !pool.deleting && pool.errors.is_empty());
-        let (Some(pool), Some(net)) = (known, self.observed.net_namespaces.get(name)) else {
+        let (Some(pool), Some(net)) = (known, self.observed.holdings.get(name)) else {
             if !is_held {
                 self.complain(format!("{name} has no pool or NetNamespace, and no hold"));
             }
@@ -161,7 +161,7 @@ impl<'a> Auditor<'a> {
         &mut self,
         name: &OwnerName,
         (pool_name, pool): (&PoolName, &PoolFacts),
-        net: &NetNamespaceFacts,
+        net: &HoldingFacts,
         address: IpAddr,
     ) {
         if range_of(pool, address).is_none() || reserved_in_spec(pool, address) {
@@ -251,12 +251,12 @@ impl<'a> Auditor<'a> {
     }
 
     fn check_no_node(&mut self, hold: &NamedHold, pool: &PoolFacts, zone: &str) {
-        let addresses: BTreeSet<IpAddr> = match self.observed.net_namespaces.get(&hold.owner) {
+        let addresses: BTreeSet<IpAddr> = match self.observed.holdings.get(&hold.owner) {
             Some(net) => net.egress_ips.iter().filter_map(Listed::address).collect(),
             None => return,
         };
         let free = self.observed.nodes.iter().find(|(name, node)| {
-            let carried = self.observed.host_subnets.get(*name).map(|facts| &facts.egress_ips);
+            let carried = self.observed.carriers.get(*name).map(|facts| &facts.egress_ips);
             let crowded = |listed: &Vec<Listed>| {
                 listed.iter().filter_map(Listed::address).any(|address| addresses.contains(&address))
             };
@@ -275,7 +275,7 @@ impl<'a> Auditor<'a> {
     fn is_promised(
         &self,
         name: &OwnerName,
-        net: &NetNamespaceFacts,
+        net: &HoldingFacts,
         hold: &NamedHold,
         pool: &PoolFacts,
         zone: &str,
@@ -298,7 +298,7 @@ impl<'a> Auditor<'a> {
 
     /// A free address may be meant for somebody who waits for a node, or to replace another one.
     fn check_exhausted(&mut self, hold: &NamedHold, pool: &PoolFacts, zone: &str) {
-        if self.observed.net_namespaces.iter().any(|(name, net)| self.is_promised(name, net, hold, pool, zone)) {
+        if self.observed.holdings.iter().any(|(name, net)| self.is_promised(name, net, hold, pool, zone)) {
             return;
         }
         let ranges = pool.spec.entries.iter().filter(|entry| entry.label_value == zone).map(|entry| entry.cidr);

@@ -5,8 +5,8 @@ use std::fmt;
 use std::net::IpAddr;
 
 use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::network::Target;
 use sluice_core::observed::PoolSpec;
-use sluice_core::schedule::Target;
 
 /// Something that happens to the cluster. Events about objects that do not exist change nothing.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sluice_core::backend::WriteFailure;
-use sluice_core::schedule::Target;
+use sluice_core::network::Target;
 
 /// What goes wrong with a write.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,9 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_core::name::{NodeName, OwnerName, PoolName};
-use sluice_core::observed::{
-    HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, PoolFacts, PoolSpec,
-};
+use sluice_core::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, NodeFacts, PoolFacts, PoolSpec};
 
 use crate::event::Event;
 use crate::world::{EPOCH_MS, World, owned};
@@ -65,8 +63,8 @@ impl World {
         let node =
             NodeFacts { labels, ready: true, unschedulable: false, addresses: vec![address], ..NodeFacts::default() };
         self.objects.nodes.insert(name.clone(), Arc::new(node));
-        let subnet = HostSubnetFacts { resource_version, host_ip: Some(address), ..HostSubnetFacts::default() };
-        self.objects.host_subnets.insert(name, Arc::new(subnet));
+        let subnet = CarrierFacts { resource_version, host_ip: Some(address), ..CarrierFacts::default() };
+        self.objects.carriers.insert(name, Arc::new(subnet));
         self.network_changed();
     }
 
@@ -96,7 +94,7 @@ impl World {
 
     /// A namespace of a name that is still being deleted cannot be created.
     fn add_namespace(&mut self, name: OwnerName, pool: Option<PoolName>) {
-        if self.objects.namespaces.contains_key(&name) || self.objects.net_namespaces.contains_key(&name) {
+        if self.objects.namespaces.contains_key(&name) || self.objects.holdings.contains_key(&name) {
             return;
         }
         let resource_version = self.next_version();
@@ -104,8 +102,8 @@ impl World {
         let namespace = NamespaceFacts { resource_version, created, pool, ..NamespaceFacts::default() };
         self.objects.namespaces.insert(name.clone(), Arc::new(namespace));
         let resource_version = self.next_version();
-        let net = NetNamespaceFacts { resource_version, ..NetNamespaceFacts::default() };
-        self.objects.net_namespaces.insert(name, Arc::new(net));
+        let net = HoldingFacts { resource_version, ..HoldingFacts::default() };
+        self.objects.holdings.insert(name, Arc::new(net));
     }
 
     fn change_namespace(&mut self, name: &OwnerName, change: impl FnOnce(&mut NamespaceFacts)) {
@@ -118,7 +116,7 @@ impl World {
 
     fn foreign_carried(&mut self, name: &NodeName, address: IpAddr) {
         let resource_version = self.next_version();
-        let Some(facts) = self.objects.host_subnets.get_mut(name) else { return };
+        let Some(facts) = self.objects.carriers.get_mut(name) else { return };
         let facts = owned(facts);
         if !facts.egress_ips.contains(&Listed::Address(address)) {
             facts.egress_ips.push(Listed::Address(address));
@@ -129,7 +127,7 @@ impl World {
 
     fn foreign_held(&mut self, name: &OwnerName, addresses: &[IpAddr]) {
         let resource_version = self.next_version();
-        let Some(facts) = self.objects.net_namespaces.get_mut(name) else { return };
+        let Some(facts) = self.objects.holdings.get_mut(name) else { return };
         let facts = owned(facts);
         facts.egress_ips = addresses.iter().copied().map(Listed::Address).collect();
         facts.resource_version = resource_version;

@@ -27,8 +27,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use sluice_core::backend::{Backend, WriteFailure, Written};
+use sluice_core::network::{Target, Write};
 use sluice_core::observed::Observed;
-use sluice_core::schedule::{Target, Write};
 
 pub use audit::{Audit, Expectation, audit};
 pub use dice::Dice;

@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sluice_core::name::NodeName;
-use sluice_core::observed::{HostSubnetFacts, Listed, Observed};
-use sluice_core::schedule::Target;
+use sluice_core::network::Target;
+use sluice_core::observed::{CarrierFacts, Listed, Observed};
 
 /// A node with its offer.
 #[derive(Debug, Clone, Default)]
@@ -72,25 +72,25 @@ pub fn act(observed: &mut Observed) {
 /// One pass; whether anything changed.
 fn pass(observed: &mut Observed) -> bool {
     let mut changed = false;
-    let carrier = |(name, facts): (&NodeName, &Arc<HostSubnetFacts>)| {
+    let carrier = |(name, facts): (&NodeName, &Arc<CarrierFacts>)| {
         let carrier = Carrier {
             online: observed.nodes.get(name).is_some_and(|node| node.ready),
-            cidrs: facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
+            cidrs: facts.ranges.iter().filter_map(|cidr| cidr.parse().ok()).collect(),
             addresses: addresses(&facts.egress_ips),
         };
         (name.to_string(), carrier)
     };
-    let carriers = observed.host_subnets.iter().map(carrier).collect();
-    let claims = observed.net_namespaces.iter();
+    let carriers = observed.carriers.iter().map(carrier).collect();
+    let claims = observed.holdings.iter();
     let claims = claims.map(|(name, facts)| (name.to_string(), addresses(&facts.egress_ips))).collect();
     for (name, addresses) in place(&carriers, &claims) {
         let name = NodeName::from(name.as_str());
         let listed: Vec<Listed> = addresses.into_iter().map(Listed::Address).collect();
-        if let Some(facts) = observed.host_subnets.get_mut(&name)
+        if let Some(facts) = observed.carriers.get_mut(&name)
             && facts.egress_ips != listed
         {
             Arc::make_mut(facts).egress_ips = listed;
-            observed.touch(&Target::HostSubnet(name));
+            observed.touch(&Target::Carrier(name));
             changed = true;
         }
     }

@@ -1,7 +1,7 @@
 //! The API server's side of a write.
 
 use sluice_core::backend::{WriteFailure, Written};
-use sluice_core::schedule::Write;
+use sluice_core::network::Write;
 
 use crate::fault::Fault;
 use crate::world::{Landed, World};

@@ -6,8 +6,8 @@ use std::task::Waker;
 
 use sluice_core::backend::{WriteFailure, Written};
 use sluice_core::name::{NodeName, OwnerName};
+use sluice_core::network::{Target, Write};
 use sluice_core::observed::{Observed, Platform};
-use sluice_core::schedule::{Target, Write};
 
 use crate::dice::Dice;
 use crate::event::Event;
@@ -148,14 +148,14 @@ impl World {
 
     /// Only if the namespace was not created anew in the meantime.
     fn remove_net_namespace(&mut self, name: &OwnerName) {
-        if !self.objects.namespaces.contains_key(name) && self.objects.net_namespaces.remove(name).is_some() {
+        if !self.objects.namespaces.contains_key(name) && self.objects.holdings.remove(name).is_some() {
             self.next_version();
             self.network_changed();
         }
     }
 
     fn remove_host_subnet(&mut self, name: &NodeName) {
-        if !self.objects.nodes.contains_key(name) && self.objects.host_subnets.remove(name).is_some() {
+        if !self.objects.nodes.contains_key(name) && self.objects.carriers.remove(name).is_some() {
             self.next_version();
             self.network_changed();
         }

@@ -9,19 +9,19 @@ use std::time::Duration;
 use futures::future::join_all;
 use sluice_core::backend::{Backend as _, WriteFailure};
 use sluice_core::name::{NodeName, OwnerName};
+use sluice_core::network::{Change, Target, Write, versions};
 use sluice_core::observed::Listed;
-use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_sandbox::{Event, Fault, Sandbox};
 
 fn carry(node: &str, addresses: &[&str]) -> Write {
     let egress_ips = Some(addresses.iter().map(ToString::to_string).collect());
-    let change = Change::HostSubnet { egress_ips, egress_cidrs: None };
-    Write { target: Target::HostSubnet(node.into()), change, after: Vec::new(), after_any: Vec::new() }
+    let change = Change::Carrier { egress_ips, ranges: None };
+    Write { target: Target::Carrier(node.into()), change, after: Vec::new(), after_any: Vec::new() }
 }
 
 fn place_from(node: &str, cidr: &str) -> Write {
-    let change = Change::HostSubnet { egress_ips: None, egress_cidrs: Some(vec![cidr.to_owned()]) };
-    Write { target: Target::HostSubnet(node.into()), change, after: Vec::new(), after_any: Vec::new() }
+    let change = Change::Carrier { egress_ips: None, ranges: Some(vec![cidr.to_owned()]) };
+    Write { target: Target::Carrier(node.into()), change, after: Vec::new(), after_any: Vec::new() }
 }
 
 fn node(name: &str) -> Event {
@@ -37,11 +37,11 @@ fn sandbox() -> Sandbox {
 }
 
 fn version(sandbox: &Sandbox, node: &str) -> String {
-    sandbox.observe().host_subnets[&NodeName::from(node)].resource_version.clone()
+    sandbox.observe().carriers[&NodeName::from(node)].resource_version.clone()
 }
 
 fn carried(sandbox: &Sandbox, node: &str) -> Vec<String> {
-    sandbox.observe().host_subnets[&NodeName::from(node)].egress_ips.iter().map(Listed::to_string).collect()
+    sandbox.observe().carriers[&NodeName::from(node)].egress_ips.iter().map(Listed::to_string).collect()
 }
 
 fn write(sandbox: &Sandbox, write: &Write) -> Result<String, WriteFailure> {
@@ -74,7 +74,7 @@ fn a_write_that_changes_nothing_makes_no_version() {
 fn a_stale_write_changes_nothing() {
     let sandbox = sandbox();
     let stale = version(&sandbox, "n1");
-    sandbox.happen(Event::Touched(Target::HostSubnet("n1".into())));
+    sandbox.happen(Event::Touched(Target::Carrier("n1".into())));
     let result = sandbox.run(sandbox.write(&carry("n1", &["10.20.0.5"]), &stale)).unwrap();
     assert_eq!(result, Err(WriteFailure::Conflict));
     assert!(carried(&sandbox, "n1").is_empty());
@@ -157,9 +157,9 @@ fn a_namespace_terminates_for_a_while_and_its_net_namespace_follows() {
     while sandbox.observe().namespaces.contains_key(&name) {
         sandbox.advance(10);
     }
-    assert!(sandbox.observe().net_namespaces.contains_key(&name));
+    assert!(sandbox.observe().holdings.contains_key(&name));
     sandbox.settle();
-    assert!(!sandbox.observe().net_namespaces.contains_key(&name));
+    assert!(!sandbox.observe().holdings.contains_key(&name));
 }
 
 #[test]

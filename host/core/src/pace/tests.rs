@@ -2,8 +2,8 @@ use std::net::IpAddr;
 
 use super::{DAMPED, Pace, REFILL, RETURNS_WITHIN};
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
+use crate::network::{Change, Target, Write};
 use crate::plan::{Holder, Operation, Patch, Plan, Reason};
-use crate::schedule::{Change, Target, Write};
 use crate::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
 use crate::verify::{VerifiedPlan, verify};
 
@@ -54,8 +54,8 @@ fn verified(snapshot: &Snapshot, operations: &[Operation]) -> VerifiedPlan {
 
 fn lists(node: usize, addresses: &[IpAddr]) -> Write {
     let egress_ips = Some(addresses.iter().map(ToString::to_string).collect());
-    let change = Change::HostSubnet { egress_ips, egress_cidrs: None };
-    Write { target: Target::HostSubnet(NAMES[node].into()), change, after: Vec::new(), after_any: Vec::new() }
+    let change = Change::Carrier { egress_ips, ranges: None };
+    Write { target: Target::Carrier(NAMES[node].into()), change, after: Vec::new(), after_any: Vec::new() }
 }
 
 /// Moves the address off a node and onto the other one.
@@ -154,8 +154,8 @@ fn a_release_counts_unless_the_owner_asks_for_another_address() {
         Operation::Allocate { owner: OwnerIndex(0), zone: None, address: new },
         Operation::Assign { address: new, node: NodeIndex(1) },
     ];
-    let change = Change::NetNamespace { egress_ips: vec![new], home: None };
-    let write = Write { target: Target::NetNamespace("shop".into()), change, after: Vec::new(), after_any: Vec::new() };
+    let change = Change::Holding { egress_ips: vec![new], home: None };
+    let write = Write { target: Target::Holding("shop".into()), change, after: Vec::new(), after_any: Vec::new() };
     let spent = |snapshot: &Snapshot| {
         let mut pace = Pace::default();
         pace.note(snapshot, &verified(snapshot, &operations), [&write], "restless", 0);

@@ -6,8 +6,8 @@ use std::net::IpAddr;
 
 use super::Round;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex};
+use crate::network;
 use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Reason};
-use crate::schedule;
 use crate::snapshot::{Owner, Phase};
 use crate::survey::{NamedHold, is_live};
 use crate::verify::{EndState, VerifiedPlan};
@@ -95,7 +95,7 @@ impl Round {
             let new = adopted.iter().filter(|&(_, to)| *to == owner).map(|(&address, _)| address);
             for address in held.filter(|&address| keeps(owner, address)).chain(new) {
                 let carriers = self.base.carriers_of(address).iter();
-                for &node in carriers.filter(|&&node| !schedule::network_places(snapshot, node)) {
+                for &node in carriers.filter(|&&node| !network::network_places(snapshot, node)) {
                     places.entry((owner, node)).or_default().insert(address);
                 }
             }
@@ -273,7 +273,7 @@ impl Round {
         let mut sweeps = Vec::new();
         for (address, nodes) in unheld {
             for &node in nodes.iter().filter(|&node| self.base.carriers_of(address).contains(node)) {
-                if !schedule::network_places(snapshot, node) && !leaving.contains(&(address, node)) {
+                if !network::network_places(snapshot, node) && !leaving.contains(&(address, node)) {
                     sweeps.push(Patch {
                         operation: Operation::Unassign { address, node },
                         reason: reasons.get(&address).copied().unwrap_or(Reason::Stale),

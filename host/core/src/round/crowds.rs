@@ -4,8 +4,8 @@ use std::net::IpAddr;
 
 use super::Round;
 use crate::name::{NodeIndex, OwnerIndex};
+use crate::network;
 use crate::plan::{Holder, Operation, Patch, Reason};
-use crate::schedule;
 use crate::snapshot::Phase;
 use crate::survey::is_live;
 use crate::verify::EndState;
@@ -32,7 +32,7 @@ impl Round {
                     && holders.into_iter().any(|holding| holding.holder == Holder::Owner(owner))
             });
             let at_rest = |address: &IpAddr| self.phase(*address, node) == Some(Phase::Settled);
-            let acts = is_live(snapshot, node) && !schedule::network_places(snapshot, node);
+            let acts = is_live(snapshot, node) && !network::network_places(snapshot, node);
             if addresses.len() < 2 || !acts || !addresses.iter().all(at_rest) {
                 continue;
             }

@@ -14,9 +14,9 @@ use std::net::IpAddr;
 
 use crate::diff::Diff;
 use crate::name::{NodeIndex, OwnerIndex};
+use crate::network::{self, Change, Target, Write};
 use crate::observed::{Observed, Promise};
 use crate::plan::{Holder, Operation, Patch, Plan};
-use crate::schedule::{self, Change, Target, Write};
 use crate::settle::Settlement;
 use crate::snapshot::Snapshot;
 use crate::status::{self, PoolReport};
@@ -129,7 +129,7 @@ impl Round {
             findings.sort();
         }
         let known_holds = failure.is_none().then_some(holds.as_slice());
-        let writes = schedule::schedule(observed, &self.survey, &plan, known_holds, avoid);
+        let writes = network::schedule(observed, &self.survey, &plan, known_holds, avoid);
         let promises = self.promises(&plan, &writes);
         let again_at = self.survey.again_at;
         Outcome { plan, failure, holds, findings, writes, promises, again_at }

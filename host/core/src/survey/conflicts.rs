@@ -13,10 +13,10 @@ use crate::plan::HoldCode;
 const NAMES_SHOWN: usize = 3;
 
 /// Opted-in namespaces whose network id another namespace has too. The network keeps egress addresses by id: the
-/// NetNamespace that it reads last wins for all of them, and one without addresses takes those of the others away.
+/// holding that it reads last wins for all of them, and one without addresses takes those of the others away.
 pub(super) fn shared_networks(observed: &Observed) -> BTreeMap<OwnerName, String> {
     let mut by_id: Vec<(u32, &OwnerName)> =
-        observed.net_namespaces.iter().filter_map(|(name, facts)| Some((facts.net_id?, name))).collect();
+        observed.holdings.iter().filter_map(|(name, facts)| Some((facts.network_id?, name))).collect();
     by_id.sort_unstable();
     let mut shared = BTreeMap::new();
     for of_one in by_id.chunk_by(|a, b| a.0 == b.0).filter(|of_one| of_one.len() > 1) {
@@ -92,7 +92,7 @@ impl Survey {
         for (name, facts) in &observed.nodes {
             let node = self.snapshot.node_named(name);
             let carries = |address| node.is_some_and(|node| carriers(&self.snapshot, address).any(|on| on == node));
-            let host_ip = observed.host_subnets.get(name).and_then(|subnet| subnet.host_ip);
+            let host_ip = observed.carriers.get(name).and_then(|subnet| subnet.host_ip);
             let all = facts.addresses.iter().copied().chain(host_ip);
             let theirs = all.filter(|&address| self.territory.contains(address) && !carries(address));
             own.extend(theirs.filter(|&address| is_own(observed, name, facts, address)).map(|address| (address, name)));
@@ -102,9 +102,9 @@ impl Survey {
 }
 
 /// Whether a machine that does not carry an address has it as its own. A Node may list the egress addresses that it
-/// carries, and for a while those that it carried, as long as it is down for ever; one without HostSubnet never did.
+/// carries, and for a while those that it carried, as long as it is down for ever; one without a carrier never did.
 fn is_own(observed: &Observed, name: &NodeName, facts: &NodeFacts, address: IpAddr) -> bool {
-    let Some(subnet) = observed.host_subnets.get(name) else { return true };
+    let Some(subnet) = observed.carriers.get(name) else { return true };
     let alike = |other: &&IpAddr| other.is_ipv4() == address.is_ipv4();
     let is_only = facts.addresses.iter().filter(alike).all(|&other| other == address);
     is_only && (facts.addresses.contains(&address) || subnet.host_ip == Some(address))

@@ -33,13 +33,13 @@ pub struct Survey {
     pub notes: Vec<Note>,
     /// When something is due although nothing changes, in Unix milliseconds.
     pub again_at: Option<u64>,
-    /// Namespaces so young that the network has not made their NetNamespace yet.
+    /// Namespaces so young that the network has not made their holding yet.
     pub(crate) newborn: BTreeSet<OwnerName>,
     /// Held addresses that their owners have to give up: to be released (R4, R18).
     pub(crate) displaced: Vec<Displaced>,
     /// Addresses that interfaces have under names that are not ours: nobody can take them off.
     pub(crate) fixed: BTreeSet<(IpAddr, NodeIndex)>,
-    /// Addresses that only one of `HostSubnet` and interface of a node has.
+    /// Addresses that only one of network and interface of a node has.
     pub(crate) half: BTreeSet<(IpAddr, NodeIndex)>,
     /// Addresses that somebody else who writes interfaces refused to give to the node that carries them.
     pub(crate) refused: BTreeSet<(IpAddr, NodeIndex)>,
@@ -73,7 +73,7 @@ pub(crate) struct Unseen {
 impl Unseen {
     fn of(observed: &Observed) -> Option<Self> {
         let text = observed.blindness()?;
-        let may_assign = observed.sees(Blind::HostSubnets) || observed.written_interfaces().is_some();
+        let may_assign = observed.sees(Blind::Carriers) || observed.written_interfaces().is_some();
         Some(Self { text, may_move: observed.sees(Blind::Nodes), may_assign })
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::{Displaced, Note, Strangers, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
-use crate::observed::{Blind, Listed, NetNamespaceFacts, Observed, PrivateIpFacts};
+use crate::observed::{Blind, HoldingFacts, Listed, Observed, PrivateIpFacts};
 use crate::plan::Reason;
 use crate::snapshot::{Assignment, Health, Node, Phase, Snapshot};
 
@@ -17,7 +17,7 @@ impl Survey {
         let strangers = strangers(observed, &self.snapshot);
         let mut occupied: BTreeSet<IpAddr> = strangers.keys().copied().collect();
         let machines = observed.nodes.values().flat_map(|facts| facts.addresses.iter().copied());
-        let overlay = observed.host_subnets.values().filter_map(|facts| facts.host_ip);
+        let overlay = observed.carriers.values().filter_map(|facts| facts.host_ip);
         let cloud = observed.cloud.iter().flat_map(|cloud| cloud.occupied.iter().copied());
         occupied.extend(machines.chain(overlay).chain(cloud));
         let doubtful = observed.cloud.iter().flat_map(|cloud| cloud.doubtful.iter().copied());
@@ -39,7 +39,7 @@ impl Survey {
         self.add_arriving(observed);
     }
 
-    /// What each node carries: by its `HostSubnet`, and on its interface if that is ours to write.
+    /// What each node carries: by the network, and on its interface if that is ours to write.
     fn add_assignments(&mut self, observed: &Observed, strangers: &Strangers, occupied: &mut BTreeSet<IpAddr>) {
         let mut nodes = std::mem::take(&mut self.snapshot.nodes);
         let mut assignments = Vec::new();
@@ -47,7 +47,7 @@ impl Survey {
         let mut is_held = |address: IpAddr| known.get_or_insert_with(|| all_held(&self.snapshot)).contains(&address);
         for (position, node) in nodes.iter_mut().enumerate() {
             let index = NodeIndex::at(position);
-            let listed = observed.host_subnets.get(&node.name).into_iter().flat_map(|facts| &facts.egress_ips);
+            let listed = observed.carriers.get(&node.name).into_iter().flat_map(|facts| &facts.egress_ips);
             let listed = listed.filter_map(Listed::address).map(|address| (address, Phase::Settled));
             let mut carried: BTreeMap<IpAddr, Phase> = listed.collect();
             if let Some(interface) = observed.interface(&node.name) {
@@ -205,10 +205,10 @@ fn strangers(observed: &Observed, snapshot: &Snapshot) -> Strangers {
         snapshot.owner_named(name).is_some()
             || snapshot.leaving.binary_search_by(|leaving| leaving.name.cmp(name)).is_ok()
     };
-    let of_one = |(name, facts): (&OwnerName, &Arc<NetNamespaceFacts>)| {
+    let of_one = |(name, facts): (&OwnerName, &Arc<HoldingFacts>)| {
         let name = name.clone();
         let addresses: Vec<IpAddr> = facts.egress_ips.iter().filter_map(Listed::address).collect();
         addresses.into_iter().map(move |address| (address, name.clone()))
     };
-    observed.net_namespaces.iter().filter(|(name, _)| !ours(name)).flat_map(of_one).collect()
+    observed.holdings.iter().filter(|(name, _)| !ours(name)).flat_map(of_one).collect()
 }

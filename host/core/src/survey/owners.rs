@@ -6,11 +6,11 @@ use std::net::IpAddr;
 use super::ranges::spec_ranges;
 use super::{Displaced, NamedHold, Survey, Wish};
 use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
-use crate::observed::{Blind, Listed, NamespaceFacts, NetNamespaceFacts, Observed, PoolFacts};
+use crate::observed::{Blind, HoldingFacts, Listed, NamespaceFacts, Observed, PoolFacts};
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Departure, Leaving, Owner};
 
-/// The network makes a NetNamespace a moment after its Namespace, in milliseconds, and either may be seen first. Until then
+/// The network makes a holding a moment after its Namespace, in milliseconds, and either may be seen first. Until then
 /// nobody is alarmed, and nobody counts as gone.
 const NEWBORN_MS: u64 = 5_000;
 /// So far the API server's clock may be ahead of ours, in milliseconds. What is made later than that is made at a time that
@@ -21,14 +21,14 @@ impl Survey {
     /// Adds owners and those who leave.
     pub(super) fn add_owners(&mut self, observed: &Observed) {
         for (name, namespace) in &observed.namespaces {
-            let net = observed.net_namespaces.get(name).map(AsRef::as_ref);
+            let net = observed.holdings.get(name).map(AsRef::as_ref);
             match &namespace.pool {
                 Some(pool) => self.add_opted_in(observed, name, namespace, net, pool),
                 None if observed.sees(Blind::Namespaces) => self.add_opted_out(name, namespace, net),
                 None => {}
             }
         }
-        let gone = observed.net_namespaces.iter().filter(|(name, _)| !observed.namespaces.contains_key(*name));
+        let gone = observed.holdings.iter().filter(|(name, _)| !observed.namespaces.contains_key(*name));
         for (name, net) in gone.filter(|_| observed.sees(Blind::Namespaces)) {
             if net.pool.is_none() && !self.is_ours(net) {
                 continue;
@@ -41,7 +41,7 @@ impl Survey {
         self.snapshot.leaving.sort_by(|a, b| a.name.cmp(&b.name));
     }
 
-    fn is_ours(&self, net: &NetNamespaceFacts) -> bool {
+    fn is_ours(&self, net: &HoldingFacts) -> bool {
         net.egress_ips.iter().filter_map(Listed::address).any(|address| self.territory.contains(address))
     }
 
@@ -50,7 +50,7 @@ impl Survey {
         observed: &Observed,
         name: &OwnerName,
         namespace: &NamespaceFacts,
-        net: Option<&NetNamespaceFacts>,
+        net: Option<&HoldingFacts>,
         pool: &PoolName,
     ) {
         // A namespace that goes away waits for nothing.
@@ -74,16 +74,16 @@ impl Survey {
         }
         let (Some(net), Some(index)) = (net, self.pool_named(pool)) else {
             match (newborn_until(namespace.created, observed.now), self.blind_text()) {
-                (Some(end), _) => self.await_net_namespace(name, end),
-                (None, Some(text)) if !observed.sees(Blind::NetNamespaces) => hold(self, HoldCode::Other, text),
-                (None, _) => hold(self, HoldCode::NoNetNamespace, "its NetNamespace does not exist".to_owned()),
+                (Some(end), _) => self.await_holding(name, end),
+                (None, Some(text)) if !observed.sees(Blind::Holdings) => hold(self, HoldCode::Other, text),
+                (None, _) => hold(self, HoldCode::NoHolding, HoldCode::NoHolding.meaning().to_owned()),
             }
             return;
         };
         self.add_owner(name, namespace, net, facts, index);
     }
 
-    fn await_net_namespace(&mut self, name: &OwnerName, end: u64) {
+    fn await_holding(&mut self, name: &OwnerName, end: u64) {
         self.newborn.insert(name.clone());
         self.look_again(end);
     }
@@ -100,7 +100,7 @@ impl Survey {
         &mut self,
         name: &OwnerName,
         namespace: &NamespaceFacts,
-        net: &NetNamespaceFacts,
+        net: &HoldingFacts,
         facts: &PoolFacts,
         pool: PoolIndex,
     ) {
@@ -162,7 +162,7 @@ impl Survey {
         }
     }
 
-    fn allocations(&self, net: &NetNamespaceFacts, facts: &PoolFacts, pool: PoolIndex) -> Vec<Allocation> {
+    fn allocations(&self, net: &HoldingFacts, facts: &PoolFacts, pool: PoolIndex) -> Vec<Allocation> {
         let mut allocations: Vec<Allocation> = Vec::with_capacity(net.egress_ips.len());
         for address in net.egress_ips.iter().filter_map(Listed::address) {
             if allocations.iter().all(|earlier| earlier.address != address) {
@@ -190,7 +190,7 @@ impl Survey {
         first
     }
 
-    fn add_opted_out(&mut self, name: &OwnerName, namespace: &NamespaceFacts, net: Option<&NetNamespaceFacts>) {
+    fn add_opted_out(&mut self, name: &OwnerName, namespace: &NamespaceFacts, net: Option<&HoldingFacts>) {
         let annotated = namespace.egress_ips.is_some();
         let recorded = net.and_then(|net| net.pool.clone());
         if annotated || recorded.is_some() {
@@ -198,7 +198,7 @@ impl Survey {
         }
     }
 
-    fn leave(&mut self, name: &OwnerName, net: Option<&NetNamespaceFacts>, pool: Option<PoolName>, why: Departure) {
+    fn leave(&mut self, name: &OwnerName, net: Option<&HoldingFacts>, pool: Option<PoolName>, why: Departure) {
         let addresses: BTreeSet<IpAddr> =
             net.into_iter().flat_map(|net| &net.egress_ips).filter_map(Listed::address).collect();
         self.snapshot.leaving.push(Leaving {
@@ -220,7 +220,7 @@ impl Survey {
     }
 }
 
-/// Until when nothing is wrong with a Namespace or a NetNamespace that lacks the other, if that time is still to come. One
+/// Until when nothing is wrong with a Namespace or a holding that lacks the other, if that time is still to come. One
 /// of a clock that is ahead of ours is new.
 fn newborn_until(created: u64, now: u64) -> Option<u64> {
     let is_new = now.saturating_sub(created) < NEWBORN_MS && created.saturating_sub(now) <= SKEW_MS;

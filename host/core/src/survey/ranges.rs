@@ -73,18 +73,24 @@ pub(crate) fn precedes(a: (&PoolName, &PoolFacts), b: (&PoolName, &PoolFacts)) -
 /// All ranges that are or were some pool's to give, deleted pools included.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Territory {
+    /// Without overlaps, by their first address: there may be hundreds, and every address is looked up.
     ranges: Vec<IpNet>,
 }
 
 impl Territory {
     /// The territory of all pools.
     pub(crate) fn of(observed: &Observed) -> Self {
-        Self { ranges: observed.pools.values().flat_map(|facts| spec_ranges(&facts.spec)).collect() }
+        let all: Vec<IpNet> = observed.pools.values().flat_map(|facts| spec_ranges(&facts.spec)).collect();
+        let mut ranges = IpNet::aggregate(&all);
+        ranges.sort_by_key(IpNet::network);
+        Self { ranges }
     }
 
     /// Whether an address is inside some pool.
     pub(crate) fn contains(&self, address: IpAddr) -> bool {
-        self.ranges.iter().any(|range| range.contains(&address))
+        let begun = self.ranges.partition_point(|range| range.network() <= address);
+        let last = begun.checked_sub(1).and_then(|at| self.ranges.get(at));
+        last.is_some_and(|range| range.contains(&address))
     }
 }
 

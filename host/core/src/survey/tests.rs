@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::{Survey, Wish};
 use crate::name::{OwnerName, PoolName};
-use crate::observed::{NamespaceFacts, NetNamespaceFacts, Observed, PoolFacts};
+use crate::observed::{HoldingFacts, NamespaceFacts, Observed, PoolFacts};
 use crate::plan::HoldCode;
 use crate::snapshot::{Allocation, Departure};
 
@@ -49,8 +49,8 @@ fn what_cannot_be_read_says_where() {
     assert!(text(&"x".repeat(500)).len() < 100);
 }
 
-/// A namespace that has no NetNamespace, at another time.
-fn without_net_namespace(created: u64, now: u64) -> Survey {
+/// A namespace that the network has no holding for, at another time.
+fn without_holding(created: u64, now: u64) -> Survey {
     let pool = PoolName::from("egress");
     let namespace = NamespaceFacts { created, pool: Some(pool.clone()), ..NamespaceFacts::default() };
     let mut observed = Observed { now, ..Observed::default() };
@@ -60,34 +60,30 @@ fn without_net_namespace(created: u64, now: u64) -> Survey {
 }
 
 #[test]
-fn a_missing_net_namespace_alarms_nobody_while_the_namespace_is_new() {
+fn a_missing_holding_alarms_nobody_while_the_namespace_is_new() {
     // At first, and by clocks that are behind: a minute is believed.
     for now in [60_000, 64_999, 59_999, 0] {
-        let survey = without_net_namespace(60_000, now);
+        let survey = without_holding(60_000, now);
         assert_eq!((survey.holds.len(), survey.again_at), (0, Some(65_000)), "at {now}");
     }
     // Later, and by a clock that is hours behind.
     for (created, now) in [(60_000, 65_000), (60_001, 0), (7_200_000, 60_000)] {
-        let survey = without_net_namespace(created, now);
+        let survey = without_holding(created, now);
         let codes: Vec<HoldCode> = survey.holds.iter().map(|hold| hold.code).collect();
-        assert_eq!(
-            (codes, survey.again_at),
-            (vec![HoldCode::NoNetNamespace], None),
-            "made at {created}, seen at {now}"
-        );
+        assert_eq!((codes, survey.again_at), (vec![HoldCode::NoHolding], None), "made at {created}, seen at {now}");
     }
 }
 
-/// A NetNamespace made at 60,000 ms whose Namespace is not known, at another time.
+/// A holding made at 60,000 ms whose Namespace is not known, at another time.
 fn without_namespace(now: u64) -> Survey {
     let mut observed = Observed { now, ..Observed::default() };
-    let net = NetNamespaceFacts { created: 60_000, pool: Some("egress".into()), ..NetNamespaceFacts::default() };
-    observed.net_namespaces.insert(OwnerName::from("shop"), net.into());
+    let net = HoldingFacts { created: 60_000, pool: Some("egress".into()), ..HoldingFacts::default() };
+    observed.holdings.insert(OwnerName::from("shop"), net.into());
     Survey::of(&observed)
 }
 
 #[test]
-fn a_missing_namespace_is_not_gone_while_its_net_namespace_is_new() {
+fn a_missing_namespace_is_not_gone_while_its_holding_is_new() {
     for now in [60_000, 64_999, 59_999] {
         let survey = without_namespace(now);
         assert_eq!((survey.snapshot.leaving.len(), survey.again_at), (0, Some(65_000)), "at {now}");

@@ -9,8 +9,8 @@ use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract}
 use super::{Note, Survey};
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
+use crate::network::{CARRIER, Target};
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
-use crate::schedule::Target;
 use crate::snapshot::{Health, Node, Pool, Zone};
 
 /// How many nodes a note names.
@@ -31,7 +31,7 @@ impl Topology {
         let mut topology =
             Self { pools: Vec::new(), zones: Vec::new(), nodes, notes: Vec::new(), frozen: BTreeSet::new() };
         let bare: Vec<&NodeName> =
-            observed.nodes.keys().filter(|name| !observed.host_subnets.contains_key(*name)).collect();
+            observed.nodes.keys().filter(|name| !observed.carriers.contains_key(*name)).collect();
         for (name, facts) in observed.pools.iter().filter(|(_, facts)| !facts.deleting) {
             topology.add_pool(observed, name, facts, &bare);
         }
@@ -93,7 +93,7 @@ impl Topology {
         let left_out = members.without_subnet.iter().filter(|(value, _)| has_zone(value)).map(|(_, name)| *name);
         let left_out: Vec<&NodeName> = left_out.collect();
         if !left_out.is_empty() {
-            of_reason.insert("there is no HostSubnet of it".to_owned(), left_out);
+            of_reason.insert(format!("there is no {CARRIER} of it"), left_out);
         }
         if let Some(cloud) = observed.cloud.as_deref() {
             unusable_in(cloud, facts, members, &mut of_reason);
@@ -152,20 +152,20 @@ impl Topology {
             // Of a spec with errors an entry may be missing: then only what is there already counts.
             let range = entry.cidr.to_string();
             let nodes = || self.zones.iter().filter(|zone| zone.pool == index).flat_map(|zone| &zone.nodes);
-            let subnet = |node: &NodeIndex| observed.host_subnets.get(&self.nodes.get(node.position())?.name);
-            let placed = || nodes().filter_map(subnet).any(|subnet| subnet.egress_cidrs.contains(&range));
+            let subnet = |node: &NodeIndex| observed.carriers.get(&self.nodes.get(node.position())?.name);
+            let placed = || nodes().filter_map(subnet).any(|subnet| subnet.ranges.contains(&range));
             pool.self_placing = alone && facts.spec.cidr.is_none() && (facts.errors.is_empty() || placed());
         }
     }
 }
 
 impl Survey {
-    /// A node whose HostSubnet or interface refuses writes keeps what it has and gets nothing new, as if it was cordoned
+    /// A node whose carrier or interface refuses writes keeps what it has and gets nothing new, as if it was cordoned
     /// (R10): whoever was placed there would wait. It counts as before where a zone has no other healthy node, since then
     /// nobody could be served anyway, and a fault of all of them (a right that is missing) is none of this one.
     pub(crate) fn spare_nodes(&mut self, observed: &Observed, refused: &BTreeSet<Target>) {
         let subnets = refused.iter().filter_map(|target| match target {
-            Target::HostSubnet(name) => Some((name, format!("HostSubnet {name}"))),
+            Target::Carrier(name) => Some((name, format!("{CARRIER} {name}"))),
             _ => None,
         });
         let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);
@@ -237,13 +237,13 @@ fn elders<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec
         .collect()
 }
 
-/// Nodes with a HostSubnet, and machines whose interface has addresses of ours; one whose Node is gone is a carrier that
+/// Nodes with a carrier, and machines whose interface has addresses of ours; one whose Node is gone is a carrier that
 /// is down (R10, R12).
 fn carriers(observed: &Observed) -> Vec<Node> {
     let has_ours = |interface: &InterfaceFacts| interface.addresses.values().any(|address| address.ours);
     let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);
     let with_ours = interfaces.filter(|(_, interface)| has_ours(interface)).map(|(name, _)| name);
-    let names: BTreeSet<&NodeName> = observed.host_subnets.keys().chain(with_ours).collect();
+    let names: BTreeSet<&NodeName> = observed.carriers.keys().chain(with_ours).collect();
     // One that is not known, where Nodes cannot be seen, may work.
     let missing = if observed.sees(Blind::Nodes) { Health::Down } else { Health::Draining };
     let node = |name: &NodeName| Node {
@@ -277,7 +277,7 @@ fn zone(pool: PoolIndex, (label_value, range): (&str, IpNet), ranges: Vec<IpNet>
 /// Nodes that a pool selects, by value of its topology label.
 struct Members<'a> {
     by_value: BTreeMap<&'a str, Vec<Member<'a>>>,
-    /// Nodes that would be members if they had a HostSubnet, with the value of the label.
+    /// Nodes that would be members if the network had a carrier for them, with the value of the label.
     without_subnet: Vec<(&'a str, &'a NodeName)>,
 }
 
@@ -297,7 +297,7 @@ impl Member<'_> {
 }
 
 impl<'a> Members<'a> {
-    /// `bare`: nodes without HostSubnet.
+    /// `bare`: nodes without a carrier.
     fn of(observed: &'a Observed, facts: &PoolFacts, nodes: &[Node], bare: &[&'a NodeName]) -> Self {
         let cloud = observed.cloud.as_deref();
         let mut by_value: BTreeMap<&str, Vec<Member<'_>>> = BTreeMap::new();
@@ -308,7 +308,7 @@ impl<'a> Members<'a> {
             let Some(value) = node_facts.labels.get(&facts.spec.topology_label) else {
                 continue;
             };
-            let has_subnet = observed.host_subnets.contains_key(name);
+            let has_subnet = observed.carriers.contains_key(name);
             if has_subnet && facts.spec.node_selector.matches(&node_facts.labels) {
                 let interface = cloud.and_then(|cloud| cloud.interfaces.get(name));
                 by_value.entry(value).or_default().push(Member { node: NodeIndex::at(position), name, interface });
@@ -333,7 +333,7 @@ impl<'a> Members<'a> {
     /// without nodes stays a zone as long as an address calls it home, or its addresses would lose theirs.
     fn label_values(&self, observed: &Observed, pool: &PoolName) -> BTreeSet<String> {
         let homes = observed
-            .net_namespaces
+            .holdings
             .values()
             .filter(|facts| facts.pool.as_ref() == Some(pool))
             .flat_map(|facts| facts.egress_ips.iter().filter_map(|listed| facts.zones.get(&listed.address()?)))

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use sluice_core::name::{NodeName, OwnerName};
+use sluice_core::network::{Change, Target, Write};
 use sluice_core::observed::{Listed, Observed};
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::{Change, Target, Write};
 use sluice_core::snapshot::Phase;
 
 use crate::honest;
@@ -76,13 +76,13 @@ impl Cluster {
     }
 
     pub(crate) fn held(&self, owner: &OwnerName) -> BTreeSet<IpAddr> {
-        let facts = self.observed.net_namespaces.get(owner);
+        let facts = self.observed.holdings.get(owner);
         facts.into_iter().flat_map(|facts| &facts.egress_ips).filter_map(Listed::address).collect()
     }
 
     pub(crate) fn holders(&self) -> BTreeMap<IpAddr, BTreeSet<OwnerName>> {
         let mut holders: BTreeMap<IpAddr, BTreeSet<OwnerName>> = BTreeMap::new();
-        for name in self.observed.net_namespaces.keys() {
+        for name in self.observed.holdings.keys() {
             for address in self.held(name) {
                 holders.entry(address).or_default().insert(name.clone());
             }
@@ -92,7 +92,7 @@ impl Cluster {
 
     pub(crate) fn carriers(&self) -> BTreeMap<IpAddr, BTreeSet<NodeName>> {
         let mut carriers: BTreeMap<IpAddr, BTreeSet<NodeName>> = BTreeMap::new();
-        for (name, facts) in &self.observed.host_subnets {
+        for (name, facts) in &self.observed.carriers {
             for address in facts.egress_ips.iter().filter_map(Listed::address) {
                 carriers.entry(address).or_default().insert(name.clone());
             }

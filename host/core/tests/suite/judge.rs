@@ -150,7 +150,7 @@ fn served(cluster: &Cluster) -> impl Iterator<Item = &OwnerName> {
         facts.pool.as_ref().and_then(|pool| observed.pools.get(pool)).is_some_and(|pool| !pool.deleting)
     };
     let namespaces = observed.namespaces.iter().filter(move |(_, facts)| lives(facts));
-    namespaces.map(|(name, _)| name).filter(|name| observed.net_namespaces.contains_key(*name))
+    namespaces.map(|(name, _)| name).filter(|name| observed.holdings.contains_key(*name))
 }
 
 fn twice<T>(of: &BTreeMap<IpAddr, BTreeSet<T>>) -> BTreeSet<IpAddr> {

@@ -54,6 +54,7 @@ fn many_pools_cost_hardly_more_than_one_with_as_many_namespaces() {
         let one = Many { pools: 1, namespaces: 2_000, cloud, deleting };
         let ratio = growth(one, Many { pools: 200, ..one });
         println!("200 pools, cloud {cloud}, deleting {deleting}: {ratio:.1} times the time of one");
-        assert!(ratio < 4.0, "{ratio}");
+        // Whatever is looked up in all pools for each namespace, or the other way round, makes it 9 and more.
+        assert!(ratio < 6.0, "{ratio}");
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use proptest::prelude::*;
 use proptest::test_runner::{RngSeed, TestRunner};
-use sluice_core::schedule::{Target, Write};
+use sluice_core::network::{Target, Write};
 
 use crate::cluster::Cluster;
 use crate::judge::Start;

@@ -5,11 +5,11 @@
 use std::collections::BTreeSet;
 
 use expect_test::expect;
+use sluice_core::network::Target;
 use sluice_core::observed::Platform;
 use sluice_core::repair::repairs;
 use sluice_core::round::Round;
 use sluice_core::rows::{finding_rows, hold_rows, patch_rows, write_rows};
-use sluice_core::schedule::Target;
 use sluice_core::status::{PoolReport, ZoneReport};
 
 use crate::cluster::Cluster;
@@ -108,7 +108,7 @@ fn what_a_refused_owner_was_to_get_stays_where_it_is() {
         node n2 zone=b carries=10.21.0.6
     ",
     );
-    let refused = BTreeSet::from([Target::NetNamespace("shop".into())]);
+    let refused = BTreeSet::from([Target::Holding("shop".into())]);
     let round = Round::prepare_again(&cluster.observed, &refused);
     let seen: Vec<String> = round.policy_input().assignments.iter().map(|a| a.address.to_string()).collect();
     assert_eq!(seen, ["10.21.0.6"], "of its pool the policy sees nothing as stale");

@@ -11,10 +11,10 @@ use std::io::Write as _;
 use std::path::Path;
 
 use expect_test::expect_file;
+use sluice_core::network::Target;
 use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Plan;
 use sluice_core::round::Round;
-use sluice_core::schedule::Target;
 
 use crate::honest;
 use crate::text::{cluster, transcript};
@@ -37,8 +37,8 @@ impl Script {
             text.lines().filter_map(|line| line.strip_prefix("! ")).map(|line| line.split(' ').collect::<Vec<_>>())
         {
             match words.as_slice() {
-                ["avoid", "HostSubnet", name] => script.avoid.insert(Target::HostSubnet((*name).into())),
-                ["avoid", "NetNamespace", name] => script.avoid.insert(Target::NetNamespace((*name).into())),
+                ["avoid", "HostSubnet", name] => script.avoid.insert(Target::Carrier((*name).into())),
+                ["avoid", "NetNamespace", name] => script.avoid.insert(Target::Holding((*name).into())),
                 ["avoid", "Namespace", name] => script.avoid.insert(Target::Namespace((*name).into())),
                 ["avoid", "EgressIPAM", name] => script.avoid.insert(Target::Pool((*name).into())),
                 ["the", "policy", "fails"] => std::mem::replace(&mut script.fails, true),

@@ -5,9 +5,9 @@
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
+use sluice_core::network::Target;
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::Target;
 
 use crate::cluster::Cluster;
 use crate::honest;
@@ -112,14 +112,14 @@ fn nobody_is_served_by_a_policy_that_allocates_nothing() {
 #[test]
 fn what_was_written_counts_at_once_and_what_was_refused_does_not() {
     check(&told(&mut cluster(TWO_ZONES), NOBODY), &expect!["egress: of 2 2 served, 0 held, 0 waiting"]);
-    let of_shop = |target: &Target| *target == Target::NetNamespace("shop".into());
+    let of_shop = |target: &Target| *target == Target::Holding("shop".into());
     check(
         &told(&mut cluster(TWO_ZONES), of_shop),
         &expect![[r#"
         egress: of 2 1 served, 0 held, 1 waiting
           shop: 10.20.0.3 is not given to it yet"#]],
     );
-    let of_n1 = |target: &Target| *target == Target::HostSubnet("n1".into());
+    let of_n1 = |target: &Target| *target == Target::Carrier("n1".into());
     check(
         &told(&mut cluster(TWO_ZONES), of_n1),
         &expect![[r#"

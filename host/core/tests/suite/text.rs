@@ -18,12 +18,12 @@ use std::sync::Arc;
 
 use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::network::FINALIZER;
 use sluice_core::observed::{
-    Blind, CloudPlatform, HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, NodeSelector,
-    Observed, Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
+    Blind, CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, NodeSelector, Observed,
+    Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
 };
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::FINALIZER;
 use sluice_core::snapshot::{Capacity, Phase};
 
 use crate::cluster::Cluster;
@@ -161,13 +161,13 @@ fn node(observed: &mut Observed, words: &Words<'_>) {
     }
     interface(observed, &name, words);
     if !words.is("nosubnet") {
-        let facts = HostSubnetFacts {
+        let facts = CarrierFacts {
             resource_version: "1".to_owned(),
             host_ip: ip,
             egress_ips: words.listed("carries"),
-            egress_cidrs: words.list("cidrs").into_iter().map(str::to_owned).collect(),
+            ranges: words.list("cidrs").into_iter().map(str::to_owned).collect(),
         };
-        observed.host_subnets.insert(name, Arc::new(facts));
+        observed.carriers.insert(name, Arc::new(facts));
     }
 }
 
@@ -200,8 +200,8 @@ fn blind(observed: &mut Observed, words: &Words<'_>) {
         "pools" => Blind::Pools,
         "nodes" => Blind::Nodes,
         "namespaces" => Blind::Namespaces,
-        "netnamespaces" => Blind::NetNamespaces,
-        "hostsubnets" => Blind::HostSubnets,
+        "netnamespaces" => Blind::Holdings,
+        "hostsubnets" => Blind::Carriers,
         name => panic!("what are {name}?"),
     });
 }
@@ -264,9 +264,9 @@ fn namespace(observed: &mut Observed, words: &Words<'_>) {
         let zones = zones.enumerate().filter_map(home).collect();
         let pool = words.value("mark").map(PoolName::from);
         let created = words.value("netcreated").map_or(1, |text| text.parse().expect("a number"));
-        let net_id = words.value("net").map(|text| text.parse().expect("a number"));
-        let facts = NetNamespaceFacts { resource_version: "1".to_owned(), created, egress_ips, pool, zones, net_id };
-        observed.net_namespaces.insert(name, Arc::new(facts));
+        let network_id = words.value("net").map(|text| text.parse().expect("a number"));
+        let facts = HoldingFacts { resource_version: "1".to_owned(), created, egress_ips, pool, zones, network_id };
+        observed.holdings.insert(name, Arc::new(facts));
     }
 }
 
@@ -298,14 +298,14 @@ fn short(patch: &str) -> String {
 /// A cluster's state, for failures of the model.
 pub(crate) fn state(cluster: &Cluster) -> String {
     let mut text = String::new();
-    for (name, facts) in &cluster.observed.host_subnets {
+    for (name, facts) in &cluster.observed.carriers {
         let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();
-        writeln!(text, "  {name}: {} {:?}", list.join(","), facts.egress_cidrs).expect("a string takes all");
+        writeln!(text, "  {name}: {} {:?}", list.join(","), facts.ranges).expect("a string takes all");
     }
     for (name, facts) in cluster.observed.cloud.iter().flat_map(|cloud| &cloud.interfaces) {
         writeln!(text, "  interface {name}: {:?} busy {}", facts.addresses, facts.busy).expect("a string takes all");
     }
-    for (name, facts) in &cluster.observed.net_namespaces {
+    for (name, facts) in &cluster.observed.holdings {
         let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();
         let namespace = cluster.observed.namespaces.get(name);
         let (says, hold) = namespace.map_or((None, None), |facts| (facts.egress_ips.clone(), facts.hold.clone()));

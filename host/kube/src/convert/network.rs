@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use serde_json::Value;
 
 use sluice_core::name::{NodeName, PoolName};
-use sluice_core::observed::{HostSubnetFacts, NetNamespaceFacts, PrivateIpFacts};
+use sluice_core::observed::{CarrierFacts, HoldingFacts, PrivateIpFacts};
 
 use super::Unreadable;
 use super::read::{Note, Notes, address, check_texts, list, listed, shown, text};
@@ -14,29 +14,29 @@ use crate::names;
 use crate::object::Object;
 
 /// What a node carries. Unreadable without its list of addresses: a write would lose what is there.
-pub fn host_subnet_facts(object: &Object, notes: &mut Notes) -> Result<HostSubnetFacts, Unreadable> {
+pub fn host_subnet_facts(object: &Object, notes: &mut Notes) -> Result<CarrierFacts, Unreadable> {
     let egress_ips = addresses(object, notes)?;
     let cidrs = readable(list(object.at("/egressCIDRs"), "egressCIDRs", notes), notes)?;
-    let mut egress_cidrs = Vec::with_capacity(cidrs.len());
+    let mut ranges = Vec::with_capacity(cidrs.len());
     for (position, cidr) in cidrs.iter().enumerate() {
         let read = text(cidr, &format!("egressCIDRs[{position}]"), notes);
-        egress_cidrs.push(read.map_or_else(|| cidr.to_string(), str::to_owned));
+        ranges.push(read.map_or_else(|| cidr.to_string(), str::to_owned));
     }
-    Ok(HostSubnetFacts {
+    Ok(CarrierFacts {
         resource_version: object.resource_version().to_owned(),
         host_ip: address(object.at("/hostIP"), "hostIP", notes),
         egress_ips,
-        egress_cidrs,
+        ranges,
     })
 }
 
 /// What a namespace holds. Unreadable without its list of addresses: a write would lose what is there.
-pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetNamespaceFacts, Unreadable> {
+pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<HoldingFacts, Unreadable> {
     check_texts(object.at("/metadata/annotations"), "metadata.annotations", notes);
     let egress_ips = addresses(object, notes)?;
     let pool = object.annotation(names::OWNED_BY_POOL_ANNOTATION).filter(|name| !name.is_empty());
     let zones = object.annotation(names::ZONES_ANNOTATION).unwrap_or_default();
-    Ok(NetNamespaceFacts {
+    Ok(HoldingFacts {
         resource_version: object.resource_version().to_owned(),
         created: object.created(),
         egress_ips,
@@ -47,12 +47,12 @@ pub fn net_namespace_facts(object: &Object, notes: &mut Notes) -> Result<NetName
             .filter(|text| !text.is_empty())
             .filter_map(|text| home(text, notes))
             .collect(),
-        net_id: net_id(object.at("/netid"), notes),
+        network_id: network_id(object.at("/netid"), notes),
     })
 }
 
 /// The network's number; none is noted if it is something else.
-fn net_id(value: &Value, notes: &mut Notes) -> Option<u32> {
+fn network_id(value: &Value, notes: &mut Notes) -> Option<u32> {
     let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
     if id.is_none() && !value.is_null() {
         notes.push(Note::new("netid", format!("{} is no network id", shown(value))));

@@ -31,8 +31,8 @@ impl Folder {
             ("pools", snapshot.pools.keys().map(ToString::to_string).collect::<Vec<_>>()),
             ("nodes", snapshot.nodes.keys().map(ToString::to_string).collect()),
             ("namespaces", snapshot.namespaces.keys().map(ToString::to_string).collect()),
-            ("net namespaces", snapshot.net_namespaces.keys().map(ToString::to_string).collect()),
-            ("host subnets", snapshot.host_subnets.keys().map(ToString::to_string).collect()),
+            ("net namespaces", snapshot.holdings.keys().map(ToString::to_string).collect()),
+            ("host subnets", snapshot.carriers.keys().map(ToString::to_string).collect()),
         ] {
             if !names.is_empty() {
                 writeln!(shown, "{kind}: {}", names.join(" ")).unwrap();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sluice_core::name::{NodeName, OwnerName, PoolName};
-use sluice_core::observed::{HostSubnetFacts, NamespaceFacts, NetNamespaceFacts, NodeFacts, Platform, PoolFacts};
+use sluice_core::observed::{CarrierFacts, HoldingFacts, NamespaceFacts, NodeFacts, Platform, PoolFacts};
 
 use super::identity::Key;
 use super::lock::Lock;
@@ -29,7 +29,7 @@ macro_rules! versioned {
     )*};
 }
 
-versioned!(PoolFacts, NamespaceFacts, NetNamespaceFacts, HostSubnetFacts);
+versioned!(PoolFacts, NamespaceFacts, HoldingFacts, CarrierFacts);
 
 impl Facts for NodeFacts {
     fn at_version_of(&mut self, _: &Self) {}
@@ -90,11 +90,11 @@ impl Index {
             }
             Kind::NetNamespace => {
                 let facts = convert::net_namespace_facts(object, &mut notes);
-                put_readable(&mut observed.net_namespaces, OwnerName::from(name), facts, &mut notes)
+                put_readable(&mut observed.holdings, OwnerName::from(name), facts, &mut notes)
             }
             Kind::HostSubnet => {
                 let facts = convert::host_subnet_facts(object, &mut notes);
-                put_readable(&mut observed.host_subnets, NodeName::from(name), facts, &mut notes)
+                put_readable(&mut observed.carriers, NodeName::from(name), facts, &mut notes)
             }
             Kind::Infrastructure => {
                 let platform = convert::platform(object, &mut notes);
@@ -127,8 +127,8 @@ impl Index {
             }
             Kind::Node => observed.nodes.remove(key.name()).is_some(),
             Kind::Namespace => observed.namespaces.remove(key.name()).is_some(),
-            Kind::NetNamespace => observed.net_namespaces.remove(key.name()).is_some(),
-            Kind::HostSubnet => observed.host_subnets.remove(key.name()).is_some(),
+            Kind::NetNamespace => observed.holdings.remove(key.name()).is_some(),
+            Kind::HostSubnet => observed.carriers.remove(key.name()).is_some(),
             Kind::Infrastructure => std::mem::take(&mut observed.platform) != Platform::Unknown,
             Kind::PrivateIp => {
                 let known = observed.private_ips.as_mut().zip(convert::private_ip(key.name()));

@@ -29,7 +29,7 @@ fn listed(kind: Kind, objects: &[Object]) -> Index {
 }
 
 fn addresses(index: &Index, name: &str) -> Option<String> {
-    let facts = index.facts().net_namespaces.get(name)?;
+    let facts = index.facts().holdings.get(name)?;
     Some(facts.egress_ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
 }
 
@@ -153,7 +153,7 @@ fn a_list_replaces_what_was_there() {
     let mut index = listed(Kind::NetNamespace, &[net_namespace("a", 1, &[]), net_namespace("b", 2, &[])]);
     assert!(!index.reset(Kind::NetNamespace, &[net_namespace("b", 2, &[]), net_namespace("a", 3, &[])]));
     assert!(index.reset(Kind::NetNamespace, &[net_namespace("b", 2, &[]), net_namespace("c", 4, &[])]));
-    assert_eq!(index.facts().net_namespaces.len(), 2);
+    assert_eq!(index.facts().holdings.len(), 2);
     assert!(index.clear(Kind::NetNamespace));
     assert!(!index.clear(Kind::NetNamespace));
 }
@@ -162,7 +162,7 @@ fn a_list_replaces_what_was_there() {
 fn an_unreadable_object_is_missing_and_told() {
     let mut index = listed(Kind::HostSubnet, &[object("n1", 1, json!({"egressIPs": ["10.0.0.9"]}))]);
     assert!(index.apply(Kind::HostSubnet, &object("n1", 2, json!({"egressIPs": "10.0.0.9"}))));
-    assert!(!index.facts().host_subnets.contains_key("n1"));
+    assert!(!index.facts().carriers.contains_key("n1"));
     let problems = index.new_problems(5);
     assert_eq!((problems.len(), index.problem_count()), (1, 1));
     assert_eq!((problems[0].kind, problems[0].name.as_str()), (Kind::HostSubnet, "n1"));

@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use sluice_core::backend::{Backend as _, WriteFailure, Written};
-use sluice_core::schedule::{Change, Home, Target, Write};
+use sluice_core::network::{Change, Home, Target, Write};
 
 use super::ApiServer;
 use crate::index::SharedIndex;
@@ -55,8 +55,8 @@ fn requests() {
     );
     check_request(
         &write(
-            Target::HostSubnet("n1".into()),
-            Change::HostSubnet { egress_ips: Some(vec!["10.0.0.9".to_owned()]), egress_cidrs: None },
+            Target::Carrier("n1".into()),
+            Change::Carrier { egress_ips: Some(vec!["10.0.0.9".to_owned()]), ranges: None },
         ),
         &expect![[r#"
             PATCH /apis/network.openshift.io/v1/hostsubnets/n1?&fieldManager=sluice HTTP/1.1
@@ -68,8 +68,8 @@ fn requests() {
     );
     check_request(
         &write(
-            Target::NetNamespace("shop".into()),
-            Change::NetNamespace {
+            Target::Holding("shop".into()),
+            Change::Holding {
                 egress_ips: vec!["10.0.0.9".parse().unwrap()],
                 home: Some(Home { pool: "east".into(), zones: vec![("10.0.0.9".parse().unwrap(), "a".to_owned())] }),
             },
@@ -124,13 +124,13 @@ fn the_answer_goes_into_the_index() {
     index.change(|index| index.apply(Kind::NetNamespace, &known));
     let body = json!({"metadata": {"name": "shop", "uid": "u", "resourceVersion": "8"}, "egressIPs": ["10.0.0.9"]});
     let other = Arc::clone(&index);
-    let change = Change::NetNamespace { egress_ips: Vec::new(), home: None };
+    let change = Change::Holding { egress_ips: Vec::new(), home: None };
     let _ = with_server(answer("200 OK", &body), |client| async move {
-        ApiServer::new(client, other).write(&write(Target::NetNamespace("shop".into()), change), "7").await
+        ApiServer::new(client, other).write(&write(Target::Holding("shop".into()), change), "7").await
     });
     index.read(|index| {
         assert_eq!(index.resource_version(Kind::NetNamespace, "shop"), Some("8"));
-        assert_eq!(index.facts().net_namespaces["shop"].egress_ips.len(), 1);
+        assert_eq!(index.facts().holdings["shop"].egress_ips.len(), 1);
     });
 }
 
@@ -142,9 +142,9 @@ fn look_after(head: &'static str, known: &str) -> (Vec<String>, String) {
     let mut answers = answer(head, &json!({"kind": "Status", "message": "no"}));
     answers.extend(answer("200 OK", &object("8")));
     let other = Arc::clone(&index);
-    let change = Change::NetNamespace { egress_ips: Vec::new(), home: None };
+    let change = Change::Holding { egress_ips: Vec::new(), home: None };
     let (result, requests) = with_server(answers, |client| async move {
-        ApiServer::new(client, other).write(&write(Target::NetNamespace("shop".into()), change), "7").await
+        ApiServer::new(client, other).write(&write(Target::Holding("shop".into()), change), "7").await
     });
     assert!(result.is_err(), "{result:?}");
     let requests = requests.iter().map(|text| text.lines().next().unwrap_or_default().to_owned()).collect();

@@ -153,7 +153,7 @@ async fn answer(act: Act) -> Result<Response<AnyBody>, Infallible> {
 }
 
 fn known(index: &SharedIndex) -> Vec<String> {
-    index.read(|index| index.facts().host_subnets.keys().map(ToString::to_string).collect())
+    index.read(|index| index.facts().carriers.keys().map(ToString::to_string).collect())
 }
 
 fn state(index: &SharedIndex) -> WatchState {

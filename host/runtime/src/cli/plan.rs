@@ -119,11 +119,8 @@ fn from_files(path: &std::path::Path) -> Result<Input> {
     }
     let (observed, lock) = at_present(&loaded.index).context("the files are not read yet")?;
     let missing = [
-        ("HostSubnet", observed.host_subnets.is_empty() && !observed.nodes.is_empty()),
-        (
-            "NetNamespace",
-            observed.net_namespaces.is_empty() && observed.namespaces.values().any(|one| one.pool.is_some()),
-        ),
+        ("HostSubnet", observed.carriers.is_empty() && !observed.nodes.is_empty()),
+        ("NetNamespace", observed.holdings.is_empty() && observed.namespaces.values().any(|one| one.pool.is_some())),
     ];
     for (kind, _) in missing.iter().filter(|(_, is_missing)| *is_missing) {
         complain(&anyhow!("note: --from {}: there is no {kind} in it, as if the cluster had none", path.display()));

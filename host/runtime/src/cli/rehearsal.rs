@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use sluice_core::diff::Diff;
+use sluice_core::network::Write;
 use sluice_core::observed::Observed;
 use sluice_core::round::{Failure, Outcome, Round};
-use sluice_core::schedule::Write;
 use sluice_policy::Policy;
 
 /// Most rounds that are played.

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::network::Target;
 use sluice_core::observed::{Listed, NodeSelector, Observed, PoolEntry, PoolSpec};
-use sluice_core::schedule::Target;
 use sluice_sandbox::{Event, Fault};
 
 use super::stage::{Done, Stage};
@@ -134,7 +134,7 @@ fn make_trouble(stage: &mut Stage<'_>) {
         }
         _ => return,
     };
-    stage.sandbox.inject(fault, 1, |target| matches!(target, Target::HostSubnet(_)));
+    stage.sandbox.inject(fault, 1, |target| matches!(target, Target::Carrier(_)));
 }
 
 /// Act 3: a whole zone fails and comes back (R9).
@@ -174,7 +174,7 @@ pub(super) fn zone_failure(stage: &mut Stage<'_>) -> Result<bool> {
 
 /// What a node carries.
 pub(super) fn carried(observed: &Observed, node: &NodeName) -> Vec<IpAddr> {
-    let subnet = observed.host_subnets.get(node);
+    let subnet = observed.carriers.get(node);
     subnet.into_iter().flat_map(|facts| &facts.egress_ips).filter_map(Listed::address).collect()
 }
 

@@ -8,9 +8,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use sluice_azure::{Azure, Config, Credentials, Environment, EnvironmentOptions, MachineRef, Pace, plain_client};
 use sluice_core::backend::{Backend, WriteFailure, Written};
 use sluice_core::name::NodeName;
+use sluice_core::network::{Change, Target, Write, versions};
 use sluice_core::observed::{CloudPlatform, Listed, Observed, Platform, Promise};
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_policy::{Policy, PolicyHost};
 use sluice_sandbox::{Dice, Event, Sandbox};
 use sluice_sandbox_azure::{Arm, Client, Place, Settings};
@@ -282,10 +282,10 @@ impl<'a> Stage<'a> {
 
 /// Which node's HostSubnet lists an address.
 fn carriers(observed: &Observed) -> BTreeMap<IpAddr, NodeName> {
-    let listed = |(name, facts): (&NodeName, &std::sync::Arc<sluice_core::observed::HostSubnetFacts>)| {
+    let listed = |(name, facts): (&NodeName, &std::sync::Arc<sluice_core::observed::CarrierFacts>)| {
         let addresses: Vec<IpAddr> = facts.egress_ips.iter().filter_map(Listed::address).collect();
         let name = name.clone();
         addresses.into_iter().map(move |address| (address, name.clone()))
     };
-    observed.host_subnets.iter().flat_map(listed).collect()
+    observed.carriers.iter().flat_map(listed).collect()
 }

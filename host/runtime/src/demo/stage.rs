@@ -5,11 +5,11 @@ use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail};
 use sluice_core::backend::WriteFailure;
+use sluice_core::network::{Change, Target, versions};
 use sluice_core::observed::Observed;
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::schedule::{Change, Target, versions};
 use sluice_core::snapshot::Snapshot;
 use sluice_core::survey::NamedHold;
 use sluice_policy::Policy;
@@ -248,11 +248,11 @@ fn landed_at(row: &PatchRow, landed: &[Landed]) -> Option<u64> {
 fn makes_true(row: &PatchRow, address: IpAddr, landed: &Landed) -> bool {
     let is_named = |name: &Option<String>| name.as_deref() == Some(landed.write.target.name());
     match (&landed.write.target, &landed.write.change) {
-        (Target::NetNamespace(_), Change::NetNamespace { egress_ips, .. }) => {
+        (Target::Holding(_), Change::Holding { egress_ips, .. }) => {
             let holds = egress_ips.contains(&address);
             is_named(&row.owner) && ((row.op == "allocate" && holds) || (row.op == "release" && !holds))
         }
-        (Target::HostSubnet(_), Change::HostSubnet { egress_ips: Some(listed), .. }) => {
+        (Target::Carrier(_), Change::Carrier { egress_ips: Some(listed), .. }) => {
             let carries = listed.contains(&row.address);
             (is_named(&row.to) && carries) || (row.op == "unassign" && is_named(&row.from) && !carries)
         }

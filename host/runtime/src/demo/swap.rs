@@ -66,7 +66,7 @@ fn newcomers(stage: &mut Stage<'_>, old: &Policy) -> Result<()> {
     let observed = stage.sandbox.observe();
     let mut is: BTreeMap<OwnerName, Vec<String>> = BTreeMap::new();
     for name in &names {
-        let net = observed.net_namespaces.get(name).context("a namespace lost its NetNamespace")?;
+        let net = observed.holdings.get(name).context("a namespace lost its NetNamespace")?;
         let nodes = net.egress_ips.iter().filter_map(|listed| {
             let address = listed.address()?;
             observed.nodes.keys().find(|node| carried(&observed, node).contains(&address)).map(ToString::to_string)

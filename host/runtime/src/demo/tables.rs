@@ -21,7 +21,7 @@ pub(super) fn cluster(observed: &Observed) -> String {
     let mut rows = Vec::new();
     let mut shown = None;
     for (zone, name, facts) in nodes {
-        let subnet = observed.host_subnets.get(name);
+        let subnet = observed.carriers.get(name);
         let carried = subnet.into_iter().flat_map(|subnet| &subnet.egress_ips).filter_map(Listed::address);
         let carried: Vec<String> = carried
             .map(|address| {
@@ -50,9 +50,9 @@ fn zone(facts: &NodeFacts) -> &str {
 }
 
 fn owners(observed: &Observed) -> BTreeMap<IpAddr, &OwnerName> {
-    let listed = |(name, facts): (_, &std::sync::Arc<sluice_core::observed::NetNamespaceFacts>)| {
+    let listed = |(name, facts): (_, &std::sync::Arc<sluice_core::observed::HoldingFacts>)| {
         let addresses: Vec<IpAddr> = facts.egress_ips.iter().filter_map(Listed::address).collect();
         addresses.into_iter().map(move |address| (address, name)).collect::<Vec<_>>()
     };
-    observed.net_namespaces.iter().flat_map(listed).collect()
+    observed.holdings.iter().flat_map(listed).collect()
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sluice_core::name::NodeName;
+use sluice_core::network::{Target, Write};
 use sluice_core::observed::{NodeFacts, Observed, PoolFacts};
-use sluice_core::schedule::{Target, Write};
 use sluice_kube::index::SharedIndex;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
@@ -91,9 +91,9 @@ pub(super) struct CountedOn {
 
 impl CountedOn {
     pub(super) fn of(observed: &Observed, writes: &[Write]) -> Self {
-        let carrying = observed.host_subnets.iter().filter(|(_, facts)| !facts.egress_ips.is_empty());
+        let carrying = observed.carriers.iter().filter(|(_, facts)| !facts.egress_ips.is_empty());
         let written = writes.iter().filter_map(|write| match &write.target {
-            Target::HostSubnet(name) | Target::Interface(name) => Some(name),
+            Target::Carrier(name) | Target::Interface(name) => Some(name),
             _ => None,
         });
         let pools: Vec<_> = observed.pools.values().cloned().collect();
@@ -156,8 +156,8 @@ mod tests {
         index.change(|index| index.apply(Kind::Pool, &named("pool", &spec)));
         index.change(|index| index.apply(Kind::HostSubnet, &named("a", &subnet)));
         set_nodes(&index, &[node("a", "1", true), node("b", "1", true), node("c", "1", true)]);
-        let change = sluice_core::schedule::Change::HostSubnet { egress_ips: Some(Vec::new()), egress_cidrs: None };
-        let write = Write { target: Target::HostSubnet("b".into()), change, after: Vec::new(), after_any: Vec::new() };
+        let change = sluice_core::network::Change::Carrier { egress_ips: Some(Vec::new()), ranges: None };
+        let write = Write { target: Target::Carrier("b".into()), change, after: Vec::new(), after_any: Vec::new() };
         let observed = index.snapshot(0).unwrap();
         (Arc::clone(&index), CountedOn::of(&observed, &[write]))
     }

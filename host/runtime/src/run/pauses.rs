@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use sluice_core::backend::WriteFailure;
+use sluice_core::network::{Change, Target, Write};
 use sluice_core::retry::Backoff;
-use sluice_core::schedule::{Change, Target, Write};
 use tokio::time::Instant;
 
 /// First pause after a failure that may pass by itself, and the longest: an API server that is back after minutes must not
@@ -114,7 +114,7 @@ impl Pauses {
     pub(super) fn setbacks(&self, now: Instant) -> Setbacks {
         // A node is not given up for a failure that may pass by itself, and gets another chance after each pause.
         let counts = |target: &Target, failed: &Failed| match target {
-            Target::HostSubnet(_) => failed.complaint.is_some() && failed.until > now,
+            Target::Carrier(_) => failed.complaint.is_some() && failed.until > now,
             _ => true,
         };
         let refused = self.failed.iter().filter(|(target, failed)| counts(target, failed));
@@ -158,11 +158,11 @@ mod tests {
     use super::*;
 
     fn target() -> Target {
-        Target::NetNamespace("shop".into())
+        Target::Holding("shop".into())
     }
 
     fn change(address: &str) -> Change {
-        Change::HostSubnet { egress_ips: Some(vec![address.to_owned()]), egress_cidrs: None }
+        Change::Carrier { egress_ips: Some(vec![address.to_owned()]), ranges: None }
     }
 
     fn rests(pauses: &Pauses, change: Change, now: Instant) -> bool {
@@ -199,7 +199,7 @@ mod tests {
     fn a_host_subnet_counts_as_refused_while_a_human_is_needed_and_it_pauses() {
         let (mut pauses, now) = (Pauses::default(), Instant::now());
         let refused = |pauses: &Pauses, now| pauses.setbacks(now).refused.into_iter().collect::<Vec<_>>();
-        let subnet = Target::HostSubnet("worker-a0".into());
+        let subnet = Target::Carrier("worker-a0".into());
         pauses.failed(subnet.clone(), &WriteFailure::Conflict, now);
         pauses.failed(target(), &WriteFailure::Conflict, now);
         assert_eq!(refused(&pauses, now), [target()]);

@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use futures::FutureExt as _;
 use sluice_core::backend::WriteFailure;
+use sluice_core::network::{Change, Target, Write, versions};
 use sluice_core::observed::{Listed, Observed, Promise};
 use sluice_core::pace::Pace;
 use sluice_core::repair::{Repair, repairs};
 use sluice_core::round::Round;
 use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::schedule::{Change, Target, Write, versions};
 use sluice_core::status::PoolReport;
 use sluice_kube::convert::Note;
 use sluice_kube::index::{Index, Problem, SharedIndex, WatchReport};
@@ -258,7 +258,7 @@ impl Planner {
             Some(_) => (Applied::default(), None),
         };
         // A node that refuses what was placed there is left out of the next plan, which is due at once.
-        let misplaced = applied.failures.iter().any(|(target, _)| matches!(target, Target::HostSubnet(_)));
+        let misplaced = applied.failures.iter().any(|(target, _)| matches!(target, Target::Carrier(_)));
         // What is handed over to a cloud's provider rings by itself.
         let writes = applied.written.iter().filter_map(|position| thought.outcome.writes.get(*position));
         let goes_on = misplaced
@@ -453,7 +453,7 @@ impl Planner {
     /// Hands over repairs that turn out to have been made.
     fn tell_unsure(&mut self, observed: &Observed) {
         for repair in std::mem::take(&mut self.memory.unsure) {
-            let net = observed.net_namespaces.get(&repair.owner);
+            let net = observed.holdings.get(&repair.owner);
             let held: BTreeSet<IpAddr> =
                 net.into_iter().flat_map(|facts| &facts.egress_ips).filter_map(Listed::address).collect();
             if net.is_some() && held == repair.to.iter().copied().collect() {
@@ -475,7 +475,7 @@ impl Planner {
             .chain(in_flight.keys())
             .collect();
         for repair in repairs(&round.surveyed().snapshot, &outcome.plan) {
-            let target = Target::NetNamespace(repair.owner.clone());
+            let target = Target::Holding(repair.owner.clone());
             if unanswered.contains(&target) {
                 self.memory.unsure.push(repair);
             } else if written.contains(&target) {

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use sluice_core::name::PoolName;
+use sluice_core::network::Target;
 use sluice_core::observed::Observed;
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::Target;
 use sluice_policy::{CallError, Cancel, Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
@@ -88,10 +88,10 @@ pub(super) fn pools_of(target: &Target, observed: &Observed, round: &Round) -> B
     let snapshot = &round.surveyed().snapshot;
     match target {
         Target::Pool(name) => BTreeSet::from([name.clone()]),
-        Target::NetNamespace(owner) | Target::Namespace(owner) => {
+        Target::Holding(owner) | Target::Namespace(owner) => {
             observed.namespaces.get(owner).and_then(|facts| facts.pool.clone()).into_iter().collect()
         }
-        Target::HostSubnet(node) | Target::Interface(node) => {
+        Target::Carrier(node) | Target::Interface(node) => {
             let Some(node) = snapshot.node_named(node) else { return BTreeSet::new() };
             let zones = snapshot.zones.iter().filter(|zone| zone.nodes.contains(&node));
             zones.filter_map(|zone| Some(snapshot.pool(zone.pool)?.name.clone())).collect()

@@ -16,11 +16,11 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use sluice_core::name::NodeName;
+use sluice_core::network::{Target, versions};
 use sluice_core::observed::{Listed, NodeSelector, Observed, PoolEntry, PoolSpec};
 use sluice_core::pace::{Pace, Recent};
 use sluice_core::plan::Plan;
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::{Target, versions};
 use sluice_core::snapshot::Snapshot;
 use sluice_sandbox::{Event, Expectation, Sandbox, audit};
 
@@ -120,12 +120,12 @@ impl Life {
     fn talks(&self) {
         let observed = self.sandbox.observe();
         let works = |address: IpAddr| {
-            observed.host_subnets.iter().any(|(node, facts)| {
+            observed.carriers.iter().any(|(node, facts)| {
                 let carries = facts.egress_ips.iter().any(|listed| listed.address() == Some(address));
                 carries && observed.nodes.get(node).is_some_and(|node| node.ready)
             })
         };
-        for (name, facts) in observed.net_namespaces.iter().filter(|(_, facts)| !facts.egress_ips.is_empty()) {
+        for (name, facts) in observed.holdings.iter().filter(|(_, facts)| !facts.egress_ips.is_empty()) {
             let talks = facts.egress_ips.iter().filter_map(Listed::address).any(works);
             assert!(talks, "{name} is silent after {} ms", self.sandbox.now());
         }
@@ -141,7 +141,7 @@ impl Life {
     fn nodes_of(&self, address: &str) -> Vec<NodeName> {
         let listed = Listed::from(address);
         let observed = self.sandbox.observe();
-        let carriers = observed.host_subnets.iter().filter(|(_, facts)| facts.egress_ips.contains(&listed));
+        let carriers = observed.carriers.iter().filter(|(_, facts)| facts.egress_ips.contains(&listed));
         carriers.map(|(name, _)| name.clone()).collect()
     }
 }
@@ -163,12 +163,12 @@ fn honest_at_last(mut life: Life) {
     life.rest();
     life.is_well();
     let node =
-        life.sandbox.observe().host_subnets.iter().find(|(_, facts)| !facts.egress_ips.is_empty()).unwrap().0.clone();
+        life.sandbox.observe().carriers.iter().find(|(_, facts)| !facts.egress_ips.is_empty()).unwrap().0.clone();
     life.sandbox.happen(Event::NodeReady(node.clone(), false));
     let spent = life.pace.recent(life.sandbox.now()).spent;
     assert!(life.round("honest", native::plan) > 0);
     assert!(life.pace.recent(life.sandbox.now()).spent <= spent, "what has to move is not counted");
-    assert!(life.sandbox.observe().host_subnets[&node].egress_ips.is_empty(), "it is failed over at once");
+    assert!(life.sandbox.observe().carriers[&node].egress_ips.is_empty(), "it is failed over at once");
     life.rest();
     life.is_well();
     assert_eq!(life.failures, BTreeSet::new());
@@ -264,6 +264,6 @@ fn only_host_subnets_are_touched_by_moves() {
     let mut life = Life::begin();
     let begin = life.sandbox.journal().len();
     life.live(10 * MINUTE, "moving", policies::moving);
-    let kinds = |landed: &sluice_sandbox::Landed| matches!(landed.write.target, Target::HostSubnet(_));
+    let kinds = |landed: &sluice_sandbox::Landed| matches!(landed.write.target, Target::Carrier(_));
     assert!(life.sandbox.journal()[begin..].iter().all(kinds));
 }

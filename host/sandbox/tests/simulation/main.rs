@@ -16,9 +16,9 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use sluice_core::backend::WriteFailure;
+use sluice_core::network::{Target, versions};
 use sluice_core::observed::Observed;
 use sluice_core::round::{Outcome, Round};
-use sluice_core::schedule::{Target, versions};
 use sluice_sandbox::{Dice, Event, Expectation, Sandbox, audit};
 
 /// Events in a script, each followed by rest.

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::network::Target;
 use sluice_core::observed::{NodeSelector, Observed, PoolEntry, PoolSpec, Requirement};
-use sluice_core::schedule::Target;
 use sluice_sandbox::{Dice, Event, Fault, Sandbox};
 
 pub(crate) const ZONE: &str = "topology.kubernetes.io/zone";
@@ -98,7 +98,7 @@ fn joining(observed: &Observed, dice: &mut Dice) -> Option<Event> {
     let nth = byte(dice.between(1, 2));
     let value = *ZONES.get(usize::from(zone))?;
     let name = format!("{value}{nth}");
-    let known = observed.host_subnets.contains_key(name.as_str());
+    let known = observed.carriers.contains_key(name.as_str());
     (!known).then(|| node(&name, value, "worker", [10, 0, zone, nth]))
 }
 
@@ -113,8 +113,8 @@ fn reserved(observed: &Observed, dice: &mut Dice) -> Option<Event> {
 
 fn touched(node: NodeName, namespace: OwnerName, dice: &mut Dice) -> Target {
     match dice.below(3) {
-        0 => Target::HostSubnet(node),
-        1 => Target::NetNamespace(namespace),
+        0 => Target::Carrier(node),
+        1 => Target::Holding(namespace),
         _ => Target::Namespace(namespace),
     }
 }

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
+use sluice_core::network::FINALIZER;
 use sluice_core::observed::{
-    CloudPlatform, HostSubnetFacts, Listed, NamespaceFacts, NetNamespaceFacts, NodeFacts, Observed, Platform,
-    PoolEntry, PoolFacts, PoolSpec,
+    CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, Observed, Platform, PoolEntry,
+    PoolFacts, PoolSpec,
 };
-use sluice_core::schedule::FINALIZER;
 use sluice_core::snapshot::{Capacity, Phase};
 
 const ZONES: usize = 3;
@@ -103,25 +103,25 @@ impl Many {
             egress_ips: Some(text),
             ..NamespaceFacts::default()
         };
-        let net = NetNamespaceFacts {
+        let net = HoldingFacts {
             resource_version: "1".to_owned(),
             egress_ips: addresses.iter().copied().map(Listed::Address).collect(),
             pool: Some(pool.as_str().into()),
             zones: addresses.iter().enumerate().map(|(at, address)| (*address, zone(at))).collect(),
-            ..NetNamespaceFacts::default()
+            ..HoldingFacts::default()
         };
         observed.namespaces.insert(name.as_str().into(), Arc::new(namespace));
-        observed.net_namespaces.insert(name.as_str().into(), Arc::new(net));
+        observed.holdings.insert(name.as_str().into(), Arc::new(net));
     }
 
     fn node(self, observed: &mut Observed, node: usize, carried: &[IpAddr]) {
         let name = node_name(node);
-        let subnet = HostSubnetFacts {
+        let subnet = CarrierFacts {
             resource_version: "1".to_owned(),
             egress_ips: carried.iter().copied().map(Listed::Address).collect(),
-            ..HostSubnetFacts::default()
+            ..CarrierFacts::default()
         };
-        observed.host_subnets.insert(name.as_str().into(), Arc::new(subnet));
+        observed.carriers.insert(name.as_str().into(), Arc::new(subnet));
         if self.cloud {
             let on = InterfaceAddress { ours: true, phase: Phase::Settled };
             let interface = InterfaceFacts {

@@ -116,8 +116,8 @@ fn check_neighbours(kind: Kind, items: &[Value; 3], alone: &Index) {
             Kind::Pool => assert_eq!(snapshot.pools.get(name), alone.facts().pools.get(name)),
             Kind::Node => assert_eq!(snapshot.nodes.get(name), alone.facts().nodes.get(name)),
             Kind::Namespace => assert_eq!(snapshot.namespaces.get(name), alone.facts().namespaces.get(name)),
-            Kind::NetNamespace => assert_eq!(snapshot.net_namespaces.get(name), alone.facts().net_namespaces.get(name)),
-            Kind::HostSubnet => assert_eq!(snapshot.host_subnets.get(name), alone.facts().host_subnets.get(name)),
+            Kind::NetNamespace => assert_eq!(snapshot.holdings.get(name), alone.facts().holdings.get(name)),
+            Kind::HostSubnet => assert_eq!(snapshot.carriers.get(name), alone.facts().carriers.get(name)),
             Kind::Infrastructure | Kind::PrivateIp | Kind::Lock => {}
         }
     }

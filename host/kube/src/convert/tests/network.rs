@@ -19,7 +19,7 @@ egressCIDRs: [10.20.0.0/24]
         host_subnet_facts,
         &expect![[r#"
             Ok(
-                HostSubnetFacts {
+                CarrierFacts {
                     resource_version: "5",
                     host_ip: Some(
                         10.1.0.4,
@@ -32,7 +32,7 @@ egressCIDRs: [10.20.0.0/24]
                             10.20.0.2,
                         ),
                     ],
-                    egress_cidrs: [
+                    ranges: [
                         "10.20.0.0/24",
                     ],
                 },
@@ -48,7 +48,7 @@ fn host_subnet_keeps_what_it_cannot_read() {
         host_subnet_facts,
         &expect![[r#"
             Ok(
-                HostSubnetFacts {
+                CarrierFacts {
                     resource_version: "",
                     host_ip: None,
                     egress_ips: [
@@ -65,7 +65,7 @@ fn host_subnet_keeps_what_it_cannot_read() {
                             "null",
                         ),
                     ],
-                    egress_cidrs: [
+                    ranges: [
                         "5",
                         "x",
                     ],
@@ -83,11 +83,11 @@ fn host_subnet_keeps_what_it_cannot_read() {
         host_subnet_facts,
         &expect![[r#"
         Ok(
-            HostSubnetFacts {
+            CarrierFacts {
                 resource_version: "",
                 host_ip: None,
                 egress_ips: [],
-                egress_cidrs: [],
+                ranges: [],
             },
         )
     "#]],
@@ -140,7 +140,7 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
         net_namespace_facts,
         &expect![[r#"
             Ok(
-                NetNamespaceFacts {
+                HoldingFacts {
                     resource_version: "5",
                     created: 0,
                     egress_ips: [
@@ -164,7 +164,7 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
                         10.20.1.2: "",
                         10.20.2.2: "c",
                     },
-                    net_id: Some(
+                    network_id: Some(
                         77,
                     ),
                 },
@@ -182,7 +182,7 @@ fn net_namespace_of_somebody_else() {
         net_namespace_facts,
         &expect![[r#"
             Ok(
-                NetNamespaceFacts {
+                HoldingFacts {
                     resource_version: "",
                     created: 0,
                     egress_ips: [
@@ -198,7 +198,7 @@ fn net_namespace_of_somebody_else() {
                     ],
                     pool: None,
                     zones: {},
-                    net_id: None,
+                    network_id: None,
                 },
             )
             egressIPs[2]: " 10.1.1.1" is not an address
@@ -209,13 +209,13 @@ fn net_namespace_of_somebody_else() {
         net_namespace_facts,
         &expect![[r#"
             Ok(
-                NetNamespaceFacts {
+                HoldingFacts {
                     resource_version: "",
                     created: 0,
                     egress_ips: [],
                     pool: None,
                     zones: {},
-                    net_id: None,
+                    network_id: None,
                 },
             )
         "#]],

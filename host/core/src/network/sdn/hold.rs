@@ -2,10 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Draft;
 use super::intent::Intent;
-use super::{Change, Draft, Target};
 use crate::name::OwnerName;
-use crate::observed::NetNamespaceFacts;
+use crate::network::{Change, Target};
+use crate::observed::HoldingFacts;
 use crate::plan::HoldCode;
 use crate::survey::{NamedHold, Wish, carriers, is_live};
 
@@ -25,13 +26,13 @@ impl Draft<'_> {
     /// Writes NetNamespaces: from old to new addresses in one patch (R2).
     pub(super) fn hold(&mut self, intents: &[Intent<'_>]) {
         for intent in intents {
-            let Some(facts) = self.observed.net_namespaces.get(&intent.owner) else {
+            let Some(facts) = self.observed.holdings.get(&intent.owner) else {
                 continue;
             };
             if !intent.changes() && !marked_wrongly(intent, facts) && !self.is_recorded_wrongly(intent, facts) {
                 continue;
             }
-            let target = Target::NetNamespace(intent.owner.clone());
+            let target = Target::Holding(intent.owner.clone());
             if self.is_deaf(intent) {
                 self.unfinished.insert(target);
                 continue;
@@ -47,7 +48,7 @@ impl Draft<'_> {
                 after.extend(clear);
                 self.cleared.extend(clear.map(|write| (intent.owner.clone(), write)));
             }
-            let change = Change::NetNamespace { egress_ips: intent.shall.clone(), home: self.home(intent) };
+            let change = Change::Holding { egress_ips: intent.shall.clone(), home: self.home(intent) };
             if let Some(write) = self.push(target, change, after, after_any) {
                 self.net_of.insert(intent.owner.clone(), write);
             }
@@ -55,7 +56,7 @@ impl Draft<'_> {
     }
 
     /// Whether the home of an address is known and not recorded: who edits records may not break them for good.
-    fn is_recorded_wrongly(&self, intent: &Intent<'_>, facts: &NetNamespaceFacts) -> bool {
+    fn is_recorded_wrongly(&self, intent: &Intent<'_>, facts: &HoldingFacts) -> bool {
         let wrong = |(address, zone)| facts.zones.get(&address).map(String::as_str) != Some(zone);
         facts.pool.is_some() && !intent.leaving && !intent.terminating && self.zones(intent).any(wrong)
     }
@@ -83,7 +84,7 @@ impl Draft<'_> {
         let ready =
             self.observed.pools.get(&placed.name).and_then(|facts| facts.spec.entries.first()).is_some_and(|entry| {
                 let range = entry.cidr.to_string();
-                self.observed.host_subnets.values().any(|facts| facts.egress_cidrs.contains(&range))
+                self.observed.carriers.values().any(|facts| facts.ranges.contains(&range))
             });
         if ready { Some(Vec::new()) } else { self.ranged.get(&placed.name).cloned() }
     }
@@ -124,7 +125,7 @@ impl Draft<'_> {
         refused: &BTreeSet<OwnerName>,
     ) -> Option<(Option<String>, Vec<usize>)> {
         let waits = intent.changes() && !self.net_of.contains_key(&intent.owner);
-        let net_exists = self.observed.net_namespaces.contains_key(&intent.owner);
+        let net_exists = self.observed.holdings.contains_key(&intent.owner);
         if (waits && net_exists) || (intent.leaving && self.still_carried(intent)) {
             self.unfinished.insert(Target::Namespace(intent.owner.clone()));
             return None;
@@ -177,7 +178,7 @@ impl Draft<'_> {
 
 /// Whether the NetNamespace names a pool it does not belong to: the namespace left it, or went to another one that
 /// gives the same addresses. One that names none is left as it was taken over.
-fn marked_wrongly(intent: &Intent<'_>, facts: &NetNamespaceFacts) -> bool {
+fn marked_wrongly(intent: &Intent<'_>, facts: &HoldingFacts) -> bool {
     let named = intent.pool.as_ref().filter(|_| !intent.zones.is_empty());
     facts.pool.is_some() && (intent.leaving || (named.is_some() && facts.pool.as_ref() != named))
 }

@@ -1,10 +1,10 @@
-//! From a verified plan to writes, one object each, ordered so that every prefix is a state from which planning again
-//! converges.
+//! OpenShift SDN: what an owner holds is its NetNamespace, what a node carries is its HostSubnet, and carrying comes before
+//! holding.
 //!
 //! Order of an addition: cloud, HostSubnet, NetNamespace, annotation. Of a removal: NetNamespace, HostSubnet, cloud,
 //! annotation. Of a move: off the old node, onto the new one. A cloud takes minutes, so what waits for it is not in the
-//! schedule: it follows in a later one, from what is seen then. Before an allocation changes, the annotation that states the old one is
-//! removed, so that a crash cannot turn an old result into a request.
+//! schedule: it follows in a later one, from what is seen then. Before an allocation changes, the annotation that states the
+//! old one is removed, so that a crash cannot turn an old result into a request.
 //!
 //! What is written is the difference between what is seen and what shall be, not what the plan changed: a write that
 //! was lost, or undone by somebody else, is made again.
@@ -15,11 +15,11 @@ mod intent;
 mod interfaces;
 mod pools;
 mod waiting;
-mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::{Change, Target, Write};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, OwnerIndex, OwnerName, PoolName};
 use crate::observed::{Listed, Observed};
@@ -28,10 +28,17 @@ use crate::survey::{NamedHold, Survey, Wish};
 use crate::verify::VerifiedPlan;
 
 pub(crate) use carry::network_places;
-pub use write::{
-    Change, FINALIZER, HOLD_ANNOTATION, Home, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, Target,
-    Write, ZONES_ANNOTATION,
-};
+
+/// The kind of the object that has what an owner holds.
+pub(crate) const HOLDING: &str = "NetNamespace";
+/// The kind of the object that has what a node carries.
+pub(crate) const CARRIER: &str = "HostSubnet";
+/// Several of the former.
+pub(crate) const HOLDINGS: &str = "NetNamespaces";
+/// Several of the latter.
+pub(crate) const CARRIERS: &str = "HostSubnets";
+/// What is said of an owner without such an object.
+pub(crate) const NO_HOLDING: &str = "its NetNamespace does not exist";
 
 /// Makes the writes of a verified plan. `holds`: everyone who is not served, for the annotation; none: unknown this
 /// time, so the annotations stay. Objects in `avoid` are left alone, and so is what depends on them.
@@ -83,12 +90,6 @@ pub fn schedule(
     draft.writes
 }
 
-/// The preconditions of a schedule: its objects as they were observed.
-pub fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, String> {
-    let version = |write: &Write| Some((write.target.clone(), write.target.version(observed)?.to_owned()));
-    writes.iter().filter_map(version).collect()
-}
-
 /// Who holds each address, as far as self-placing pools need it, those who leave left out: what they hold is on its way out.
 fn holding_now(observed: &Observed, snapshot: &Snapshot) -> BTreeMap<IpAddr, Option<OwnerIndex>> {
     if snapshot.pools.iter().all(|pool| !pool.self_placing) {
@@ -96,7 +97,7 @@ fn holding_now(observed: &Observed, snapshot: &Snapshot) -> BTreeMap<IpAddr, Opt
     }
     let leaving = |name: &OwnerName| snapshot.leaving.binary_search_by(|leaving| leaving.name.cmp(name)).is_ok();
     let mut holding = BTreeMap::new();
-    for (name, facts) in observed.net_namespaces.iter().filter(|(name, _)| !leaving(name)) {
+    for (name, facts) in observed.holdings.iter().filter(|(name, _)| !leaving(name)) {
         let owner = snapshot.owner_named(name);
         holding.extend(facts.egress_ips.iter().filter_map(Listed::address).map(|address| (address, owner)));
     }

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use serde_json::{Map, Value, json};
 
+use super::{CARRIER, HOLDING};
 use crate::name::{NodeName, OwnerName, PoolName};
 use crate::observed::Observed;
 
@@ -40,10 +41,10 @@ pub struct Write {
 pub enum Target {
     /// An EgressIPAM.
     Pool(PoolName),
-    /// A HostSubnet.
-    HostSubnet(NodeName),
-    /// A NetNamespace.
-    NetNamespace(OwnerName),
+    /// What a node carries: the network's object of that node.
+    Carrier(NodeName),
+    /// What an owner holds: the network's object of that owner.
+    Holding(OwnerName),
     /// A Namespace.
     Namespace(OwnerName),
     /// The cloud's interface of a node.
@@ -55,8 +56,8 @@ impl Target {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Pool(_) => "EgressIPAM",
-            Self::HostSubnet(_) => "HostSubnet",
-            Self::NetNamespace(_) => "NetNamespace",
+            Self::Carrier(_) => CARRIER,
+            Self::Holding(_) => HOLDING,
             Self::Namespace(_) => "Namespace",
             Self::Interface(_) => "NetworkInterface",
         }
@@ -66,8 +67,8 @@ impl Target {
     pub fn name(&self) -> &str {
         match self {
             Self::Pool(name) => name.as_str(),
-            Self::HostSubnet(name) | Self::Interface(name) => name.as_str(),
-            Self::NetNamespace(name) | Self::Namespace(name) => name.as_str(),
+            Self::Carrier(name) | Self::Interface(name) => name.as_str(),
+            Self::Holding(name) | Self::Namespace(name) => name.as_str(),
         }
     }
 
@@ -75,8 +76,8 @@ impl Target {
     pub fn version<'a>(&self, observed: &'a Observed) -> Option<&'a str> {
         match self {
             Self::Pool(name) => observed.pools.get(name).map(|facts| facts.resource_version.as_str()),
-            Self::HostSubnet(name) => observed.host_subnets.get(name).map(|facts| facts.resource_version.as_str()),
-            Self::NetNamespace(name) => observed.net_namespaces.get(name).map(|facts| facts.resource_version.as_str()),
+            Self::Carrier(name) => observed.carriers.get(name).map(|facts| facts.resource_version.as_str()),
+            Self::Holding(name) => observed.holdings.get(name).map(|facts| facts.resource_version.as_str()),
             Self::Namespace(name) => observed.namespaces.get(name).map(|facts| facts.resource_version.as_str()),
             Self::Interface(name) => observed.interface(name).map(|interface| interface.version.as_str()),
         }
@@ -94,15 +95,15 @@ impl fmt::Display for Target {
 pub enum Change {
     /// Of an EgressIPAM: all finalizers.
     Finalizers(Vec<String>),
-    /// Of a HostSubnet; none: untouched.
-    HostSubnet {
+    /// Of what a node carries; none: untouched.
+    Carrier {
         /// `egressIPs`, strangers' entries included.
         egress_ips: Option<Vec<String>>,
-        /// `egressCIDRs`.
-        egress_cidrs: Option<Vec<String>>,
+        /// From where the network places by itself: `egressCIDRs`.
+        ranges: Option<Vec<String>>,
     },
-    /// Of a NetNamespace: addresses and our annotations, in one patch.
-    NetNamespace {
+    /// Of what an owner holds: addresses and our annotations, in one patch.
+    Holding {
         /// `egressIPs`, in zone order.
         egress_ips: Vec<IpAddr>,
         /// Our annotations; none: removed.
@@ -146,9 +147,9 @@ impl Change {
     pub fn merge_patch(&self) -> Value {
         match self {
             Self::Finalizers(finalizers) => json!({"metadata": {"finalizers": finalizers}}),
-            Self::HostSubnet { egress_ips, egress_cidrs } => {
+            Self::Carrier { egress_ips, ranges } => {
                 let mut body = Map::new();
-                if let Some(cidrs) = egress_cidrs {
+                if let Some(cidrs) = ranges {
                     body.insert("egressCIDRs".to_owned(), json!(cidrs));
                 }
                 if let Some(addresses) = egress_ips {
@@ -156,7 +157,7 @@ impl Change {
                 }
                 Value::Object(body)
             }
-            Self::NetNamespace { egress_ips, home } => json!({
+            Self::Holding { egress_ips, home } => json!({
                 "egressIPs": egress_ips,
                 "metadata": {"annotations": {
                     OWNED_BY_POOL_ANNOTATION: home.as_ref().map(|home| home.pool.as_str()),

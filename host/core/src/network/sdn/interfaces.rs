@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::Draft;
 use super::carry::Holders;
-use super::{Change, Draft, Target};
 use crate::cloud::{InterfaceAddress, InterfaceFacts, Moves};
 use crate::name::NodeIndex;
+use crate::network::{Change, Target};
 use crate::observed::{Listed, Observed};
 use crate::plan::Holder;
 use crate::snapshot::{Phase, Snapshot};
@@ -27,7 +28,7 @@ struct InterfaceLoad {
 pub(super) fn listed(observed: &Observed, snapshot: &Snapshot) -> Option<BTreeMap<IpAddr, Vec<NodeIndex>>> {
     observed.written_interfaces()?;
     let mut listed: BTreeMap<IpAddr, Vec<NodeIndex>> = BTreeMap::new();
-    for (name, facts) in &observed.host_subnets {
+    for (name, facts) in &observed.carriers {
         let Some(node) = snapshot.node_named(name) else { continue };
         let addresses: BTreeSet<IpAddr> = facts.egress_ips.iter().filter_map(Listed::address).collect();
         for address in addresses {

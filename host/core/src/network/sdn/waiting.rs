@@ -4,9 +4,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
+use super::Draft;
 use super::intent::Intent;
-use super::{Draft, Target};
 use crate::name::{NodeIndex, OwnerIndex};
+use crate::network::Target;
 use crate::plan::{Holder, Operation};
 use crate::survey::carriers;
 
@@ -92,12 +93,12 @@ impl Draft<'_> {
     }
 
     fn is_avoided(&self, node: NodeIndex) -> bool {
-        self.node_name(node).is_none_or(|name| self.avoid.contains(&Target::HostSubnet(name.clone())))
+        self.node_name(node).is_none_or(|name| self.avoid.contains(&Target::Carrier(name.clone())))
     }
 
     /// Whether the NetNamespace of a namespace cannot be written now.
     pub(super) fn is_deaf(&self, intent: &Intent<'_>) -> bool {
-        self.avoid.contains(&Target::NetNamespace(intent.owner.clone()))
+        self.avoid.contains(&Target::Holding(intent.owner.clone()))
             || (self.has_to_be_cleared(intent) && self.avoid.contains(&Target::Namespace(intent.owner.clone())))
             || (!intent.shall.is_empty() && intent.pool.as_ref().is_some_and(|pool| self.unguarded.contains(pool)))
     }

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::Draft;
 use super::intent::Intent;
-use super::{Change, Draft, FINALIZER, Target};
 use crate::name::{OwnerName, PoolName};
+use crate::network::{Change, FINALIZER, Target};
 use crate::observed::{Listed, PoolFacts};
 use crate::plan::Holder;
 use crate::survey::ranges::spec_ranges;
@@ -70,7 +71,7 @@ impl<'a> Cleaning<'a> {
         let kept = |holding: &Holding| matches!(holding.holder, Holder::Leaving(_));
         let held = end.held().filter(|(_, holders)| holders.iter().any(kept)).map(|(address, _)| address);
         let stray = end.carried().map(|(address, _)| address).filter(|&address| end.holders_of(address).is_empty());
-        let is_node = |target: &Target| matches!(target, Target::HostSubnet(_) | Target::Interface(_));
+        let is_node = |target: &Target| matches!(target, Target::Carrier(_) | Target::Interface(_));
         let mut cleaning = Self {
             members: BTreeMap::new(),
             leaving: BTreeMap::new(),
@@ -99,12 +100,12 @@ impl<'a> Cleaning<'a> {
         if let Some(owner) = owner_of(target) {
             self.of_owner.entry(owner).or_default().push(position);
         }
-        let Target::HostSubnet(node) = target else { return };
-        let Some(subnet) = draft.observed.host_subnets.get(node) else { return };
+        let Target::Carrier(node) = target else { return };
+        let Some(subnet) = draft.observed.carriers.get(node) else { return };
         for address in subnet.egress_ips.iter().filter_map(Listed::address) {
             self.of_address.entry(address).or_default().push(position);
         }
-        if !subnet.egress_cidrs.is_empty() {
+        if !subnet.ranges.is_empty() {
             self.placing.push(position);
         }
     }
@@ -137,7 +138,7 @@ fn has_finalizer(facts: &PoolFacts) -> bool {
 
 fn owner_of(target: &Target) -> Option<&OwnerName> {
     match target {
-        Target::NetNamespace(owner) | Target::Namespace(owner) => Some(owner),
-        Target::HostSubnet(_) | Target::Interface(_) | Target::Pool(_) => None,
+        Target::Holding(owner) | Target::Namespace(owner) => Some(owner),
+        Target::Carrier(_) | Target::Interface(_) | Target::Pool(_) => None,
     }
 }

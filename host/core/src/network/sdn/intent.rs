@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::{Draft, Home};
+use super::Draft;
 use crate::name::{OwnerIndex, OwnerName, PoolName, ZoneIndex};
+use crate::network::Home;
 use crate::plan::Holder;
 use crate::survey::Wish;
 

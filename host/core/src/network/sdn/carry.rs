@@ -5,10 +5,11 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use super::Draft;
 use super::intent::Intent;
-use super::{Change, Draft, Target};
 use crate::name::{NodeIndex, NodeName, OwnerName, PoolIndex, PoolName};
-use crate::observed::{HostSubnetFacts, Listed};
+use crate::network::{Change, Target};
+use crate::observed::{CarrierFacts, Listed};
 use crate::snapshot::{Snapshot, Zone};
 use crate::survey::ranges::spec_ranges;
 
@@ -40,7 +41,7 @@ impl Draft<'_> {
     pub(super) fn carry_now(&mut self, loads: &BTreeMap<NodeName, Load>) {
         let ranges = self.ranges_by_node();
         for (name, load) in loads {
-            let Some(facts) = self.observed.host_subnets.get(name) else {
+            let Some(facts) = self.observed.carriers.get(name) else {
                 continue;
             };
             let cidrs = self.cidrs(name, facts, &ranges, !load.on.is_empty() || !load.on_later.is_empty());
@@ -52,8 +53,8 @@ impl Draft<'_> {
             }
             let list = (!load.off.is_empty() || !on.is_empty()).then(|| relist(&texts(facts), &load.off, &on));
             let after = self.finalizers_of(&on, ranges.get(name));
-            let change = Change::HostSubnet { egress_ips: list.clone(), egress_cidrs: cidrs };
-            if let Some(write) = self.push(Target::HostSubnet(name.clone()), change, after, Vec::new()) {
+            let change = Change::Carrier { egress_ips: list.clone(), ranges: cidrs };
+            if let Some(write) = self.push(Target::Carrier(name.clone()), change, after, Vec::new()) {
                 for &address in &load.off {
                     self.taken_off.entry(address).or_default().push(write);
                 }
@@ -92,7 +93,7 @@ impl Draft<'_> {
                     off.insert(address);
                     after.extend(writes);
                 } else {
-                    self.unfinished.insert(Target::HostSubnet(name.clone()));
+                    self.unfinished.insert(Target::Carrier(name.clone()));
                 }
             }
             if !off.is_empty() {
@@ -102,7 +103,7 @@ impl Draft<'_> {
     }
 
     fn rewrite(&mut self, name: &NodeName, off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>, mut after: Vec<usize>) {
-        let Some(facts) = self.observed.host_subnets.get(name) else {
+        let Some(facts) = self.observed.carriers.get(name) else {
             return;
         };
         let (previous, base) = match self.last_of_node.get(name) {
@@ -111,8 +112,8 @@ impl Draft<'_> {
         };
         after.extend(previous);
         let list = relist(&base, off, on);
-        let change = Change::HostSubnet { egress_ips: Some(list.clone()), egress_cidrs: None };
-        if let Some(write) = self.push(Target::HostSubnet(name.clone()), change, after, Vec::new()) {
+        let change = Change::Carrier { egress_ips: Some(list.clone()), ranges: None };
+        if let Some(write) = self.push(Target::Carrier(name.clone()), change, after, Vec::new()) {
             for &address in off {
                 self.taken_off.entry(address).or_default().push(write);
             }
@@ -149,9 +150,9 @@ impl Draft<'_> {
         // Nodes whose ranges may have to change come along with an empty load.
         let mut named: BTreeMap<NodeName, Load> = self
             .observed
-            .host_subnets
+            .carriers
             .iter()
-            .filter(|(_, f)| !f.egress_cidrs.is_empty())
+            .filter(|(_, f)| !f.ranges.is_empty())
             .map(|(n, _)| (n.clone(), Load::default()))
             .collect();
         named.extend(self.ranges_by_node().into_keys().map(|name| (name, Load::default())));
@@ -186,27 +187,27 @@ impl Draft<'_> {
     fn cidrs(
         &self,
         name: &NodeName,
-        facts: &HostSubnetFacts,
+        facts: &CarrierFacts,
         ranges: &BTreeMap<NodeName, Placing>,
         gets_addresses: bool,
     ) -> Option<Vec<String>> {
         let wanted: Vec<String> = match ranges.get(name) {
             Some(placing) => self.with_guests(facts, placing),
             None if gets_addresses => Vec::new(),
-            None => facts.egress_cidrs.iter().filter(|cidr| !self.is_of_a_pool(cidr)).cloned().collect(),
+            None => facts.ranges.iter().filter(|cidr| !self.is_of_a_pool(cidr)).cloned().collect(),
         };
-        (wanted != facts.egress_cidrs).then_some(wanted)
+        (wanted != facts.ranges).then_some(wanted)
     }
 
     /// The pool's range, and what keeps SDN from taking off what somebody still talks through: a stranger's address, or
     /// one outside the range that an owner of the pool holds until it is replaced.
-    fn with_guests(&self, facts: &HostSubnetFacts, placing: &Placing) -> Vec<String> {
+    fn with_guests(&self, facts: &CarrierFacts, placing: &Placing) -> Vec<String> {
         let mut cidrs = vec![placing.range];
         for address in facts.egress_ips.iter().filter_map(Listed::address) {
             if cidrs.iter().any(|cidr| cidr.contains(&address)) || !self.is_guest(address, placing) {
                 continue;
             }
-            let now = facts.egress_cidrs.iter().filter_map(|cidr| cidr.parse::<IpNet>().ok());
+            let now = facts.ranges.iter().filter_map(|cidr| cidr.parse::<IpNet>().ok());
             cidrs.push(now.into_iter().find(|cidr| cidr.contains(&address)).unwrap_or_else(|| IpNet::from(address)));
         }
         cidrs.iter().map(ToString::to_string).collect()
@@ -262,7 +263,7 @@ pub(super) fn holders<'a>(intents: &'a [Intent<'_>], of: &BTreeSet<IpAddr>) -> H
     holders
 }
 
-fn texts(facts: &HostSubnetFacts) -> Vec<String> {
+fn texts(facts: &CarrierFacts) -> Vec<String> {
     facts.egress_ips.iter().map(ToString::to_string).collect()
 }
 
