@@ -38,7 +38,8 @@ async fn the_first_facts_tell_all() {
     assert_eq!(facts.interfaces.len(), 3);
     assert!(facts.writes && facts.unusable.is_empty() && facts.complaints.is_empty(), "{facts:#?}");
     let w1 = &facts.interfaces["w1"];
-    assert_eq!((w1.limit, w1.own, w1.capacity()), (256, 1, 255));
+    assert_eq!((w1.limit.total, w1.own, w1.capacity().total), (Some(255), 1, Some(255)), "256 in all");
+    assert_eq!((w1.capacity().ipv4, w1.capacity().ipv6), (None, None), "both families together");
     assert_eq!(w1.subnet, ["10.0.32.0/19".parse().unwrap()]);
     assert_eq!(facts.occupied, ips(&["10.0.32.11", "10.0.32.12", "10.0.32.13"]));
     let reserved: Vec<String> = facts.reserved.iter().map(ToString::to_string).collect();

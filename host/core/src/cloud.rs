@@ -8,13 +8,15 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use crate::name::NodeName;
-use crate::snapshot::Phase;
+use crate::snapshot::{Capacity, Phase};
 
 /// The interfaces of all machines, as the cloud's provider last read them, and what the provider is doing to them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CloudFacts {
     /// Whether we write interfaces. If not, somebody else does from what the network says, or nobody.
     pub writes: bool,
+    /// How an address comes from one interface to another.
+    pub moves: Moves,
     /// The primary interface of each machine that has one, machines included whose Node is gone but that still carry
     /// addresses of ours.
     pub interfaces: BTreeMap<NodeName, InterfaceFacts>,
@@ -40,6 +42,17 @@ pub struct CloudFacts {
     pub complaints: Vec<String>,
 }
 
+/// How a cloud moves an address from one interface to another.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Moves {
+    /// An interface cannot get what another one has: it is taken off there first.
+    #[default]
+    OffThenOn,
+    /// An interface that gets what another one of ours has takes it from there, in one call. From then on only the one
+    /// that gets it shows it; where the call fails, again the one that had it.
+    InOneCall,
+}
+
 /// One interface.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InterfaceFacts {
@@ -50,8 +63,9 @@ pub struct InterfaceFacts {
     /// Its addresses, without the machine's own. Those that a write under way adds are here already, those that it
     /// takes off are still here.
     pub addresses: BTreeMap<IpAddr, InterfaceAddress>,
-    /// How many addresses it may have in all, the machine's own included.
-    pub limit: u32,
+    /// How many addresses it may have beside the machine's own, in all and of each family: a cloud limits the one, or the
+    /// other, or both.
+    pub limit: Capacity,
     /// How many of the machine's own it has.
     pub own: u32,
     /// It is not to be written now: a write is under way, or an earlier one failed and its pause is not over.
@@ -76,9 +90,12 @@ pub struct InterfaceAddress {
 
 impl InterfaceFacts {
     /// How many addresses there is room for, those of ours included that it has.
-    pub fn capacity(&self) -> u32 {
-        let strangers = self.addresses.values().filter(|address| !address.ours).count();
-        self.limit.saturating_sub(self.own).saturating_sub(u32::try_from(strangers).unwrap_or(u32::MAX))
+    pub fn capacity(&self) -> Capacity {
+        let mut room = self.limit;
+        for (address, _) in self.addresses.iter().filter(|(_, on)| !on.ours) {
+            room.take(*address);
+        }
+        room
     }
 
     /// Whether a range is part of its subnet.

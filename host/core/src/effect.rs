@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
+use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use crate::name::NodeName;
 use crate::network::write::{Change, Target, Write};
 use crate::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed};
@@ -73,7 +73,7 @@ impl Observed {
                 })
             }
             (Target::Interface(name), Change::Interface { on, off }) => {
-                self.interface_mut(name).is_some_and(|interface| begin_update(interface, on, off))
+                self.cloud.as_mut().is_some_and(|cloud| begin_update(Arc::make_mut(cloud), name, on, off))
             }
             _ => false,
         };
@@ -119,10 +119,13 @@ fn alter<T: Clone + PartialEq>(facts: Option<&mut Arc<T>>, change: impl FnOnce(&
 }
 
 /// Whether it began: there is one update at a time.
-fn begin_update(interface: &mut InterfaceFacts, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> bool {
-    if interface.busy {
-        return false;
+fn begin_update(cloud: &mut CloudFacts, name: &NodeName, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> bool {
+    if cloud.moves == Moves::InOneCall && cloud.interfaces.get(name).is_some_and(|interface| !interface.busy) {
+        for (_, other) in cloud.interfaces.iter_mut().filter(|(other, _)| *other != name) {
+            other.addresses.retain(|address, there| !(there.ours && on.contains(address)));
+        }
     }
+    let Some(interface) = cloud.interfaces.get_mut(name).filter(|interface| !interface.busy) else { return false };
     interface.busy = true;
     for (_, leaving) in interface.addresses.iter_mut().filter(|(address, there)| off.contains(*address) && there.ours) {
         leaving.phase = Phase::Leaving;

@@ -172,12 +172,11 @@ impl Observed {
     pub fn capacity(&self, node: &NodeName) -> Capacity {
         let Some(cloud) = self.cloud.as_deref() else { return Capacity::default() };
         let interface = cloud.interfaces.get(node);
-        let of_both = |total| Capacity { total, ..Capacity::default() };
         if cloud.writes {
-            return of_both(Some(interface.map_or(0, InterfaceFacts::capacity)));
+            return interface.map_or(Capacity { total: Some(0), ..Capacity::default() }, InterfaceFacts::capacity);
         }
         let said = self.nodes.get(node).map(|facts| facts.capacity).filter(|said| *said != Capacity::default());
-        said.unwrap_or_else(|| of_both(interface.map(|interface| interface.limit.saturating_sub(interface.own))))
+        said.or_else(|| Some(interface?.limit)).unwrap_or_default()
     }
 
     /// The interface of a node, where it is us who writes it.

@@ -1,6 +1,7 @@
 //! Tasks, lease, shutdown, metrics and the command line. The only crate with a clock and tasks.
 //!
 //! - [`cli`]: what people type; `plan` and `policy inspect` live there.
+//! - `clouds`: the clouds that the operator can serve, each with its flags and metrics.
 //! - `run`: the operator: one planning task, and tasks around it that watch, report, elect and answer probes.
 //! - [`apply`]: a schedule of writes against a backend, also used by the demo.
 //! - `demo`: the main job on a cluster in memory, where the feature of that name is on.
@@ -12,6 +13,7 @@
 
 pub mod apply;
 pub mod cli;
+mod clouds;
 #[cfg(feature = "demo")]
 pub mod demo;
 mod policy_files;

@@ -11,7 +11,7 @@ use sluice_core::observed::{
     CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, Observed, Platform, PoolEntry,
     PoolFacts, PoolSpec,
 };
-use sluice_core::snapshot::Phase;
+use sluice_core::snapshot::{Capacity, Phase};
 
 const ZONES: usize = 3;
 const NODES: usize = 300;
@@ -128,7 +128,7 @@ impl Many {
                 version: "1".to_owned(),
                 subnet: vec!["10.0.0.0/8".parse().expect("a range")],
                 addresses: carried.iter().map(|address| (*address, on)).collect(),
-                limit: 100_000,
+                limit: Capacity { total: Some(100_000), ..Capacity::default() },
                 own: 1,
                 ..InterfaceFacts::default()
             };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 use sluice_core::cloud::{InterfaceAddress, InterfaceFacts};
-use sluice_core::snapshot::Phase;
+use sluice_core::snapshot::{Capacity, Phase};
 
 use crate::nic::{Interface, LIMIT, Pools, State};
 
@@ -188,12 +188,14 @@ impl Slot {
             change.on.iter().for_each(|address| mark(address, Phase::Arriving));
         }
         let own = self.view.configurations.iter().filter(|configuration| configuration.primary).count();
+        let own = u32::try_from(own).unwrap_or(LIMIT);
         InterfaceFacts {
             version: self.view.etag.clone(),
             subnet: subnet.to_vec(),
             addresses,
-            limit: LIMIT,
-            own: u32::try_from(own).unwrap_or(LIMIT),
+            // Azure counts both families together.
+            limit: Capacity { total: Some(LIMIT.saturating_sub(own)), ..Capacity::default() },
+            own,
             busy: writes && self.is_busy(now),
             failed: writes && self.is_failed(),
             obscure: writes && self.is_obscure,

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sluice_core::cloud::CloudFacts;
+use sluice_core::cloud::{CloudFacts, Moves};
 use sluice_core::name::NodeName;
 
 use super::NotSubmitted;
@@ -429,6 +429,8 @@ impl State {
             is_closed.then(|| "azure allows no more writes of this subscription for now (HTTP 429)".to_owned());
         Some(CloudFacts {
             writes: self.writes,
+            // Azure refuses an address that any interface of the network has.
+            moves: Moves::OffThenOn,
             interfaces,
             unusable: self.judged.unusable.clone(),
             occupied: self.judged.occupied.iter().copied().chain(self.refused.lost(now)).collect(),

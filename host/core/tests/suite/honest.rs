@@ -160,8 +160,14 @@ impl Planner<'_> {
             if now.is_some_and(|node| fits(&node) && works(&node)) {
                 continue;
             }
+            let of_family = |index: &NodeIndex| {
+                let all = self.carried.iter().filter(|(_, on)| *on == index);
+                all.filter(|(other, _)| other.is_ipv4() == address.is_ipv4()).count()
+            };
             let has_room = |index: &NodeIndex, node: &Node| {
+                let family = if address.is_ipv4() { node.capacity.ipv4 } else { node.capacity.ipv6 };
                 node.capacity.total.is_none_or(|most| self.load[index.position()] < (most + node.other_load) as usize)
+                    && family.is_none_or(|most| of_family(index) < most as usize)
             };
             let healthy = |index: &NodeIndex| {
                 let node = self.snapshot.node(*index);

@@ -3,8 +3,8 @@
 //! ```text
 //! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
 //! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 also=10.20.0.9 room=9 down cordoned unselected nosubnet nonode
-//! cloud azure reads reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
-//! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 busy obscure complains=why nonic=why
+//! cloud azure reads reassigns reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
+//! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 limit4=9 limit6=9 busy obscure complains=why nonic=why
 //! private 10.20.0.2 given=n1 awaited=why refused=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 netcreated=1 net=7 hold=text terminating nonet nons
 //! blind nodes
@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
+use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::network::FINALIZER;
 use sluice_core::observed::{
@@ -175,6 +175,7 @@ fn cloud(observed: &mut Observed, words: &Words<'_>) {
     let addresses = |key| words.list(key).into_iter().map(|text| text.parse().expect("an address")).collect();
     let facts = CloudFacts {
         writes: !words.is("reads"),
+        moves: if words.is("reassigns") { Moves::InOneCall } else { Moves::OffThenOn },
         occupied: addresses("occupied"),
         lingering: addresses("lingering"),
         doubtful: addresses("doubtful"),
@@ -217,12 +218,17 @@ fn interface(observed: &mut Observed, name: &NodeName, words: &Words<'_>) {
             move |text: &str| (text.parse().expect("an address"), InterfaceAddress { ours, phase: Phase::Settled });
         words.list(key).into_iter().map(address)
     };
-    let subnet = words.value("subnet").unwrap_or("10.0.0.0/8");
+    let subnet = if words.value("subnet").is_some() { words.list("subnet") } else { vec!["10.0.0.0/8"] };
+    let limit = |key| words.value(key).map(|text| text.parse::<u32>().expect("a number"));
     let facts = InterfaceFacts {
         version: "1".to_owned(),
-        subnet: vec![subnet.parse().expect("a range")],
+        subnet: subnet.into_iter().map(|text| text.parse().expect("a range")).collect(),
         addresses: on("nic", true).chain(on("theirs", false)).collect(),
-        limit: words.value("limit").map_or(256, |text| text.parse().expect("a number")),
+        limit: Capacity {
+            total: Some(limit("limit").unwrap_or(256) - 1),
+            ipv4: limit("limit4"),
+            ipv6: limit("limit6"),
+        },
         own: 1,
         busy: words.is("busy"),
         failed: words.is("failed"),

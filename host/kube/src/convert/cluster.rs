@@ -34,8 +34,8 @@ const SELF_MANAGED: [&str; 10] = [
     "External",
 ];
 
-/// A cloud that has a provider.
-const AZURE: &str = "Azure";
+/// The clouds that have a provider, and where `platformStatus` tells more of each.
+const CLOUDS: [(&str, &str); 1] = [("Azure", "azure")];
 
 /// Who serves addresses to the machines, from `Infrastructure/cluster`. A platform that is not known to need nothing
 /// is taken to need a provider: the mistake is then a missing service, not a black hole.
@@ -48,10 +48,12 @@ pub fn platform(object: &Object, notes: &mut Notes) -> Platform {
         Some(name) if SELF_MANAGED.iter().any(|known| known.eq_ignore_ascii_case(name)) => {
             Platform::SelfManaged(name.to_owned())
         }
-        Some(name) if name.eq_ignore_ascii_case(AZURE) => {
-            Platform::Cloud(CloudPlatform { name: AZURE.to_owned(), settings: settings(object, "azure") })
-        }
-        Some(name) => Platform::Unserved(name.to_owned()),
+        Some(name) => match CLOUDS.into_iter().find(|(cloud, _)| name.eq_ignore_ascii_case(cloud)) {
+            Some((cloud, field)) => {
+                Platform::Cloud(CloudPlatform { name: cloud.to_owned(), settings: settings(object, field) })
+            }
+            None => Platform::Unserved(name.to_owned()),
+        },
     }
 }
 

@@ -18,10 +18,10 @@ use sluice_policy::{Compiler, Limits, PolicyHost};
 pub(crate) use listen::Listen;
 pub(crate) use logging::LogFormat;
 
+use crate::clouds::CloudArgs;
 #[cfg(feature = "demo")]
-use crate::demo::{self, DemoCloud, DemoOptions};
+use crate::demo::{self, DemoOptions};
 use crate::policy_files::PolicyFiles;
-use crate::run::cloud::AzureArgs;
 use crate::run::locks::LockArgs;
 use crate::run::scrape::ScrapeArgs;
 use crate::run::{self, Ended, RunOptions};
@@ -63,17 +63,7 @@ enum Command {
     Crds,
     #[cfg(feature = "demo")]
     /// Plays the main job on a cluster in memory, with failures, a swap of the policy and hostile policies
-    Demo {
-        /// Chooses everything that happens; the same seed tells the same story
-        #[arg(long, value_name = "N", default_value_t = 1)]
-        seed: u64,
-        /// Where it plays; on azure the times differ a little from one run to the next
-        #[arg(long, value_enum, default_value_t)]
-        cloud: DemoCloud,
-        /// How to tell it
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
-    },
+    Demo(DemoOptions),
     /// Compiles a component from standard input
     #[command(hide = true)]
     Compile,
@@ -110,7 +100,7 @@ struct RunArgs {
     #[command(flatten)]
     locks: LockArgs,
     #[command(flatten)]
-    azure: AzureArgs,
+    clouds: CloudArgs,
     /// How to log, on standard error
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
@@ -118,7 +108,7 @@ struct RunArgs {
 
 /// Form of what a command prints.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Output {
+pub(crate) enum Output {
     /// For people
     #[default]
     Text,
@@ -142,7 +132,7 @@ pub fn main() -> ExitCode {
         Command::Policy { command: PolicyCommand::Inspect { file, output } } => inspect::inspect(&file, output),
         Command::Crds => crds(),
         #[cfg(feature = "demo")]
-        Command::Demo { seed, cloud, output } => play(seed, cloud, output),
+        Command::Demo(options) => play(options),
         Command::Compile => return sluice_policy::compile_main(io::stdin().lock(), io::stdout().lock()),
     };
     done.unwrap_or_else(|error| {
@@ -160,7 +150,7 @@ fn operator(args: RunArgs) -> Result<ExitCode> {
         health: args.health_probe_bind_address,
         scrape: args.scrape,
         locks: args.locks,
-        azure: args.azure,
+        clouds: args.clouds,
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start threads")?;
     let ended = runtime.block_on(run::run(options));
@@ -179,8 +169,8 @@ fn crds() -> Result<ExitCode> {
 }
 
 #[cfg(feature = "demo")]
-fn play(seed: u64, cloud: DemoCloud, output: Output) -> Result<ExitCode> {
-    let verified = demo::run(DemoOptions { seed, cloud, json: output == Output::Json }, &policy_host()?)?;
+fn play(options: DemoOptions) -> Result<ExitCode> {
+    let verified = demo::run(options, &policy_host()?)?;
     Ok(if verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -200,7 +190,7 @@ fn print(text: &str) -> io::Result<()> {
 }
 
 /// Tells an error on standard error.
-fn complain(error: &anyhow::Error) {
+pub(crate) fn complain(error: &anyhow::Error) {
     // Nobody is left to tell if this fails.
     let _ = writeln!(io::stderr().lock(), "sluice: {error:#}");
 }

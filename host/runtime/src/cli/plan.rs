@@ -7,11 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::Serialize;
-use serde_json::Value;
-use sluice_azure::facts_of_dump;
-use sluice_core::observed::{Observed, Platform};
+use sluice_core::observed::Observed;
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
@@ -28,8 +25,8 @@ use tokio::time::{Instant, sleep};
 
 use super::rehearsal::Rehearsal;
 use super::{Output, REFUSED, complain, policy_host, print};
+use crate::clouds::DumpArgs;
 use crate::policy_files::{PolicyFiles, named};
-use crate::run::cloud::machines;
 use crate::run::locks::{LockArgs, ask_once};
 use crate::unix_milliseconds;
 
@@ -61,10 +58,8 @@ pub(super) struct PlanArgs {
     adopt: bool,
     #[command(flatten)]
     locks: LockArgs,
-    /// Reads Azure's machines and their interfaces from what `az network nic list`, `az vm list` and `az network vnet list`
-    /// write with -o json; may be given several times
-    #[arg(long, value_name = "FILE")]
-    azure_dump: Vec<PathBuf>,
+    #[command(flatten)]
+    clouds: DumpArgs,
     /// How to print it
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
@@ -92,7 +87,7 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         Some(path) => from_files(path)?,
         None => from_cluster(args.kubeconfig.clone(), &args.locks)?,
     };
-    show_cloud(&mut input.observed, &args.azure_dump)?;
+    args.clouds.show(&mut input.observed)?;
     let rehearsal = Rehearsal::of(&policy, &input.observed);
     let obstacle = obstacle(&input, args.adopt);
     let document = Document::new(policy.info(), &rehearsal, &input.errors, obstacle.is_some());
@@ -104,39 +99,6 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         complain(&anyhow::Error::msg(text));
     }
     Ok(document.exit_code())
-}
-
-/// Adds the interfaces that files tell of. Where somebody else writes them, planning can do without.
-fn show_cloud(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
-    match (&observed.platform, files) {
-        (Platform::Cloud(_), []) if observed.private_ips.is_some() => observed.cloud = Some(Arc::default()),
-        (Platform::Cloud(_), []) => observed.cloud_obstacle = Some("--azure-dump FILE would show them".to_owned()),
-        (Platform::Cloud(_), _) => return show_dump(observed, files),
-        (_, []) => {}
-        _ => bail!("--azure-dump: Infrastructure/cluster does not say that this cluster is on Azure"),
-    }
-    Ok(())
-}
-
-fn show_dump(observed: &mut Observed, files: &[PathBuf]) -> Result<()> {
-    let mut parts: Vec<Value> = Vec::new();
-    for file in files {
-        let flag = || format!("--azure-dump {}", file.display());
-        let text = std::fs::read_to_string(file).with_context(flag)?;
-        parts.push(serde_json::from_str(text.trim_start_matches('\u{feff}')).with_context(flag)?);
-    }
-    let writes = observed.private_ips.is_none();
-    let mut facts =
-        facts_of_dump(&Value::from(parts).to_string(), &machines(observed), writes).context("--azure-dump")?;
-    if facts.interfaces.values().all(|interface| interface.subnet.is_empty()) {
-        complain(&anyhow!(
-            "note: --azure-dump: the files have no network of the interfaces, so that all ranges are taken to be in their subnets; `az network vnet list -o json` writes them"
-        ));
-        let all = [IpNet::from(Ipv4Net::default()), IpNet::from(Ipv6Net::default())];
-        facts.interfaces.values_mut().for_each(|interface| interface.subnet = all.to_vec());
-    }
-    observed.cloud = Some(Arc::new(facts));
-    Ok(())
 }
 
 /// Why nothing would be written, whatever the plan says.

@@ -17,19 +17,23 @@ use std::io::Write;
 use anyhow::Result;
 use sluice_policy::PolicyHost;
 
+use crate::cli::Output;
 use lines::LineTeller;
 use stage::Stage;
 use tell::{Teller, TextTeller};
 
 /// What to show.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::Args)]
 pub struct DemoOptions {
-    /// Chooses everything that happens.
-    pub seed: u64,
-    /// JSON lines instead of text.
-    pub json: bool,
-    /// Where it plays.
-    pub cloud: DemoCloud,
+    /// Chooses everything that happens; the same seed tells the same story
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Where it plays; on azure the times differ a little from one run to the next
+    #[arg(long, value_enum, default_value_t)]
+    cloud: DemoCloud,
+    /// How to tell it
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Output,
 }
 
 /// Where the demo plays.
@@ -49,7 +53,7 @@ pub fn run(options: DemoOptions, host: &PolicyHost) -> Result<bool> {
         DemoCloud::None => play,
         DemoCloud::Azure => azure::play,
     };
-    if options.json {
+    if options.output == Output::Json {
         let mut out = std::io::stdout().lock();
         return play(options.seed, host, &mut LineTeller::new(&mut out));
     }

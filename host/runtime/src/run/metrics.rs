@@ -12,7 +12,6 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use sluice_azure::Meter;
 use sluice_core::backend::WriteFailure;
 use sluice_core::name::{NodeName, PoolName};
 use sluice_core::network::Target;
@@ -23,7 +22,6 @@ use sluice_core::status::PoolReport;
 use sluice_kube::index::WatchReport;
 use sluice_policy::{Cost, PolicyInfo};
 
-use super::cloud_metrics::CloudMetrics;
 use super::succession::Rank;
 
 /// What the operator that Sluice replaces says a node can carry where no cloud sets a limit: 2^32 - 1.
@@ -79,14 +77,14 @@ pub(super) struct Metrics {
     watch_age: Family<ByKind, Seconds>,
     watch_state: Family<KindState, Gauge>,
     last_round: Seconds,
-    cloud: CloudMetrics,
 }
 
 impl Metrics {
-    pub(super) fn new() -> Self {
+    /// `others`: adds what is counted elsewhere.
+    pub(super) fn new(others: impl FnOnce(&mut Registry)) -> Self {
         let mut registry = Registry::default();
+        others(&mut registry);
         let mut metrics = Self {
-            cloud: CloudMetrics::register(&mut registry),
             registry,
             whole: Mutex::default(),
             capacity: Family::default(),
@@ -199,13 +197,10 @@ impl Metrics {
         );
     }
 
-    /// The page, with what a cloud's provider has counted.
-    pub(super) fn page(&self, meter: Option<&Meter>, watches: &[WatchReport]) -> Result<String, fmt::Error> {
+    /// The page.
+    pub(super) fn page(&self, watches: &[WatchReport]) -> Result<String, fmt::Error> {
         let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
         self.show_watches(watches);
-        if let Some(meter) = meter {
-            self.cloud.take(meter);
-        }
         let mut page = String::new();
         text::encode(&mut page, &self.registry)?;
         Ok(page)
@@ -391,7 +386,8 @@ mod tests {
         let node = NodeName::from("n1");
         let on = |(last, ours)| (IpAddr::from([10, 0, 0, last]), InterfaceAddress { ours, phase: Phase::Settled });
         let addresses = [(5, true), (6, false), (7, false)].map(on).into();
-        let interface = InterfaceFacts { addresses, limit: 256, own: 2, ..InterfaceFacts::default() };
+        let limit = Capacity { total: Some(254), ..Capacity::default() };
+        let interface = InterfaceFacts { addresses, limit, own: 2, ..InterfaceFacts::default() };
         let interfaces = has_interface.then(|| (node.clone(), interface)).into_iter().collect();
         let mut observed = Observed {
             platform: Platform::Cloud(CloudPlatform::default()),

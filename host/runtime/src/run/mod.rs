@@ -10,8 +10,7 @@
 //! Every task is joined. One that ends by itself ends the process: a half-alive operator is worse than a restart.
 
 mod authorization;
-pub(crate) mod cloud;
-mod cloud_metrics;
+mod cloud;
 mod cut;
 mod events;
 mod lease;
@@ -48,9 +47,10 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::cli::{Listen, policy_host};
+use crate::clouds::CloudArgs;
 use crate::policy_files::PolicyFiles;
 use crate::unix_milliseconds;
-use cloud::{AzureArgs, Cloud, Needs, Writer};
+use cloud::{Cloud, Needs, Writer};
 use events::Events;
 use lease::{Candidate, Identity, Term};
 use locks::LockArgs;
@@ -81,7 +81,7 @@ pub(crate) struct RunOptions {
     pub(crate) health: Listen,
     pub(crate) scrape: ScrapeArgs,
     pub(crate) locks: LockArgs,
-    pub(crate) azure: AzureArgs,
+    pub(crate) clouds: CloudArgs,
 }
 
 /// Why the operator is no more.
@@ -98,7 +98,7 @@ pub(crate) enum Ended {
 pub(crate) async fn run(options: RunOptions) -> Ended {
     info!(version = env!("CARGO_PKG_VERSION"), "sluice starts");
     let started = async {
-        options.azure.check()?;
+        options.clouds.check()?;
         options.scrape.check(&options.metrics, &options.health)?;
         let mut signals = Signals::catch()?;
         tokio::select! {
@@ -155,11 +155,11 @@ impl Operator {
             connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
         let index = Arc::new(SharedIndex::new(unix_milliseconds));
         options.locks.tell(&index);
-        let (metrics, pulse) = (Arc::new(Metrics::new()), Arc::new(Pulse::default()));
+        let cloud = Arc::new(Cloud::new(options.clouds.setups()));
+        let metrics = Arc::new(Metrics::new(|registry| cloud.register(registry)));
+        let pulse = Arc::new(Pulse::default());
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let (mut work, mut lease, mut services) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-
-        let cloud = Arc::new(Cloud::new(options.azure.clone()));
         let facts = Facts {
             index: Arc::clone(&index),
             pulse: Arc::clone(&pulse),

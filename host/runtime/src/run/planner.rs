@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt as _;
-use sluice_azure::Azure;
 use sluice_core::backend::WriteFailure;
 use sluice_core::network::{Change, Target, Write, versions};
 use sluice_core::observed::{Listed, Observed, Promise};
@@ -36,6 +35,7 @@ use super::succession::{ASK_AGAIN, Failed, Rank, Succession, Turn};
 use super::swap::Offer;
 use super::trial::{Trials, Verdict, Whom};
 use crate::apply::{Applied, Ended, InFlight};
+use crate::clouds::CloudProvider;
 use crate::policy_files::named;
 use crate::{steady_milliseconds, unix_milliseconds};
 
@@ -432,7 +432,7 @@ impl Planner {
         let now = unix_milliseconds();
         let after = Some(()).filter(|()| has_written).and_then(|()| self.index.read(|index| index.snapshot(now)));
         let Some(mut after) = after else { return reports(&thought.round, &thought.outcome, observed, observed) };
-        let facts = self.writer.cloud.provider().and_then(Azure::facts);
+        let facts = self.writer.cloud.provider().and_then(CloudProvider::facts);
         after.cloud = facts.or_else(|| observed.cloud.clone());
         reports(&thought.round, &thought.outcome, observed, &after)
     }

@@ -14,7 +14,6 @@ use axum::serve::Listener;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
-use sluice_azure::Azure;
 use sluice_kube::index::{SharedIndex, WatchReport};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
@@ -132,7 +131,8 @@ impl Facts {
     fn metrics(&self) -> impl IntoResponse + use<> {
         let kind = [(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")];
         let watches = self.index.read(|index| index.watch_reports(Instant::now()));
-        match self.metrics.page(self.cloud.provider().map(Azure::meter), &watches) {
+        self.cloud.count();
+        match self.metrics.page(&watches) {
             Ok(page) => (StatusCode::OK, kind, page),
             Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, kind, error.to_string()),
         }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::Draft;
 use super::carry::Holders;
-use crate::cloud::{InterfaceAddress, InterfaceFacts};
+use crate::cloud::{InterfaceAddress, InterfaceFacts, Moves};
 use crate::name::NodeIndex;
 use crate::network::{Change, Target};
 use crate::observed::{Listed, Observed};
@@ -140,7 +140,7 @@ impl Draft<'_> {
         let stay = self.plan.end().carriers_of(address);
         let leave: Vec<NodeIndex> =
             on.iter().filter(|(node, ours)| *ours && !stay.contains(node)).map(|(node, _)| *node).collect();
-        if leave.is_empty() {
+        if leave.is_empty() || self.given_by(address, on).is_some() {
             return;
         }
         let mut after = Vec::new();
@@ -162,7 +162,14 @@ impl Draft<'_> {
         }
     }
 
-    /// Onto the interface that shall have it, once no other one has it.
+    /// The interface that gives an address to the one that shall have it, where the cloud moves it in one call.
+    fn given_by(&self, address: IpAddr, on: &[(NodeIndex, bool)]) -> Option<NodeIndex> {
+        let moves = self.observed.written_interfaces()?.moves;
+        let (&[to], &[(from, true)]) = (self.plan.end().carriers_of(address), on) else { return None };
+        (moves == Moves::InOneCall && from != to).then_some(from)
+    }
+
+    /// Onto the interface that shall have it, once no other one has it, or from the one that gives it.
     fn enter_interface(
         &mut self,
         address: IpAddr,
@@ -171,7 +178,11 @@ impl Draft<'_> {
     ) {
         let &[node] = self.plan.end().carriers_of(address) else { return };
         let lingers = self.observed.written_interfaces().is_some_and(|cloud| cloud.lingering.contains(&address));
-        if !on.is_empty() || lingers || self.is_busy(node) {
+        let given = self.given_by(address, on).is_some_and(|from| {
+            let listed = self.listed_on(address).contains(&from);
+            !self.is_busy(from) && (!listed || self.taken_off.contains_key(&address))
+        });
+        if !(on.is_empty() || given) || lingers || self.is_busy(node) {
             return;
         }
         let finalizers = self.finalizers_of(&BTreeSet::from([address]), None);

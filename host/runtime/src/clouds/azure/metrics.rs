@@ -1,4 +1,4 @@
-//! What the cloud's provider did, as metrics.
+//! What the provider did, as metrics.
 
 use std::sync::atomic::Ordering;
 
@@ -21,36 +21,38 @@ struct Answered {
 
 /// The series.
 #[derive(Clone)]
-pub(super) struct CloudMetrics {
+pub(super) struct AzureMetrics {
     requests: Family<Answered, Counter>,
     throttled: Counter,
     in_flight: Gauge,
     updates: Histogram,
 }
 
-impl CloudMetrics {
-    pub(super) fn register(registry: &mut Registry) -> Self {
-        let metrics = Self {
+impl AzureMetrics {
+    pub(super) fn new() -> Self {
+        Self {
             requests: Family::default(),
             throttled: Counter::default(),
             in_flight: Gauge::default(),
             updates: Histogram::new(SECONDS),
-        };
+        }
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
         let azure = registry.sub_registry_with_prefix("sluice_azure");
         azure.register(
             "requests",
             "Requests to Azure Resource Manager, by verb (POLL: of an operation) and class of the answer",
-            metrics.requests.clone(),
+            self.requests.clone(),
         );
-        azure.register("throttled", "Answers 429 of Azure Resource Manager", metrics.throttled.clone());
-        azure.register("updates_in_flight", "Updates of interfaces under way", metrics.in_flight.clone());
+        azure.register("throttled", "Answers 429 of Azure Resource Manager", self.throttled.clone());
+        azure.register("updates_in_flight", "Updates of interfaces under way", self.in_flight.clone());
         azure.register_with_unit(
             "update",
             "From the request for an update of an interface to its end",
             Unit::Seconds,
-            metrics.updates.clone(),
+            self.updates.clone(),
         );
-        metrics
     }
 
     /// Takes over what the provider has counted so far.
