@@ -1,6 +1,8 @@
 //! The one planning task: it looks at everything whenever anything changed, plans, writes, and looks again.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod tell;
+
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,14 +10,11 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use sluice_core::backend::WriteFailure;
 use sluice_core::network::{Change, Target, Write, versions};
-use sluice_core::observed::{Listed, Observed, Promise};
+use sluice_core::observed::{Observed, Promise};
 use sluice_core::pace::Pace;
-use sluice_core::repair::{Repair, repairs};
-use sluice_core::round::Round;
-use sluice_core::rows::{PatchRow, patch_rows};
-use sluice_core::status::{PoolReport, reports};
-use sluice_kube::convert::Note;
-use sluice_kube::index::{Index, Problem, SharedIndex, WatchReport};
+use sluice_core::repair::Repair;
+use sluice_core::rows::patch_rows;
+use sluice_kube::index::{Index, SharedIndex};
 use sluice_policy::{Cancel, Policy};
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
@@ -30,13 +29,11 @@ use super::metrics::Metrics;
 use super::pauses::{Pauses, Setbacks};
 use super::probes::Pulse;
 use super::reporter::Story;
-use super::round::{Thought, pools_of, think};
+use super::round::{Thought, think};
 use super::succession::{ASK_AGAIN, Failed, Rank, Succession, Turn};
 use super::swap::Offer;
 use super::trial::{Trials, Verdict, Whom};
 use crate::apply::{Applied, Ended, InFlight};
-use crate::clouds::CloudProvider;
-use crate::policy_files::named;
 use crate::{steady_milliseconds, unix_milliseconds};
 
 /// Events that come closer together than this are one: a node that dies changes several objects.
@@ -371,7 +368,7 @@ impl Planner {
         for (target, failure) in &applied.failures {
             self.note_failed(target, failure, now);
         }
-        log_patches(&patch_rows(&thought.round.surveyed().snapshot, &thought.outcome.plan));
+        tell::log_patches(&patch_rows(&thought.round.surveyed().snapshot, &thought.outcome.plan));
         let (written, failed, left) = (applied.written.len(), applied.failures.len(), applied.skipped + applied.left);
         let (generation, took) = (observed.generation, thought.took + started.elapsed());
         let cut_short = cut.map(Cut::reason);
@@ -425,160 +422,10 @@ impl Planner {
             self.memory.pauses.failed(target.clone(), failure, now);
         }
     }
-
-    /// The story of each pool. Who is served is looked up in what is there after the writes, each of which entered the
-    /// index when it was answered.
-    fn reports(&self, observed: &Observed, thought: &Thought, has_written: bool) -> Vec<PoolReport> {
-        let now = unix_milliseconds();
-        let after = Some(()).filter(|()| has_written).and_then(|()| self.index.read(|index| index.snapshot(now)));
-        let Some(mut after) = after else { return reports(&thought.round, &thought.outcome, observed, observed) };
-        let facts = self.writer.cloud.provider().and_then(CloudProvider::facts);
-        after.cloud = facts.or_else(|| observed.cloud.clone());
-        reports(&thought.round, &thought.outcome, observed, &after)
-    }
-
-    /// Hands the round over to the reporter.
-    fn tell(&self, observed: &Observed, thought: Thought, mut reports: Vec<PoolReport>, may_tell: bool, settled: bool) {
-        // In the first seconds, a pool that says it is blocked would only be noise.
-        let story = if may_tell && !observed.awaits_cloud() {
-            self.complete(&mut reports, observed, &thought.round);
-            let policy = named(self.policies.policy().info());
-            Story::Round { reports, holds: thought.outcome.holds, policy, settled }
-        } else {
-            Story::Silence
-        };
-        self.stories.send_replace(Arc::new(story));
-    }
-
-    /// Hands over repairs that turn out to have been made.
-    fn tell_unsure(&mut self, observed: &Observed) {
-        for repair in std::mem::take(&mut self.memory.unsure) {
-            let net = observed.holdings.get(&repair.owner);
-            let held: BTreeSet<IpAddr> =
-                net.into_iter().flat_map(|facts| &facts.egress_ips).filter_map(Listed::address).collect();
-            if net.is_some() && held == repair.to.iter().copied().collect() {
-                let _ = self.repairs.send(repair);
-            }
-        }
-    }
-
-    /// Hands over what was repaired in earnest.
-    fn tell_repairs(&mut self, thought: &Thought, applied: &Applied, in_flight: &BTreeMap<Target, Write>) {
-        let (round, outcome) = (&thought.round, &thought.outcome);
-        let written: BTreeSet<&Target> =
-            applied.written.iter().filter_map(|position| Some(&outcome.writes.get(*position)?.target)).collect();
-        let unanswered: BTreeSet<&Target> = applied
-            .failures
-            .iter()
-            .filter(|(_, failure)| matches!(failure, WriteFailure::Transient(_)))
-            .map(|(target, _)| target)
-            .chain(in_flight.keys())
-            .collect();
-        for repair in repairs(&round.surveyed().snapshot, &outcome.plan) {
-            let target = Target::Holding(repair.owner.clone());
-            if unanswered.contains(&target) {
-                self.memory.unsure.push(repair);
-            } else if written.contains(&target) {
-                // Only when everything ends is there nobody to hear it.
-                let _ = self.repairs.send(repair);
-            }
-        }
-    }
-
-    /// Adds what only the runtime knows: refused writes and refused policies.
-    fn complete(&self, reports: &mut [PoolReport], observed: &Observed, round: &Round) {
-        for (target, complaint) in self.memory.pauses.complaints() {
-            let pools = pools_of(target, observed, round);
-            for report in reports.iter_mut().filter(|report| pools.contains(&report.pool)) {
-                report.errors.push(format!("{target}: {complaint}"));
-            }
-        }
-        let stand_in = self.policies.stand_in().map(|stand_in| stand_in.to_string());
-        let blind = self.index.read(|index| index.watch_reports(Instant::now()));
-        let blind: Vec<String> =
-            blind.into_iter().filter(WatchReport::is_blind).filter_map(|watch| watch.trouble).collect();
-        for report in reports.iter_mut() {
-            report.warnings.extend(blind.iter().map(|trouble| format!("nothing heard for a minute: {trouble}")));
-            report.stand_in.clone_from(&stand_in);
-            report.warnings.extend(self.memory.refusal.iter().map(|reason| format!("new policy refused: {reason}")));
-        }
-    }
-
-    /// Nothing can be planned yet, or no more.
-    fn wait_for_cluster(&mut self, may_tell: bool) {
-        let waiting = self.index.read(Index::waiting);
-        // Until the first lists have come, a pool that says it is blocked would only be noise.
-        let is_starting = waiting.iter().any(|text| text.starts_with("waiting for the first list"));
-        let story = if may_tell && !is_starting { Story::Blocked(waiting.join("; ")) } else { Story::Silence };
-        self.stories.send_replace(Arc::new(story));
-        if waiting != self.memory.said.waiting {
-            warn!(reasons = waiting.join("; "), "the cluster cannot be planned yet");
-            self.memory.said.waiting = waiting;
-        }
-    }
-
-    /// Fields that cannot be read are named once, whoever leads: nobody else would say which of them count as missing.
-    fn remark_problems(&self) {
-        let (news, count) = self.index.quietly(|index| (index.new_problems(SPELLED_OUT), index.problem_count()));
-        self.metrics.cannot_read(count);
-        for Problem { kind, name, note: Note { field, text } } in news {
-            warn!(%kind, name, field, text, "cannot read a field");
-        }
-    }
-
-    /// A lock that somebody forged is told once.
-    fn remark_ignored_locks(&mut self, now: u64) {
-        let ignored = self.index.read(|index| index.ignored_locks(now));
-        self.metrics.ignores_locks(ignored.len());
-        let namespaces: Vec<String> = ignored.into_iter().map(|lock| lock.namespace).collect();
-        if namespaces != self.memory.said.ignored_locks {
-            let count = namespaces.len();
-            let some = namespaces.iter().take(SPELLED_OUT).map(String::as_str).collect::<Vec<_>>().join(" ");
-            warn!(count, namespaces = some, "locks of egressip-ipam-operator do not count: it cannot be there");
-            self.memory.said.ignored_locks = namespaces;
-        }
-    }
-
-    fn remark_failure(&mut self, thought: &Thought) {
-        self.memory.said.waiting.clear();
-        let failure = thought.outcome.failure.as_ref().map(ToString::to_string);
-        if failure != self.memory.said.failure {
-            let policy = &self.policies.policy().info().name;
-            if let Some(failure) = &failure {
-                error!(failure, policy, "what is applied stays");
-            } else {
-                info!(policy, "the policy plans again");
-            }
-            self.memory.said.failure = failure;
-        }
-    }
-
-    fn remark_obstacle(&mut self, obstacle: Option<&str>) {
-        if obstacle != self.memory.said.obstacle.as_deref() {
-            if let Some(reason) = obstacle {
-                info!(reason, "nothing is written");
-            } else {
-                info!("writing");
-            }
-            self.memory.said.obstacle = obstacle.map(str::to_owned);
-        }
-    }
 }
 
 /// Whether a write only says what is so, and says the same in the next round. Nothing else is put off: addresses that
 /// nodes carry are nobody's until their owners hold them, and the next plan might have others, over and over.
 fn can_wait(write: &Write) -> bool {
     matches!(&write.change, Change::Namespace { result, .. } if *result != Some(None))
-}
-
-fn log_patches(rows: &[PatchRow]) {
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    for row in rows.iter().take(SPELLED_OUT) {
-        let PatchRow { op, pool, zone, owner, address, from, to, reason, text: why } = row;
-        let (pool, zone, owner, from, to) = (text(pool), text(zone), text(owner), text(from), text(to));
-        info!(op, pool, zone, owner, address, from, to, reason, why, "patch");
-    }
-    if rows.len() > SPELLED_OUT {
-        info!(more = rows.len() - SPELLED_OUT, "further patches");
-    }
 }
