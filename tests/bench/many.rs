@@ -53,5 +53,5 @@ fn round(observed: &Observed) {
     let round = Round::prepare(observed);
     let plan = Plan { generation: observed.generation, ..Plan::default() };
     let outcome = round.finish(observed, Ok(plan), &BTreeSet::new());
-    assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+    assert!(outcome.failure().is_none(), "{:?}", outcome.failure());
 }

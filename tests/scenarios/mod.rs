@@ -15,4 +15,5 @@ mod peer_defects;
 mod pools;
 mod reported_cases;
 mod requests;
+mod slices;
 mod take_over;

@@ -98,7 +98,7 @@ fn live(comparison: &mut Comparison, seed: u64) {
             comparison.compare(&format!("cluster {seed}, event {event}, round {nth}"), round.policy_input());
             let plan = comparison.policy.plan(round.policy_input()).unwrap().plan;
             let outcome = round.finish(&observed, Ok(plan), &BTreeSet::new());
-            assert_eq!(outcome.failure, None, "cluster {seed}, event {event}, round {nth}");
+            assert_eq!(outcome.failure(), None, "cluster {seed}, event {event}, round {nth}");
             if outcome.writes.is_empty() {
                 break;
             }

@@ -52,8 +52,8 @@ pub struct Observed {
 /// What earlier rounds did, as far as it counts in this one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
-    /// Unforced changes that have not been made up for yet.
-    pub spent: u32,
+    /// Unforced changes that have not been made up for yet, by the name of the grant whose policy made them.
+    pub spent: BTreeMap<String, u32>,
     /// Addresses that flapped, with the name of the policy that moved them.
     pub flapped: BTreeMap<IpAddr, String>,
 }

@@ -27,7 +27,8 @@ const DAMPED: u64 = 60 * 60 * 1_000;
 /// What was changed without need, and when.
 #[derive(Clone, Debug, Default)]
 pub struct Pace {
-    spent: Spent,
+    /// By the name of the grant whose policy made the changes.
+    spent: BTreeMap<String, Spent>,
     /// When each address left each node to which it has not come back, and whether it had to.
     left: BTreeMap<(IpAddr, NodeName), Leg>,
     /// When addresses came back to nodes that they had left.
@@ -61,6 +62,11 @@ impl Spent {
         self.amount.saturating_sub(now.saturating_sub(self.at).saturating_mul(self.full.into()))
     }
 
+    /// Rounded up.
+    fn changes_at(&self, now: u64) -> u32 {
+        u32::try_from(self.left_at(now).div_ceil(REFILL)).unwrap_or(u32::MAX)
+    }
+
     fn spend(&mut self, changes: u64, full: u32, now: u64) {
         let amount = self.left_at(now).saturating_add(changes.saturating_mul(REFILL));
         *self = Self { amount, full, at: now };
@@ -72,49 +78,55 @@ impl Pace {
     pub fn recent(&self, now: u64) -> Recent {
         let flapped = self.flapped.iter().filter(|(_, flapped)| flapped.until > now);
         Recent {
-            spent: u32::try_from(self.spent.left_at(now).div_ceil(REFILL)).unwrap_or(u32::MAX),
+            spent: self.spent.iter().map(|(name, spent)| (name.clone(), spent.changes_at(now))).collect(),
             flapped: flapped.map(|(&address, flapped)| (address, flapped.policy.clone())).collect(),
         }
     }
 
-    /// Notes what was written of a plan that `policy` made from `snapshot`. What was not written did not happen.
-    pub fn note<'a>(
+    /// Notes what was written of a plan that was made from `snapshot`, with who planned for each owner. What was not written
+    /// did not happen.
+    pub fn note<'a, 'p>(
         &mut self,
         snapshot: &Snapshot,
         plan: &VerifiedPlan,
         written: impl IntoIterator<Item = &'a Write>,
-        policy: &str,
+        planner_of: impl Fn(OwnerIndex) -> Planner<'p>,
         now: u64,
     ) {
         self.forget(now);
         let written = Written::of(written);
         let requests = granted(snapshot, plan);
-        let mut spent = 0;
+        let mut spent: BTreeMap<&str, (u64, u32)> = BTreeMap::new();
         for patch in plan.patches().iter().filter(|patch| !patch.by_host) {
-            match patch.operation {
+            let Some(planner) = owner_of(plan, &patch.operation).map(&planner_of) else { continue };
+            let counts = match patch.operation {
                 Operation::Move { address, source, target } => {
-                    let forced = is_forced(snapshot, plan, address, source);
-                    spent += u64::from(self.leaves(snapshot, &written, address, source, Leg { at: now, forced }));
-                    self.comes(snapshot, &written, address, target, Leg { at: now, forced }, policy);
+                    let leg = Leg { at: now, forced: is_forced(snapshot, plan, address, source) };
+                    let counts = self.leaves(snapshot, &written, address, source, leg);
+                    self.comes(snapshot, &written, address, target, leg, planner.policy);
+                    counts
                 }
                 Operation::Unassign { address, node } => {
-                    let forced = is_forced(snapshot, plan, address, node);
-                    spent += u64::from(self.leaves(snapshot, &written, address, node, Leg { at: now, forced }));
+                    let leg = Leg { at: now, forced: is_forced(snapshot, plan, address, node) };
+                    self.leaves(snapshot, &written, address, node, leg)
                 }
                 Operation::Assign { address, node } => {
-                    self.comes(snapshot, &written, address, node, Leg { at: now, forced: true }, policy);
+                    self.comes(snapshot, &written, address, node, Leg { at: now, forced: true }, planner.policy);
+                    false
                 }
                 // Who gives up an address for one that it asks for decides by itself how often.
                 Operation::Release { holder: Some(Holder::Owner(owner)), address } if !requests.contains(&owner) => {
                     let name = snapshot.owner(owner).map(|owner| &owner.name);
-                    let is_written = name.is_some_and(|name| written.releases(name.as_str(), address));
-                    spent += u64::from(is_written);
+                    name.is_some_and(|name| written.releases(name.as_str(), address))
                 }
-                Operation::Release { .. } | Operation::Allocate { .. } => {}
+                Operation::Release { .. } | Operation::Allocate { .. } => false,
+            };
+            if counts {
+                spent.entry(planner.grant).or_insert((0, planner.budget)).0 += 1;
             }
         }
-        if spent > 0 {
-            self.spent.spend(spent, snapshot.full_budget(), now);
+        for (grant, (changes, full)) in spent {
+            self.spent.entry(grant.to_owned()).or_default().spend(changes, full, now);
         }
     }
 
@@ -170,7 +182,30 @@ impl Pace {
         }
         self.returns.retain(|_, returns| !returns.is_empty());
         self.flapped.retain(|_, flapped| flapped.until > now);
+        self.spent.retain(|_, spent| spent.left_at(now) > 0);
     }
+}
+
+/// Who planned for an owner.
+#[derive(Clone, Copy, Debug)]
+pub struct Planner<'a> {
+    /// The name of the grant.
+    pub grant: &'a str,
+    /// The name of the policy that planned for it.
+    pub policy: &'a str,
+    /// Unforced changes that the grant allows at once.
+    pub budget: u32,
+}
+
+/// Whom a policy's operation is about.
+fn owner_of(plan: &VerifiedPlan, operation: &Operation) -> Option<OwnerIndex> {
+    if let Operation::Release { holder: Some(Holder::Owner(owner)), .. } = *operation {
+        return Some(owner);
+    }
+    plan.end().holders_of(operation.address()).iter().find_map(|holding| match holding.holder {
+        Holder::Owner(owner) => Some(owner),
+        Holder::Leaving(_) => None,
+    })
 }
 
 /// Owners who get an address that they ask for.

@@ -7,9 +7,8 @@ use std::net::IpAddr;
 use crate::name::{NodeName, OwnerIndex, OwnerName, PoolName};
 use crate::observed::{Listed, Observed};
 use crate::plan::{Holder, Operation};
-use crate::round::{Failure, Outcome};
+use crate::round::{Failure, Outcome, Round};
 use crate::snapshot::{Owner, Phase};
-use crate::survey::Survey;
 use crate::verify::VerifiedPlan;
 
 /// Most namespaces of a pool whose reason is spelled out.
@@ -44,10 +43,11 @@ impl Service {
 pub(crate) fn of_pools<'a>(
     planned: &'a Observed,
     seen: &Observed,
-    survey: &Survey,
+    round: &Round,
     outcome: &Outcome,
     ungiven: &BTreeSet<&OwnerName>,
 ) -> BTreeMap<&'a PoolName, Service> {
+    let survey = round.surveyed();
     let mut pools: BTreeMap<&PoolName, Service> = BTreeMap::new();
     let held: BTreeSet<(&PoolName, &OwnerName)> = outcome.holds.iter().map(|hold| (&hold.pool, &hold.owner)).collect();
     let changes = Changes::of(&outcome.plan);
@@ -76,7 +76,11 @@ pub(crate) fn of_pools<'a>(
             });
             match lack {
                 None => service.served += 1,
-                Some(lack) => service.wait(|| Some(format!("{name}: {}", scene.text(&lack, outcome.failure.as_ref())))),
+                Some(lack) => {
+                    let slice = owner.and_then(|(position, _)| round.slice_of(OwnerIndex::at(position)));
+                    let failure = slice.and_then(|slice| outcome.slices.get(slice)?.failure.as_ref());
+                    service.wait(|| Some(format!("{name}: {}", scene.text(&lack, failure))));
+                }
             }
         }
     }

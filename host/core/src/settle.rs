@@ -26,13 +26,13 @@ impl Settlement {
     /// Settles a survey. Objects of `refused` could not be written when they were tried last.
     pub fn of(survey: &Survey, refused: &BTreeSet<Target>) -> Self {
         let mut settlement = Self { snapshot: survey.snapshot.clone(), patches: Vec::new() };
-        settlement.unassign_twins(survey);
+        settlement.unassign_duplicates(survey);
         settlement.release_leaving();
         settlement.release_displaced(survey);
         settlement.release_duplicates();
         settlement.hide_released(survey);
-        settlement.hide_pinned(survey);
-        settlement.unassign_strays(survey);
+        settlement.hide_immovable(survey);
+        settlement.unassign_misplaced(survey);
         settlement.unassign_refused(survey);
         if survey.blind.is_none() {
             settlement.unassign_untaken(refused);
@@ -107,15 +107,15 @@ impl Settlement {
 
     /// Addresses that nobody may touch now are not shown, and of those who get nothing new just as many are wanted
     /// as are shown.
-    fn hide_pinned(&mut self, survey: &Survey) {
-        for &(owner, address) in &survey.pinned {
+    fn hide_immovable(&mut self, survey: &Survey) {
+        for &(owner, address) in &survey.immovable {
             self.forget(owner, address);
         }
-        let mut pinned = survey.pinned.iter().map(|&(_, address)| address).collect();
-        self.drop_held(&mut pinned);
-        self.hide(survey, &pinned);
-        for &closed in &survey.closed {
-            if let Some(owner) = self.snapshot.owners.get_mut(closed.position()) {
+        let mut immovable = survey.immovable.iter().map(|&(_, address)| address).collect();
+        self.drop_held(&mut immovable);
+        self.hide(survey, &immovable);
+        for &suspended in &survey.suspended {
+            if let Some(owner) = self.snapshot.owners.get_mut(suspended.position()) {
                 owner.wanted = Some(at_most(&owner.allocations));
             }
         }
@@ -149,7 +149,7 @@ impl Settlement {
     }
 
     /// Of several nodes that carry one address the best one keeps it.
-    fn unassign_twins(&mut self, survey: &Survey) {
+    fn unassign_duplicates(&mut self, survey: &Survey) {
         let runs = self.snapshot.assignments.chunk_by(|a, b| a.address == b.address);
         let at_rest = |run: &&[Assignment]| run.iter().all(|assignment| assignment.phase == Phase::Settled);
         let runs: Vec<&[Assignment]> = runs.filter(|run| run.len() > 1).filter(at_rest).collect();
@@ -157,42 +157,44 @@ impl Settlement {
             return;
         }
         let homes = Homes::of(&self.snapshot);
-        let mut twins = Vec::new();
+        let mut duplicates = Vec::new();
         for run in runs {
             let Some(address) = run.first().map(|assignment| assignment.address) else { continue };
             let mut nodes: Vec<NodeIndex> = run.iter().map(|assignment| assignment.node).collect();
             // Where the network places, what it placed stays.
             let placed =
                 |node: &NodeIndex| homes.self_placing(&self.snapshot, address) && network_places(&self.snapshot, *node);
-            let bound = |node: &NodeIndex| placed(node) || survey.fixed.contains(&(address, *node));
-            let half = |node: NodeIndex| survey.half.contains(&(address, node));
-            nodes.sort_by_key(|&node| (!bound(&node), homes.rank(&self.snapshot, address, node), half(node), node));
+            let bound = |node: &NodeIndex| placed(node) || survey.foreign.contains(&(address, *node));
+            let incomplete = |node: NodeIndex| survey.incomplete.contains(&(address, node));
+            nodes.sort_by_key(|&node| {
+                (!bound(&node), homes.rank(&self.snapshot, address, node), incomplete(node), node)
+            });
             let keeper = nodes.first().map(|&node| self.snapshot.node_name(node)).unwrap_or_default();
             for &node in nodes.iter().skip(1).filter(|node| !bound(node)) {
-                twins.push((address, node, Reason::Duplicate, format!("{keeper} carries it too")));
+                duplicates.push((address, node, Reason::Duplicate, format!("{keeper} carries it too")));
             }
         }
-        self.unassign(twins);
+        self.unassign(duplicates);
     }
 
     /// SDN takes nothing off nodes that it does not place on: what is left there would stay. It does stay as long as no
     /// other node can take it.
-    fn unassign_strays(&mut self, survey: &Survey) {
+    fn unassign_misplaced(&mut self, survey: &Survey) {
         if survey.blind.is_some() || self.snapshot.pools.iter().all(|pool| !pool.self_placing) {
             return;
         }
         let homes = Homes::of(&self.snapshot);
-        let stray = |assignment: &&Assignment| {
+        let is_misplaced = |assignment: &&Assignment| {
             homes.self_placing(&self.snapshot, assignment.address)
                 && !network_places(&self.snapshot, assignment.node)
                 && homes.can_be_placed(&self.snapshot, assignment.address)
-                && homes.pool(&self.snapshot, assignment.address).is_none_or(|pool| !survey.frozen.contains(&pool))
+                && homes.pool(&self.snapshot, assignment.address).is_none_or(|pool| !survey.invalid.contains(&pool))
         };
-        let strays = self.snapshot.assignments.iter().filter(stray);
-        let strays =
-            strays.map(|a| (a.address, a.node, Reason::NodeIneligible, "the pool does not use this node".to_owned()));
-        let strays: Vec<_> = strays.collect();
-        self.unassign(strays);
+        let misplaced = self.snapshot.assignments.iter().filter(is_misplaced);
+        let misplaced = misplaced
+            .map(|a| (a.address, a.node, Reason::NodeIneligible, "the pool does not use this node".to_owned()));
+        let misplaced: Vec<_> = misplaced.collect();
+        self.unassign(misplaced);
     }
 
     /// What was put onto a node for an owner whose holding then could not be written is carried for nobody, as stale

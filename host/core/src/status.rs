@@ -73,7 +73,7 @@ pub fn reports(round: &Round, outcome: &Outcome, planned: &Observed, seen: &Obse
     let survey = round.surveyed();
     let used = used_by_zone(survey);
     let ungiven = Ungiven::of(seen, survey);
-    let mut services = service::of_pools(planned, seen, survey, outcome, &ungiven.owners);
+    let mut services = service::of_pools(planned, seen, round, outcome, &ungiven.owners);
     let report = |(position, pool): (usize, &Pool)| {
         let facts = planned.pools.get(&pool.name)?;
         let index = PoolIndex::at(position);
@@ -94,7 +94,7 @@ pub fn reports(round: &Round, outcome: &Outcome, planned: &Observed, seen: &Obse
                 .errors
                 .iter()
                 .map(ToString::to_string)
-                .chain(outcome.failure.as_ref().map(ToString::to_string))
+                .chain(failures(round, outcome, index))
                 .chain(complaints(seen, survey, index))
                 .chain(ungiven.refused(index))
                 .collect(),
@@ -106,6 +106,12 @@ pub fn reports(round: &Round, outcome: &Outcome, planned: &Observed, seen: &Obse
         })
     };
     survey.snapshot.pools.iter().enumerate().filter_map(report).collect()
+}
+
+/// Why policies that plan owners of a pool change nothing.
+fn failures(round: &Round, outcome: &Outcome, pool: PoolIndex) -> impl Iterator<Item = String> {
+    let slices = outcome.slices.iter().enumerate().filter(move |(at, _)| round.plans_in(*at, pool));
+    slices.filter_map(|(_, slice)| slice.failure.as_ref()).map(ToString::to_string)
 }
 
 /// Load balancer pools that the addresses of a pool did not join, where it wants them to.

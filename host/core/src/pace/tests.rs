@@ -1,13 +1,19 @@
 use std::net::IpAddr;
 
-use super::{DAMPED, Pace, REFILL, RETURNS_WITHIN};
+use super::{DAMPED, Pace, Planner, REFILL, RETURNS_WITHIN};
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::network::{Change, Target, Write};
+use crate::observed::Recent;
 use crate::plan::{Holder, Operation, Patch, Plan, Reason};
 use crate::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
 use crate::verify::{VerifiedPlan, verify};
 
+const RESTLESS: Planner<'static> = Planner { grant: "all", policy: "restless", budget: 10 };
 const NAMES: [&str; 2] = ["n0", "n1"];
+
+fn spent_by_all(recent: &Recent) -> u32 {
+    recent.spent.get("all").copied().unwrap_or_default()
+}
 
 fn address() -> IpAddr {
     "10.0.0.2".parse().unwrap()
@@ -64,7 +70,7 @@ fn moves(pace: &mut Pace, source: usize, health: Health, now: u64) {
     snapshot.nodes[source].health = health;
     let (from, to) = (NodeIndex::at(source), NodeIndex::at(1 - source));
     let plan = verified(&snapshot, &[Operation::Move { address: address(), source: from, target: to }]);
-    pace.note(&snapshot, &plan, &[lists(source, &[]), lists(1 - source, &[address()])], "restless", now);
+    pace.note(&snapshot, &plan, &[lists(source, &[]), lists(1 - source, &[address()])], |_| RESTLESS, now);
 }
 
 #[test]
@@ -73,7 +79,7 @@ fn what_is_spent_comes_back_one_by_one() {
     for turn in 0..5 {
         moves(&mut pace, turn % 2, Health::Healthy, 1_000);
     }
-    let spent = |after| pace.recent(1_000 + after).spent;
+    let spent = |after| spent_by_all(&pace.recent(1_000 + after));
     assert_eq!(spent(0), 5);
     assert_eq!(spent(REFILL / 10 - 1), 5);
     assert_eq!(spent(REFILL / 10), 4);
@@ -88,7 +94,7 @@ fn what_has_to_be_written_again_counts_once() {
     for _ in 0..5 {
         moves(&mut pace, 0, Health::Healthy, 1_000);
     }
-    assert_eq!(pace.recent(1_000).spent, 1);
+    assert_eq!(spent_by_all(&pace.recent(1_000)), 1);
 }
 
 #[test]
@@ -141,8 +147,8 @@ fn what_was_not_written_did_not_happen() {
     let snapshot = snapshot(0);
     let mut pace = Pace::default();
     let operation = Operation::Move { address: address(), source: NodeIndex(0), target: NodeIndex(1) };
-    pace.note(&snapshot, &verified(&snapshot, &[operation]), &[lists(1, &[address()])], "restless", 0);
-    assert_eq!(pace.recent(0).spent, 0);
+    pace.note(&snapshot, &verified(&snapshot, &[operation]), &[lists(1, &[address()])], |_| RESTLESS, 0);
+    assert_eq!(spent_by_all(&pace.recent(0)), 0);
 }
 
 #[test]
@@ -158,8 +164,8 @@ fn a_release_counts_unless_the_owner_asks_for_another_address() {
     let write = Write { target: Target::Holding("shop".into()), change, after: Vec::new(), after_any: Vec::new() };
     let spent = |snapshot: &Snapshot| {
         let mut pace = Pace::default();
-        pace.note(snapshot, &verified(snapshot, &operations), [&write], "restless", 0);
-        pace.recent(0).spent
+        pace.note(snapshot, &verified(snapshot, &operations), [&write], |_| RESTLESS, 0);
+        spent_by_all(&pace.recent(0))
     };
     assert_eq!(spent(&snapshot), 1);
     snapshot.owners[0].requested = vec![new];

@@ -1,47 +1,48 @@
 //! One planning round, from facts to writes, around the call of a policy.
 //!
-//! `Round::prepare` -> the policy plans from `policy_input` -> `Round::finish`. Pure: who calls it does the I/O.
+//! `Round::prepare` -> each policy plans its slice from [`Round::inputs`] -> `Round::finish`. Pure: who calls it does the I/O.
 
-mod adjust;
 mod cause;
-mod crowds;
-mod replace;
+mod draft;
+mod explain;
+mod slices;
 mod stand_in;
-mod withdraw;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use self::draft::{Draft, Drafted};
+pub use self::slices::Grant;
+use self::slices::Slice;
 use crate::diff::Diff;
-use crate::name::{NodeIndex, OwnerIndex};
+use crate::name::{OwnerIndex, PoolIndex};
 use crate::network::{self, Change, Target, Write};
 use crate::observed::{Observed, Promise};
-use crate::plan::{Holder, Operation, Patch, Plan};
+use crate::plan::{Holder, Plan};
 use crate::settle::Settlement;
 use crate::snapshot::Snapshot;
 use crate::survey::{NamedHold, Survey};
 use crate::verify::{EndState, Finding, Rejection, VerifiedPlan, check};
 
-/// A round that waits for the policy's answer.
+/// A round that waits for the policies' answers.
 #[derive(Clone, Debug)]
 pub struct Round {
     survey: Survey,
     settlement: Settlement,
     base: EndState,
-    /// Only forced moves count, for this reason; none: all of a plan counts.
-    stands_in: Option<String>,
+    slices: Vec<Slice>,
 }
 
 /// What a round came to.
 #[derive(Clone, Debug)]
 pub struct Outcome {
-    /// The plan to apply. Where the policy failed or its plan was refused: what the host does by itself.
+    /// The plan to apply: the host's patches, and those of the slices that did not fail.
     pub plan: VerifiedPlan,
-    /// Why the policy's plan is not part of it.
-    pub failure: Option<Failure>,
-    /// Everyone who is not served, sorted. With a failure, only those whom the host itself holds.
+    /// What became of each slice, in their order.
+    pub slices: Vec<SliceOutcome>,
+    /// Everyone who is not served, sorted. Of a slice that failed, only those whom the host itself holds.
     pub holds: Vec<NamedHold>,
-    /// Breaches that were there before, and those of a refused plan.
+    /// Breaches that were there before, and those of refused plans.
     pub findings: Vec<Finding>,
     /// Writes in the order of application.
     pub writes: Vec<Write>,
@@ -50,6 +51,24 @@ pub struct Outcome {
     pub promises: BTreeMap<IpAddr, Promise>,
     /// When to look again although nothing changes, in Unix milliseconds.
     pub again_at: Option<u64>,
+}
+
+/// What became of one slice.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SliceOutcome {
+    /// The name of its grant.
+    pub name: String,
+    /// Unforced changes that it may make when it has made none.
+    pub budget: u32,
+    /// Why its policy's plan is not part of the whole.
+    pub failure: Option<Failure>,
+}
+
+impl Outcome {
+    /// The first slice's failure, if any failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        self.slices.iter().find_map(|slice| slice.failure.as_ref())
+    }
 }
 
 /// Why a policy's plan changes nothing.
@@ -61,29 +80,44 @@ pub enum Failure {
     /// The checker refused the plan.
     #[error("the policy's plan was refused: {0}")]
     Rejected(Rejection),
-    /// The plan was good as it came, but not with what the host changes and keeps by itself. No fault of the policy.
+    /// The plan was good as it came, but not together with what the host and the slices before it change and keep. Nobody
+    /// is to blame for it, but the slice is served by nobody as long as it is so: it counts as a failure.
     #[error("the policy's plan does not go together with what the host does by itself: {0}")]
     Unmatched(Rejection),
 }
 
 impl Round {
-    /// Surveys the cluster and settles what the host settles by itself.
+    /// Surveys the cluster and settles what the host settles by itself. One policy plans everything.
     pub fn prepare(observed: &Observed) -> Self {
         Self::prepare_again(observed, &BTreeSet::new())
     }
 
     /// The same after setbacks: objects of `refused` could not be written when they were tried last.
     pub fn prepare_again(observed: &Observed, refused: &BTreeSet<Target>) -> Self {
-        let mut survey = Survey::of(observed);
-        survey.spare_nodes(observed, refused);
-        let settlement = Settlement::of(&survey, refused);
-        let base = EndState::before(&survey.snapshot);
-        Self { survey, settlement, base, stands_in: None }
+        Self::divided(observed, refused, &[Grant::default()])
     }
 
-    /// What the policy plans from.
+    /// The same for several policies, with a slice for each grant. Owners that no grant names, where each names some, keep
+    /// what they have.
+    pub fn divided(observed: &Observed, refused: &BTreeSet<Target>, grants: &[Grant]) -> Self {
+        let mut survey = Survey::of(observed);
+        survey.spare_nodes(observed, refused);
+        let mut settlement = Settlement::of(&survey, refused);
+        let slices = Slice::of(&survey, &mut settlement, grants, &observed.recent.spent);
+        let budgets = slices.iter().map(|slice| slice.snapshot(&settlement.snapshot).budget);
+        survey.snapshot.budget = budgets.fold(0, u32::saturating_add);
+        let base = EndState::before(&survey.snapshot);
+        Self { survey, settlement, base, slices }
+    }
+
+    /// What each policy plans from.
+    pub fn inputs(&self) -> impl Iterator<Item = &Snapshot> {
+        self.slices.iter().map(|slice| slice.snapshot(&self.settlement.snapshot))
+    }
+
+    /// What the only policy plans from; of several, the first one.
     pub fn policy_input(&self) -> &Snapshot {
-        &self.settlement.snapshot
+        self.inputs().next().unwrap_or(&self.settlement.snapshot)
     }
 
     /// What was there before anything was settled.
@@ -91,47 +125,102 @@ impl Round {
         &self.survey
     }
 
-    /// Checks the policy's answer and makes writes of it. `avoid` names objects that are not to be written now, since
-    /// an earlier write to them failed; what depends on them waits, everything else goes on.
+    /// The position of the slice that plans an owner.
+    pub fn slice_of(&self, owner: OwnerIndex) -> Option<usize> {
+        self.slices.iter().position(|slice| slice.has(owner))
+    }
+
+    /// Whether a slice has owners of a pool, or everything.
+    pub fn plans_in(&self, slice: usize, pool: PoolIndex) -> bool {
+        let Some(slice) = self.slices.get(slice) else { return false };
+        let owners = &slice.snapshot(&self.settlement.snapshot).owners;
+        slice.is_whole() || owners.iter().any(|owner| owner.pool == pool)
+    }
+
+    /// [`Self::finish_all`] for the answer of a policy that plans everything.
     pub fn finish(&self, observed: &Observed, answer: Result<Plan, String>, avoid: &BTreeSet<Target>) -> Outcome {
-        let snapshot = &self.survey.snapshot;
-        let allocates = |patch: &Patch| match patch.operation {
-            Operation::Allocate { owner, .. } => Some(owner),
-            _ => None,
-        };
-        let meant: Vec<OwnerIndex> = answer.iter().flat_map(|plan| &plan.patches).filter_map(allocates).collect();
-        let combined = answer.map_err(Failure::Policy).and_then(|plan| self.judge(self.that_counts(observed, plan)));
-        let (plan, failure) = match combined {
-            Ok(plan) => (plan, None),
-            Err(failure) => (self.host_only(), Some(failure)),
-        };
-        let mut holds = self.survey.holds.clone();
-        let mut causes = self.causes(observed, plan.end());
-        holds.extend(plan.holds().iter().filter_map(|hold| {
-            let owner = snapshot.owner(hold.owner)?;
-            Some(NamedHold {
-                pool: snapshot.pool(owner.pool)?.name.clone(),
-                zone: hold.zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string()),
-                owner: owner.name.clone(),
-                code: hold.code,
-                text: causes.words(hold, owner),
-            })
-        }));
-        if failure.is_none() {
-            holds.extend(self.unexplained(&plan, &holds, &meant));
-        }
-        holds.sort();
-        holds.dedup();
+        self.finish_all(observed, vec![answer], avoid)
+    }
+
+    /// Checks the policies' answers, in the order of their slices, and makes writes of them. Who gave no answer failed, for
+    /// the reason that stands there instead. `avoid` names objects that are not to be written now, since an earlier write
+    /// to them failed; what depends on them waits, everything else goes on.
+    pub fn finish_all(
+        &self,
+        observed: &Observed,
+        answers: Vec<Result<Plan, String>>,
+        avoid: &BTreeSet<Target>,
+    ) -> Outcome {
+        let answers = answers.into_iter().chain(std::iter::repeat_with(|| Err("it gave no answer".to_owned())));
+        let judged: Vec<_> = self.slices.iter().zip(answers).map(|(slice, answer)| self.judge(slice, answer)).collect();
+        let (plan, judged) = self.put_together(judged);
+        let holds = self.explained(observed, &plan, &judged);
         let mut findings = plan.inherited().to_vec();
-        if let Some(Failure::Rejected(rejection) | Failure::Unmatched(rejection)) = &failure {
-            findings.extend(rejection.findings.iter().cloned());
-            findings.sort();
+        for judgement in &judged {
+            if let Err(Failure::Rejected(rejection) | Failure::Unmatched(rejection)) = &judgement {
+                findings.extend(rejection.findings.iter().cloned());
+            }
         }
-        let known_holds = failure.is_none().then_some(holds.as_slice());
-        let writes = network::schedule(observed, &self.survey, &plan, known_holds, avoid);
+        findings.sort();
+        let known = judged.iter().all(Result::is_ok).then_some(holds.as_slice());
+        let writes = network::schedule(observed, &self.survey, &plan, known, avoid);
         let promises = self.promises(&plan, &writes);
-        let again_at = self.survey.again_at;
-        Outcome { plan, failure, holds, findings, writes, promises, again_at }
+        let slices = self.slices.iter().zip(judged).map(|(slice, judgement)| SliceOutcome {
+            name: slice.name.clone(),
+            budget: slice.budget,
+            failure: judgement.err(),
+        });
+        Outcome { slices: slices.collect(), plan, holds, findings, writes, promises, again_at: self.survey.again_at }
+    }
+
+    /// Judges an answer by what its policy saw; a good one names owners by their indices in the whole.
+    fn judge(&self, slice: &Slice, answer: Result<Plan, String>) -> Result<Plan, Failure> {
+        let plan = self.that_counts(slice, answer.map_err(Failure::Policy)?);
+        let seen = slice.snapshot(&self.settlement.snapshot);
+        let saw_all = slice.is_whole() && self.settlement.patches.is_empty() && self.survey.immovable.is_empty();
+        let base = if saw_all { self.base.clone() } else { EndState::before(seen) };
+        check(seen, &base, &plan).map_err(Failure::Rejected)?;
+        Ok(slice.lift(plan))
+    }
+
+    /// Makes one plan of the good answers and of what the host does by itself. If they do not go together, slices are left
+    /// out, the last ones first.
+    fn put_together(&self, judged: Vec<Result<Plan, Failure>>) -> (VerifiedPlan, Vec<Result<Plan, Failure>>) {
+        let good: Vec<&Plan> = judged.iter().flatten().collect();
+        if let Ok(plan) = self.combine(&good) {
+            return (plan, judged);
+        }
+        let mut kept: Vec<Plan> = Vec::new();
+        let mut sifted = Vec::new();
+        for judgement in judged {
+            let tried = judgement.and_then(|plan| {
+                let all: Vec<&Plan> = kept.iter().chain([&plan]).collect();
+                self.combine(&all).map_err(Failure::Unmatched)?;
+                kept.push(plan.clone());
+                Ok(plan)
+            });
+            sifted.push(tried);
+        }
+        let plan = self.combine(&kept.iter().collect::<Vec<_>>());
+        // The host's own patches only take away, so they pass; if they should not, nothing is done.
+        (plan.unwrap_or_else(|_| self.nothing()), sifted)
+    }
+
+    fn combine(&self, answers: &[&Plan]) -> Result<VerifiedPlan, Rejection> {
+        let snapshot = &self.survey.snapshot;
+        let mut holds: Vec<_> = answers.iter().flat_map(|plan| plan.holds.iter().cloned()).collect();
+        let Drafted { patches, end, holds: others, is_altered } = Draft::of(self, answers).finish(&holds);
+        holds.extend(others);
+        holds.extend(self.deserted(&holds));
+        let plan = Plan { generation: snapshot.generation, patches, holds };
+        let is_seen_whole = answers.len() == 1 && self.slices.iter().all(Slice::is_whole);
+        let end = if is_altered || !is_seen_whole { check(snapshot, &self.base, &plan)? } else { end };
+        Ok(VerifiedPlan::new(snapshot, &self.base, plan, end))
+    }
+
+    fn nothing(&self) -> VerifiedPlan {
+        let plan = Plan { generation: self.survey.snapshot.generation, ..Plan::default() };
+        VerifiedPlan::new(&self.survey.snapshot, &self.base, plan, self.base.clone())
     }
 
     fn promises(&self, plan: &VerifiedPlan, writes: &[Write]) -> BTreeMap<IpAddr, Promise> {
@@ -157,94 +246,4 @@ impl Round {
     pub fn diff(&self, outcome: &Outcome) -> Diff {
         Diff::new(&self.survey.snapshot, &outcome.plan, &outcome.holds, &outcome.findings)
     }
-
-    /// Judges the policy's plan by what the policy saw, and what is made of it by what is there.
-    fn judge(&self, answer: Plan) -> Result<VerifiedPlan, Failure> {
-        let (snapshot, seen) = (&self.survey.snapshot, &self.settlement.snapshot);
-        let saw_all = self.settlement.patches.is_empty() && self.survey.pinned.is_empty();
-        let seen_base = if saw_all { self.base.clone() } else { EndState::before(seen) };
-        let mut plan = answer;
-        self.restrain_the_blind(&mut plan.patches);
-        let mut end = check(seen, &seen_base, &plan).map_err(Failure::Rejected)?;
-        plan.patches.extend(self.settlement.patches.iter().cloned());
-        cancel(&mut plan.patches);
-        if !saw_all {
-            end = self.base.after(snapshot, &plan.patches, &mut Vec::new());
-        }
-        if self.combine(&mut plan, &end) || !saw_all {
-            end = check(snapshot, &self.base, &plan).map_err(Failure::Unmatched)?;
-        }
-        Ok(VerifiedPlan::new(snapshot, &self.base, plan, end))
-    }
-
-    /// The host's patches alone. They only take away, so they pass; if they should not, nothing is done.
-    fn host_only(&self) -> VerifiedPlan {
-        let snapshot = &self.survey.snapshot;
-        let nothing = Plan { generation: snapshot.generation, ..Plan::default() };
-        self.judge(nothing.clone())
-            .unwrap_or_else(|_| VerifiedPlan::new(snapshot, &self.base, nothing, self.base.clone()))
-    }
-
-    /// The host's patches, the policy's, and what follows from both: addresses that nobody holds leave their nodes.
-    /// `end` is the state after the patches as they are; returns whether it is so no longer.
-    fn combine(&self, plan: &mut Plan, end: &EndState) -> bool {
-        let before = plan.patches.len();
-        self.restrain(&mut plan.patches);
-        self.untangle(&mut plan.patches, end);
-        self.keep_unreplaced(plan, end);
-        let held_back = self.hold_back(plan, before, end);
-        let end = held_back.as_ref().unwrap_or(end);
-        let mut follows = self.sweeps(&plan.patches, end);
-        follows.extend(self.part_crowds(end));
-        let changed = held_back.is_some() || !follows.is_empty();
-        plan.patches.extend(follows);
-        changed
-    }
-
-    /// Nobody who talks falls silent, and what depends on a patch that is held back is withdrawn, until nothing more
-    /// follows. `end` is the state after `before` patches, of which some may be gone; returns the state after those that
-    /// are left, if that is another one now.
-    fn hold_back(&self, plan: &mut Plan, before: usize, end: &EndState) -> Option<EndState> {
-        let after = |patches: &[Patch]| self.base.after(&self.survey.snapshot, patches, &mut Vec::new());
-        let mut now = (plan.patches.len() < before).then(|| after(&plan.patches));
-        let (mut silent, mut displaced) = (BTreeSet::new(), BTreeSet::new());
-        // Each turn but the last withdraws a patch.
-        for _ in 0..=before {
-            let (held, waiting) = self.keep_until_replaced(&mut plan.patches, now.as_ref().unwrap_or(end));
-            silent.extend(waiting);
-            now = held.or(now);
-            // Where nothing was held back, the plan is as good as it came.
-            let Some(end) = &now else { break };
-            if !self.withdraw_dependents(&mut plan.patches, end, &mut displaced) {
-                break;
-            }
-            now = Some(after(&plan.patches));
-        }
-        Self::explain_withdrawn(displaced, &mut plan.holds);
-        self.explain(silent, &mut plan.holds);
-        now
-    }
-}
-
-/// What the host takes off a node and the policy puts onto the same one stays.
-fn cancel(patches: &mut Vec<Patch>) {
-    let places = |patches: &[Patch], by_host| -> BTreeSet<(IpAddr, NodeIndex)> {
-        let place = |patch: &Patch| match patch.operation {
-            Operation::Unassign { address, node } if by_host && patch.by_host => Some((address, node)),
-            Operation::Assign { address, node } if !by_host && !patch.by_host => Some((address, node)),
-            _ => None,
-        };
-        patches.iter().filter_map(place).collect()
-    };
-    let off = places(patches, true);
-    if off.is_empty() {
-        return;
-    }
-    let stays: BTreeSet<_> = off.intersection(&places(patches, false)).copied().collect();
-    patches.retain(|patch| match patch.operation {
-        Operation::Assign { address, node } | Operation::Unassign { address, node } => {
-            !stays.contains(&(address, node))
-        }
-        _ => true,
-    });
 }

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::Round;
+use super::slices::{Slice, StandIn};
 use crate::name::{OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::{Hold, HoldCode, Operation, Plan};
@@ -14,29 +15,40 @@ use crate::snapshot::{Owner, Snapshot};
 use crate::survey::at_most;
 
 impl Round {
-    /// This round for a policy that stands in for another one; `why` tells those who have to wait until that one is back.
+    /// The policy of a slice stands in for another one; `why` tells those who have to wait until that one is back.
     ///
     /// What it is shown leaves it nothing to do but forced moves: no budget, no requests, and nobody who wants more than
     /// it has. Whatever else it answers does not count.
-    pub fn forced_moves_only(mut self, why: String) -> Self {
-        let seen = &mut self.settlement.snapshot;
+    pub fn forced_moves_only(&mut self, slice: usize, observed: &Observed, why: String) {
+        let Self { survey, settlement, slices, .. } = self;
+        let Some(slice) = slices.get_mut(slice) else { return };
+        let waiting = waiting_for_the_other(observed, &survey.snapshot, slice, &settlement.snapshot);
+        let seen = slice.snapshot_mut(&mut settlement.snapshot);
         seen.budget = 0;
         for owner in &mut seen.owners {
             owner.wanted = Some(at_most(&owner.allocations));
             owner.requested.clear();
         }
-        self.stands_in = Some(why);
-        self
+        slice.stands_in = Some(StandIn { why, waiting });
     }
 
-    /// What counts of a plan: all of it, unless the policy only stands in.
-    pub(super) fn that_counts(&self, observed: &Observed, mut plan: Plan) -> Plan {
-        let Some(why) = &self.stands_in else { return plan };
-        let homes = Homes::of(&self.settlement.snapshot);
+    /// What counts of an answer: all of it, unless the policy only stands in, or something cannot be seen.
+    ///
+    /// While something cannot be seen, only moves count, and assignments of what is seen to be nowhere; nothing does where
+    /// Nodes cannot be seen. What a policy gives out, takes away or clears up may be so for something it does not see.
+    pub(super) fn that_counts(&self, slice: &Slice, mut plan: Plan) -> Plan {
+        if let Some(blind) = &self.survey.blind {
+            plan.patches.retain(|patch| match patch.operation {
+                Operation::Move { .. } => blind.may_move,
+                Operation::Assign { .. } => blind.may_move && blind.may_assign,
+                Operation::Allocate { .. } | Operation::Release { .. } | Operation::Unassign { .. } => false,
+            });
+        }
+        let Some(StandIn { why, waiting }) = &slice.stands_in else { return plan };
+        let homes = Homes::of(slice.snapshot(&self.settlement.snapshot));
         plan.patches.retain(|patch| homes.is_forced(patch.operation));
-        let waiting = self.waiting_for_the_other(observed);
         plan.holds.retain(|hold| !waiting.contains(&hold.owner));
-        plan.holds.extend(waiting.into_iter().map(|owner| Hold {
+        plan.holds.extend(waiting.iter().map(|&owner| Hold {
             owner,
             zone: None,
             code: HoldCode::PolicyFailed,
@@ -44,20 +56,26 @@ impl Round {
         }));
         plan
     }
+}
 
-    /// Owners that want something which only the policy of the cluster's choice may give: a first address, or others, or
-    /// more, as far as it said so before it failed.
-    fn waiting_for_the_other(&self, observed: &Observed) -> BTreeSet<OwnerIndex> {
-        let (surveyed, seen) = (&self.survey.snapshot, &self.settlement.snapshot);
-        let waits = |(owner, requested): (&Owner, &[IpAddr])| {
-            let held = |address: &IpAddr| owner.allocations.iter().any(|held| held.address == *address);
-            let lacks = || owner.allocations.len() < seen.zones_of(owner.pool).count();
-            let was_held = || observed.namespaces.get(&owner.name).is_some_and(|facts| facts.hold.is_some());
-            owner.allocations.is_empty() || !requested.iter().all(held) || (lacks() && was_held())
-        };
-        let owners = seen.owners.iter().zip(surveyed.owners.iter().map(|owner| owner.requested.as_slice()));
-        owners.enumerate().filter(|(_, owner)| waits(*owner)).map(|(position, _)| OwnerIndex::at(position)).collect()
-    }
+/// Owners of a slice that want something which only the policy of the cluster's choice may give: a first address, or
+/// others, or more, as far as it said so before it failed.
+fn waiting_for_the_other(
+    observed: &Observed,
+    surveyed: &Snapshot,
+    slice: &Slice,
+    settled: &Snapshot,
+) -> BTreeSet<OwnerIndex> {
+    let seen = slice.snapshot(settled);
+    let waits = |(index, owner): &(OwnerIndex, &Owner)| {
+        let requested = slice.owner(*index).and_then(|index| surveyed.owner(index)).map(|owner| &owner.requested);
+        let held = |address: &IpAddr| owner.allocations.iter().any(|held| held.address == *address);
+        let lacks = || owner.allocations.len() < seen.zones_of(owner.pool).count();
+        let was_held = || observed.namespaces.get(&owner.name).is_some_and(|facts| facts.hold.is_some());
+        owner.allocations.is_empty() || !requested.into_iter().flatten().all(held) || (lacks() && was_held())
+    };
+    let owners = seen.owners.iter().enumerate().map(|(position, owner)| (OwnerIndex::at(position), owner));
+    owners.filter(waits).map(|(index, _)| index).collect()
 }
 
 /// Where held addresses may be.

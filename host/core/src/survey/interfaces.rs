@@ -106,7 +106,7 @@ impl Survey {
     /// its interface.
     fn may_arrive(&self, index: OwnerIndex, address: IpAddr, zone: Option<&str>, lost: &BTreeSet<IpAddr>) -> bool {
         let snapshot = &self.snapshot;
-        let Some(owner) = snapshot.owner(index).filter(|_| !self.closed.contains(&index)) else { return false };
+        let Some(owner) = snapshot.owner(index).filter(|_| !self.suspended.contains(&index)) else { return false };
         let Some(pool) = snapshot.pool(owner.pool) else { return false };
         let inside = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&address));
         let mut zones = snapshot.zones_of(owner.pool).map(|(_, of)| of);

@@ -37,21 +37,21 @@ pub struct Survey {
     /// Held addresses that their owners have to give up: to be released (R4, R18).
     pub(crate) displaced: Vec<Displaced>,
     /// Addresses that interfaces have under names that are not ours: nobody can take them off.
-    pub(crate) fixed: BTreeSet<(IpAddr, NodeIndex)>,
+    pub(crate) foreign: BTreeSet<(IpAddr, NodeIndex)>,
     /// Addresses that only one of network and interface of a node has.
-    pub(crate) half: BTreeSet<(IpAddr, NodeIndex)>,
+    pub(crate) incomplete: BTreeSet<(IpAddr, NodeIndex)>,
     /// Addresses that somebody else who writes interfaces refused to give to the node that carries them.
     pub(crate) refused: BTreeSet<(IpAddr, NodeIndex)>,
     /// What each owner asks for.
     pub(crate) wishes: Vec<Wish>,
-    /// Owners that keep what they have and get nothing new: of frozen pools, of a shared network, or going away.
-    pub(crate) closed: BTreeSet<OwnerIndex>,
-    /// Addresses of closed owners that are in no range of the pool, as far as it can be read: they stay where they are.
-    pub(crate) pinned: Vec<(OwnerIndex, IpAddr)>,
+    /// Owners that keep what they have and get nothing new: of invalid pools, of a shared network, or going away.
+    pub(crate) suspended: BTreeSet<OwnerIndex>,
+    /// Addresses of suspended owners that are in no range of the pool, as far as it can be read: they stay where they are.
+    pub(crate) immovable: Vec<(OwnerIndex, IpAddr)>,
     /// Everything that is or was some pool's.
     pub(crate) territory: Territory,
     /// Pools whose spec has errors: they keep what they have.
-    pub(crate) frozen: BTreeSet<PoolIndex>,
+    pub(crate) invalid: BTreeSet<PoolIndex>,
     /// Opted-in namespaces whose network is another namespace's too, with the words for it.
     pub(crate) sharing: BTreeMap<OwnerName, String>,
     /// Something cannot be seen, so that everybody keeps what he has and gets nothing new.
@@ -126,7 +126,7 @@ impl Survey {
                 ..Snapshot::default()
             },
             notes: topology.notes,
-            frozen: topology.frozen,
+            invalid: topology.invalid,
             blind: Unseen::of(observed),
             sharing: conflicts::shared_networks(observed),
             territory,
@@ -136,9 +136,8 @@ impl Survey {
         survey.add_network(observed);
         survey.hold_own_addresses(observed);
         survey.note_balanced(observed);
-        let full = survey.snapshot.full_budget();
         // What can wait waits until everything can be seen.
-        survey.snapshot.budget = if survey.blind.is_some() { 0 } else { full.saturating_sub(observed.recent.spent) };
+        survey.snapshot.budget = if survey.blind.is_some() { 0 } else { survey.snapshot.full_budget() };
         let flapped = observed.recent.flapped.iter();
         survey.snapshot.flapped =
             flapped.map(|(&address, policy)| Flapped { address, policy: policy.clone() }).collect();
@@ -148,7 +147,7 @@ impl Survey {
     }
 
     /// The index of a pool that is served.
-    pub(crate) fn pool_named(&self, name: &PoolName) -> Option<PoolIndex> {
+    pub fn pool_named(&self, name: &PoolName) -> Option<PoolIndex> {
         self.snapshot.pools.binary_search_by(|pool| pool.name.cmp(name)).ok().map(PoolIndex::at)
     }
 }

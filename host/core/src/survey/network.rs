@@ -52,11 +52,11 @@ impl Survey {
             let mut carried: BTreeMap<IpAddr, Phase> = listed.collect();
             if let Some(interface) = observed.interface(&node.name) {
                 let listed: BTreeSet<IpAddr> = carried.keys().copied().collect();
-                let fixed = add_interface(interface, node, &mut carried, occupied, &mut is_held);
-                self.fixed.extend(fixed.into_iter().map(|address| (address, index)));
+                let foreign = add_interface(interface, node, &mut carried, occupied, &mut is_held);
+                self.foreign.extend(foreign.into_iter().map(|address| (address, index)));
                 let whole = |address| listed.contains(address) && interface.addresses.contains_key(address);
-                let half = carried.keys().filter(|address| !whole(address));
-                self.half.extend(half.map(|&address| (address, index)));
+                let incomplete = carried.keys().filter(|address| !whole(address));
+                self.incomplete.extend(incomplete.map(|&address| (address, index)));
             }
             for (address, phase) in carried {
                 // Outside every pool an address is still ours to move or to take off while one of ours holds it.
@@ -164,7 +164,7 @@ fn add_interface(
     occupied: &mut BTreeSet<IpAddr>,
     is_held: &mut impl FnMut(IpAddr) -> bool,
 ) -> Vec<IpAddr> {
-    let mut fixed = Vec::new();
+    let mut foreign = Vec::new();
     for (&address, on) in &interface.addresses {
         if on.ours || is_held(address) {
             carried.insert(address, on.phase);
@@ -174,10 +174,10 @@ fn add_interface(
         if !on.ours && is_held(address) {
             // What is shown as carried counts against what the node can carry, whoever put it there.
             node.capacity.give(address);
-            fixed.push(address);
+            foreign.push(address);
         }
     }
-    fixed
+    foreign
 }
 
 fn zone_of(snapshot: &Snapshot, pool: PoolIndex, node: NodeIndex) -> Option<ZoneIndex> {

@@ -106,17 +106,17 @@ impl Survey {
     ) {
         let allocations = self.allocations(net, facts, pool);
         let wish = Wish::of(namespace, &allocations);
-        let frozen = self.frozen.contains(&pool);
+        let is_invalid = self.invalid.contains(&pool);
         if let Wish::Malformed(text) = &wish {
             self.hold_in(pool, name, HoldCode::RequestInvalid, text.clone());
         }
-        if frozen && (allocations.is_empty() || matches!(wish, Wish::Request(_))) {
+        if is_invalid && (allocations.is_empty() || matches!(wish, Wish::Request(_))) {
             let text = "the pool's spec has errors: see its status".to_owned();
             self.hold_in(pool, name, HoldCode::PoolInvalid, text);
         }
         // Who waited before, for whatever reason, still does.
         let waits = allocations.is_empty() || matches!(wish, Wish::Request(_)) || namespace.hold.is_some();
-        if let Some(text) = self.blind_text().filter(|_| waits && !frozen && !namespace.terminating) {
+        if let Some(text) = self.blind_text().filter(|_| waits && !is_invalid && !namespace.terminating) {
             self.hold_in(pool, name, HoldCode::Other, text);
         }
         let sharing = self.sharing.get(name).cloned();
@@ -124,24 +124,24 @@ impl Survey {
             self.hold_in(pool, name, HoldCode::SharedNetworkId, text);
         }
         let malformed = matches!(wish, Wish::Malformed(_));
-        let closed = frozen || namespace.terminating || sharing.is_some() || self.blind.is_some();
-        if allocations.is_empty() && (closed || malformed) {
+        let suspended = is_invalid || namespace.terminating || sharing.is_some() || self.blind.is_some();
+        if allocations.is_empty() && (suspended || malformed) {
             return;
         }
         // One that goes away, one whose network is not its alone, one of a pool that makes no sense, and everybody while
         // something cannot be seen, keeps what it has and gets nothing new.
         let index = OwnerIndex::at(self.snapshot.owners.len());
-        if closed {
-            self.closed.insert(index);
+        if suspended {
+            self.suspended.insert(index);
         }
-        self.sort_out(index, &allocations, facts, closed);
+        self.sort_out(index, &allocations, facts, suspended);
         self.snapshot.owners.push(Owner {
             name: name.clone(),
             pool,
             labels: namespace.labels.iter().map(|(key, value)| (key.clone(), value.clone())).collect(),
-            wanted: (closed || malformed).then(|| at_most(&allocations)),
+            wanted: (suspended || malformed).then(|| at_most(&allocations)),
             requested: match &wish {
-                Wish::Request(addresses) if !closed => addresses.clone(),
+                Wish::Request(addresses) if !suspended => addresses.clone(),
                 _ => Vec::new(),
             },
             allocations,
@@ -151,11 +151,11 @@ impl Survey {
     }
 
     /// Notes which addresses the owner has to give up, and which nobody may touch.
-    fn sort_out(&mut self, owner: OwnerIndex, allocations: &[Allocation], facts: &PoolFacts, closed: bool) {
+    fn sort_out(&mut self, owner: OwnerIndex, allocations: &[Allocation], facts: &PoolFacts, suspended: bool) {
         for address in allocations.iter().map(|allocation| allocation.address) {
-            if closed && !in_spec(facts, address) {
-                self.pinned.push((owner, address));
-            } else if !closed && !still_given(facts, address) {
+            if suspended && !in_spec(facts, address) {
+                self.immovable.push((owner, address));
+            } else if !suspended && !still_given(facts, address) {
                 let text = "no longer an address of its pool".to_owned();
                 self.displaced.push(Displaced { owner, address, reason: Reason::PoolChanged, text });
             }

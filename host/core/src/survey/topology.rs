@@ -21,14 +21,14 @@ pub(super) struct Topology {
     pub(super) zones: Vec<Zone>,
     pub(super) nodes: Vec<Node>,
     pub(super) notes: Vec<Note>,
-    pub(super) frozen: BTreeSet<PoolIndex>,
+    pub(super) invalid: BTreeSet<PoolIndex>,
 }
 
 impl Topology {
     pub(super) fn of(observed: &Observed) -> Self {
         let nodes = carriers(observed);
         let mut topology =
-            Self { pools: Vec::new(), zones: Vec::new(), nodes, notes: Vec::new(), frozen: BTreeSet::new() };
+            Self { pools: Vec::new(), zones: Vec::new(), nodes, notes: Vec::new(), invalid: BTreeSet::new() };
         let bare: Vec<&NodeName> =
             observed.nodes.keys().filter(|name| !observed.carriers.contains_key(*name)).collect();
         for (name, facts) in observed.pools.iter().filter(|(_, facts)| !facts.deleting) {
@@ -42,12 +42,12 @@ impl Topology {
         let index = PoolIndex::at(self.pools.len());
         let spec = &facts.spec;
         if !facts.errors.is_empty() {
-            self.frozen.insert(index);
+            self.invalid.insert(index);
         }
         self.notes.extend(facts.warnings.iter().map(|text| Note { pool: name.clone(), text: text.clone() }));
-        let elders = elders(observed, name, facts);
-        self.note_overlaps(name, facts, &elders);
-        let holes: Vec<IpNet> = elders.iter().flat_map(|(_, elder)| spec_ranges(&elder.spec)).collect();
+        let older = older(observed, name, facts);
+        self.note_overlaps(name, facts, &older);
+        let holes: Vec<IpNet> = older.iter().flat_map(|(_, other)| spec_ranges(&other.spec)).collect();
         let own = |range: IpNet| holes.iter().fold(vec![range], |rest, &hole| subtract(&rest, hole));
 
         let mut reserved: Vec<IpNet> = spec_ranges(spec).flat_map(customary_reserved).collect();
@@ -103,19 +103,19 @@ impl Topology {
         }));
     }
 
-    fn note_overlaps(&mut self, name: &PoolName, facts: &PoolFacts, elders: &[(&PoolName, &PoolFacts)]) {
-        for (elder_name, elder) in elders {
+    fn note_overlaps(&mut self, name: &PoolName, facts: &PoolFacts, older: &[(&PoolName, &PoolFacts)]) {
+        for (older_name, other) in older {
             for range in spec_ranges(&facts.spec) {
                 for theirs in
-                    spec_ranges(&elder.spec).filter(|theirs| theirs.contains(&range) || range.contains(theirs))
+                    spec_ranges(&other.spec).filter(|theirs| theirs.contains(&range) || range.contains(theirs))
                 {
                     let intersection = if theirs.contains(&range) { range } else { theirs };
                     self.notes.push(Note {
                         pool: name.clone(),
-                        text: format!("{range} overlaps {theirs} of the older pool {elder_name}, which owns {intersection} for new addresses"),
+                        text: format!("{range} overlaps {theirs} of the older pool {older_name}, which owns {intersection} for new addresses"),
                     });
                     self.notes.push(Note {
-                        pool: (*elder_name).clone(),
+                        pool: (*older_name).clone(),
                         text: format!("{theirs} overlaps {range} of the younger pool {name}; this pool owns {intersection} for new addresses"),
                     });
                 }
@@ -170,14 +170,14 @@ impl Survey {
         let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);
         // One that is not busy any more may be tried again.
         let resting = interfaces.filter(|(_, interface)| interface.busy && interface.complaint.is_some());
-        let closed = subnets.chain(resting.map(|(name, _)| (name, format!("the interface of {name}"))));
-        let closed: BTreeMap<NodeIndex, String> =
-            closed.filter_map(|(name, what)| Some((self.snapshot.node_named(name)?, what))).collect();
+        let avoided = subnets.chain(resting.map(|(name, _)| (name, format!("the interface of {name}"))));
+        let avoided: BTreeMap<NodeIndex, String> =
+            avoided.filter_map(|(name, what)| Some((self.snapshot.node_named(name)?, what))).collect();
         let is_open = |node: &NodeIndex| {
-            !closed.contains_key(node) && self.snapshot.node(*node).is_some_and(|node| node.health == Health::Healthy)
+            !avoided.contains_key(node) && self.snapshot.node(*node).is_some_and(|node| node.health == Health::Healthy)
         };
         let zones_of = |node| self.snapshot.zones.iter().filter(move |zone| zone.nodes.binary_search(&node).is_ok());
-        let spared: Vec<(NodeIndex, &String)> = closed
+        let spared: Vec<(NodeIndex, &String)> = avoided
             .iter()
             .map(|(&node, what)| (node, what))
             .filter(|&(node, _)| zones_of(node).all(|zone| zone.nodes.iter().any(is_open)))
@@ -217,7 +217,7 @@ fn unusable_in<'a>(
 }
 
 /// Pools that own what they share with this one.
-fn elders<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec<(&'a PoolName, &'a PoolFacts)> {
+fn older<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec<(&'a PoolName, &'a PoolFacts)> {
     observed
         .pools
         .iter()

@@ -171,7 +171,7 @@ impl View<'_> {
             let is = after.get(&node_index).copied().unwrap_or_default();
             let capacity = node.capacity;
             let limits = [
-                ("addresses", capacity.total, was.ipv4 + was.ipv6, is.ipv4 + is.ipv6),
+                ("addresses", capacity.total, was.total(), is.total()),
                 ("IPv4 addresses", capacity.ipv4, was.ipv4, is.ipv4),
                 ("IPv6 addresses", capacity.ipv6, was.ipv6, is.ipv6),
             ];
@@ -362,14 +362,21 @@ fn inside(ranges: &[IpNet], address: IpAddr) -> bool {
     ranges.iter().any(|range| range.contains(&address))
 }
 
-/// Addresses a node carries, by family.
+/// Addresses that a node carries, by family.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
-    pub(super) ipv4: u32,
-    pub(super) ipv6: u32,
+pub(crate) struct Load {
+    pub(crate) ipv4: u32,
+    pub(crate) ipv6: u32,
 }
 
-pub(super) fn loads(state: &EndState) -> BTreeMap<NodeIndex, Load> {
+impl Load {
+    pub(crate) fn total(self) -> u32 {
+        self.ipv4 + self.ipv6
+    }
+}
+
+/// How many addresses each node carries.
+pub(crate) fn loads(state: &EndState) -> BTreeMap<NodeIndex, Load> {
     let mut loads: BTreeMap<NodeIndex, Load> = BTreeMap::new();
     for (address, nodes) in state.carried() {
         for &node in nodes {

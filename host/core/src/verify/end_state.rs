@@ -1,6 +1,6 @@
 //! Who holds and who carries what, before a plan and after it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
@@ -120,6 +120,19 @@ impl EndState {
             }
         }
         state
+    }
+
+    /// Makes this the state after `patches` again, where patches about some addresses came or went. `base` is the state
+    /// before them: the state of an address depends on the patches about that address alone.
+    pub(crate) fn renew(&mut self, base: &Self, snapshot: &Snapshot, addresses: &BTreeSet<IpAddr>, patches: &[Patch]) {
+        for address in addresses {
+            self.holders.remove(address);
+            self.carriers.remove(address);
+        }
+        for patch in patches.iter().filter(|patch| addresses.contains(&patch.operation.address())) {
+            // A patch that makes no sense changes nothing, and is a finding of the checker.
+            let _ = self.apply(snapshot, base, &patch.operation);
+        }
     }
 
     fn apply(&mut self, snapshot: &Snapshot, base: &Self, operation: &Operation) -> Result<(), String> {

@@ -17,6 +17,7 @@ use crate::name::{NodeIndex, OwnerName};
 use crate::plan::{Hold, Patch, Plan};
 use crate::snapshot::Snapshot;
 
+pub(crate) use checks::{Load, loads};
 pub use end_state::{EndState, Holding};
 
 /// Which rule a finding is about: the names of the invariants, and `contract` for a plan that makes no sense.

@@ -129,7 +129,7 @@ impl Cluster {
             self.run_sdn();
             self.run_cloud(|| true);
             let (_, outcome) = self.plan(&BTreeSet::new());
-            assert!(outcome.failure.is_none(), "{:?}", outcome.failure);
+            assert!(outcome.failure().is_none(), "{:?}", outcome.failure());
             if outcome.writes.is_empty() {
                 return Some(round);
             }

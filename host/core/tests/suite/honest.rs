@@ -22,8 +22,12 @@ pub(crate) fn plan_with(snapshot: &Snapshot, per_zone: usize) -> Plan {
         in_flight: BTreeSet::new(),
         load: snapshot.nodes.iter().map(|node| node.other_load as usize).collect(),
         budget: snapshot.budget,
+        used: BTreeMap::new(),
     };
     for owner in &snapshot.owners {
+        for zone in owner.allocations.iter().filter_map(|allocation| allocation.zone) {
+            *planner.used.entry(zone).or_default() += 1;
+        }
         planner.taken.extend(owner.allocations.iter().map(|allocation| allocation.address));
     }
     for assignment in &snapshot.assignments {
@@ -48,6 +52,8 @@ struct Planner<'a> {
     in_flight: BTreeSet<IpAddr>,
     load: Vec<usize>,
     budget: u32,
+    /// Addresses of each zone that are held, or given now.
+    used: BTreeMap<ZoneIndex, u32>,
 }
 
 impl Planner<'_> {
@@ -62,9 +68,15 @@ impl Planner<'_> {
             if enough || held.iter().filter(|allocation| allocation.zone == Some(zone)).count() >= self.per_zone {
                 continue;
             }
+            let share = self.snapshot.zone(zone).and_then(|zone| zone.share);
+            if share.is_some_and(|share| self.used.get(&zone).copied().unwrap_or_default() >= share) {
+                self.hold(index, Some(zone), HoldCode::Share);
+                continue;
+            }
             match self.lowest(owner.pool, zone) {
                 Some(address) => {
                     self.taken.insert(address);
+                    *self.used.entry(zone).or_default() += 1;
                     held.push(Allocation::settled(address, Some(zone)));
                     self.patch(Operation::Allocate { owner: index, zone: Some(zone), address }, Reason::Wanted);
                 }

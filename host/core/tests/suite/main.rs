@@ -18,6 +18,8 @@ mod rows;
 mod scenarios;
 mod served;
 #[cfg(test)]
+mod slices;
+#[cfg(test)]
 mod text;
 #[cfg(test)]
 mod together;

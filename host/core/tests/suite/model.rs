@@ -65,7 +65,7 @@ fn play(seed: u64, text: &str, dice: &mut Dice) -> Result<usize, String> {
     // Round after round to the end, with all prefixes of every schedule on the way.
     for round in 0..PATIENCE {
         let (_, outcome) = current.plan(&BTreeSet::new());
-        if let Some(failure) = &outcome.failure {
+        if let Some(failure) = outcome.failure() {
             return Err(explain(format!("round {round}: {failure}")));
         }
         if outcome.writes.is_empty() {

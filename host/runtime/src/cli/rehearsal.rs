@@ -35,7 +35,7 @@ impl Rehearsal {
         let mut rehearsal = Self {
             diff: round.diff(&first),
             stages: Vec::new(),
-            failure: first.failure.clone(),
+            failure: first.failure().cloned(),
             is_at_rest: true,
             round,
             first: first.clone(),
@@ -68,7 +68,7 @@ impl Rehearsal {
             let round;
             (round, outcome) = plan(policy, &cluster);
             self.diff.go_on(round.diff(&outcome));
-            self.failure = self.failure.take().or(outcome.failure.take());
+            self.failure = self.failure.take().or(outcome.failure().cloned());
         }
         self.stages.push(stage);
         self.is_at_rest = false;

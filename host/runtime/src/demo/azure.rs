@@ -218,7 +218,7 @@ impl<'a> Stage<'a> {
         let round = Round::prepare(observed);
         let answer = self.policy.plan(round.policy_input()).map(|planned| planned.plan);
         let outcome = round.finish(observed, answer.map_err(|error| error.to_string()), &BTreeSet::new());
-        match &outcome.failure {
+        match outcome.failure() {
             Some(failure) => bail!("policy {}: {failure}", self.policy.info().name),
             None => Ok((round, outcome)),
         }

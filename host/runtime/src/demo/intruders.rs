@@ -56,7 +56,7 @@ fn offer(stage: &mut Stage<'_>, host: &PolicyHost, component: &[u8]) -> Result<b
         }
     };
     let outcome = round.finish(&observed, Ok(candidate.shadow.plan), &BTreeSet::new());
-    match &outcome.failure {
+    match outcome.failure() {
         Some(Failure::Rejected(rejection)) => {
             for finding in &rejection.findings {
                 stage.line("plan-rejected", |mut line| {

@@ -43,7 +43,7 @@ impl<'a> Narrator<'a> {
     /// A new round must have found nothing to do and nothing wrong, and what each namespace has must be what the cluster
     /// carries.
     pub(super) fn audit(&mut self, now: u64, observed: &Observed, outcome: &Outcome) -> Result<Audit> {
-        if let Some(failure) = &outcome.failure {
+        if let Some(failure) = outcome.failure() {
             self.claim(now, false, &failure.to_string())?;
         }
         let open = (outcome.plan.patches().len(), outcome.writes.len());

@@ -124,7 +124,7 @@ impl<'a> Stage<'a> {
             let observed = self.sandbox.observe();
             let round = Round::prepare(&observed);
             let outcome = round.finish(&observed, Self::ask(&self.policy, round.policy_input()), &avoid);
-            if let Some(failure) = &outcome.failure {
+            if let Some(failure) = outcome.failure() {
                 bail!("policy {}: {failure}", self.policy.info().name);
             }
             let waits = !std::mem::take(&mut avoid).is_empty();

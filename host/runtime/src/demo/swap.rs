@@ -27,7 +27,7 @@ pub(super) fn hot_swap(stage: &mut Stage<'_>, host: &PolicyHost) -> Result<bool>
     stage.line("policy-loaded", |line| line.reason(&text))?;
 
     let outcome = round.finish(&before, Ok(candidate.shadow.plan), &BTreeSet::new());
-    let passed = outcome.failure.is_none();
+    let passed = outcome.failure().is_none();
     let rows = patch_rows(&round.surveyed().snapshot, &outcome.plan);
     let moves = rows.iter().filter(|row| row.op == "move").count();
     let budget = round.policy_input().budget;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
@@ -20,9 +20,10 @@ use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::status::PoolReport;
 use sluice_kube::index::WatchReport;
-use sluice_policy::{Cost, PolicyInfo};
+use sluice_policy::{Policy, PolicyInfo};
 
-use super::succession::Rank;
+use super::round::{Ran, Thought};
+use super::succession::{Rank, Succession};
 
 /// What the operator that Sluice replaces says a node can carry where no cloud sets a limit: 2^32 - 1.
 const UNLIMITED: i64 = 4_294_967_295;
@@ -42,6 +43,8 @@ labels!(PoolNode { egressipam, node });
 labels!(OwnerState { pool, state });
 labels!(ZoneState { pool, zone, state });
 labels!(ByOutcome { outcome });
+labels!(BySlice { slice });
+labels!(SliceOutcome { slice, outcome });
 labels!(StandIn { by });
 labels!(ByKind { kind });
 labels!(KindState { kind, state });
@@ -63,6 +66,8 @@ pub(super) struct Metrics {
     foreign_lock: Gauge,
     ignored_locks: Gauge,
     rounds: Family<ByOutcome, Counter>,
+    slice_rounds: Family<SliceOutcome, Counter>,
+    slice_budget: Family<BySlice, Gauge>,
     round: Histogram,
     policy_call: Histogram,
     policy_fuel: Gauge<u64, AtomicU64>,
@@ -95,6 +100,8 @@ impl Metrics {
             foreign_lock: Gauge::default(),
             ignored_locks: Gauge::default(),
             rounds: Family::default(),
+            slice_rounds: Family::default(),
+            slice_budget: Family::default(),
             round: Histogram::new(SECONDS),
             policy_call: Histogram::new(SECONDS),
             policy_fuel: Gauge::default(),
@@ -150,6 +157,12 @@ impl Metrics {
             self.ignored_locks.clone(),
         );
         own.register("rounds", "Planning rounds by outcome", self.rounds.clone());
+        own.register("slice_rounds", "Planning rounds of each slice by outcome", self.slice_rounds.clone());
+        own.register(
+            "slice_budget",
+            "Unforced changes that a slice may make at once when it has made none",
+            self.slice_budget.clone(),
+        );
         own.register_with_unit("round", "From facts to writes, policy included", Unit::Seconds, self.round.clone());
         own.register_with_unit("policy_call", "Time in the policy", Unit::Seconds, self.policy_call.clone());
         own.register("policy_fuel", "Fuel of the last plan", self.policy_fuel.clone());
@@ -231,15 +244,18 @@ impl Metrics {
         self.ignored_locks.set(number(locks));
     }
 
-    /// Shows the policy that plans from now on, and in which right.
-    pub(super) fn plans_with(&self, policy: &PolicyInfo, rank: Rank) {
+    /// Shows the policies that plan from now on, one for each slice, and in which right.
+    pub(super) fn plans_with<'a>(&self, slices: impl Iterator<Item = &'a Succession<Policy>> + Clone) {
         for (by, stands_in) in [("last-good", Rank::LastGood), ("built-in", Rank::BuiltIn)] {
-            self.stand_in.get_or_create(&StandIn { by: by.to_owned() }).set((rank == stands_in).into());
+            let count = slices.clone().filter(|policies| policies.rank() == stands_in).count();
+            self.stand_in.get_or_create(&StandIn { by: by.to_owned() }).set(number(count));
         }
         let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        let PolicyInfo { name, version, digest, .. } = policy.clone();
         self.policy.clear();
-        self.policy.get_or_create(&PolicyLabels { name, version, digest }).set(1);
+        for policies in slices {
+            let PolicyInfo { name, version, digest, .. } = policies.policy().info().clone();
+            self.policy.get_or_create(&PolicyLabels { name, version, digest }).set(1);
+        }
     }
 
     /// Counts a policy that took over, or did not.
@@ -274,20 +290,29 @@ impl Metrics {
     }
 
     /// Counts a round and shows what it saw.
-    pub(super) fn planned(&self, observed: &Observed, round: &Round, outcome: &Outcome, cost: Cost, took: Duration) {
+    pub(super) fn planned(&self, observed: &Observed, thought: &Thought) {
+        let Thought { round, outcome, ran, took } = thought;
         let _whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-        let told = match &outcome.failure {
+        let unfailing = if outcome.writes.is_empty() { "unchanged" } else { "changes" };
+        let told = |failure: Option<&Failure>| match failure {
             Some(Failure::Policy(_)) => "policy-failed",
             Some(Failure::Rejected(_)) => "rejected",
             Some(Failure::Unmatched(_)) => "unmatched",
-            None if outcome.writes.is_empty() => "unchanged",
-            None => "changes",
+            None => unfailing,
         };
-        self.rounds.get_or_create(&ByOutcome { outcome: told.to_owned() }).inc();
+        self.rounds.get_or_create(&ByOutcome { outcome: told(outcome.failure()).to_owned() }).inc();
+        for slice in &outcome.slices {
+            let (name, outcome) = (slice.name.clone(), told(slice.failure.as_ref()).to_owned());
+            self.slice_rounds.get_or_create(&SliceOutcome { slice: name.clone(), outcome }).inc();
+            self.slice_budget.get_or_create(&BySlice { slice: name }).set(slice.budget.into());
+        }
         self.round.observe(took.as_secs_f64());
-        self.policy_call.observe(cost.wall.as_secs_f64());
-        self.policy_fuel.set(cost.fuel);
-        self.policy_memory.set(u64::try_from(cost.peak_memory).unwrap_or(u64::MAX));
+        for Ran { cost, .. } in ran {
+            self.policy_call.observe(cost.wall.as_secs_f64());
+        }
+        self.policy_fuel.set(ran.iter().map(|ran| ran.cost.fuel).sum());
+        let memory = ran.iter().map(|ran| ran.cost.peak_memory).sum::<usize>();
+        self.policy_memory.set(u64::try_from(memory).unwrap_or(u64::MAX));
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         self.last_round.set(now.as_secs_f64());
         self.show_nodes(observed, round, outcome);

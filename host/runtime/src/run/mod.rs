@@ -22,6 +22,7 @@ mod probes;
 mod reporter;
 mod round;
 pub(crate) mod scrape;
+mod slice;
 mod succession;
 mod swap;
 mod tls;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow};
 use kube::Client;
+use sluice_core::round::Grant;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::index::SharedIndex;
 use sluice_kube::patch::ApiServer;
@@ -59,6 +61,7 @@ use planner::{Memory, Planner};
 use probes::{Facts, Pulse, serve};
 use reporter::{Reporter, Story};
 use scrape::ScrapeArgs;
+use slice::Slice;
 use succession::{Named, Succession};
 use swap::{Files, Offer};
 
@@ -72,6 +75,8 @@ const LOADING: Duration = Duration::from_secs(20);
 
 /// Where a pod's namespace stands.
 const OWN_NAMESPACE: &str = "/var/run/secrets/kubernetes.io/serviceaccount/namespace";
+/// The name of the only slice.
+const EVERYTHING: &str = "default";
 
 /// What the command line says.
 pub(crate) struct RunOptions {
@@ -195,8 +200,9 @@ impl Operator {
         let reporter = Reporter::new(server.clone(), client, Arc::clone(&index), heard, events, leads.clone());
         let (memory, quit) = (Memory::default(), stop.clone());
         let writer = Writer { server, cloud };
+        let slices = vec![Slice::new(Grant { name: EVERYTHING.to_owned(), ..Grant::default() }, policies)];
         let planner =
-            Planner { index, writer, policies, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
+            Planner { index, writer, slices, offers, leads, stories, repairs, metrics, pulse, stop: quit, memory };
         let quit = stop.clone();
         spawn(&mut work, "reporter", async move {
             reporter.run(quit).await;

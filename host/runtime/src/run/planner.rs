@@ -11,11 +11,12 @@ use futures::FutureExt as _;
 use sluice_core::backend::WriteFailure;
 use sluice_core::network::{Change, Target, Write, versions};
 use sluice_core::observed::{Observed, Promise};
-use sluice_core::pace::Pace;
+use sluice_core::pace::{self, Pace};
 use sluice_core::repair::Repair;
+use sluice_core::round::Grant;
 use sluice_core::rows::patch_rows;
 use sluice_kube::index::{Index, SharedIndex};
-use sluice_policy::{Cancel, Policy};
+use sluice_policy::Cancel;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -26,13 +27,14 @@ use super::cloud::Writer;
 use super::cut::{CountedOn, Cut, GRACE, Watch};
 use super::lease::Term;
 use super::metrics::Metrics;
-use super::pauses::{Pauses, Setbacks};
+use super::pauses::Pauses;
 use super::probes::Pulse;
 use super::reporter::Story;
-use super::round::{Thought, think};
-use super::succession::{ASK_AGAIN, Failed, Rank, Succession, Turn};
+use super::round::{Assigned, Thought, think};
+use super::slice::{self, Slice};
+use super::succession::Turn;
 use super::swap::Offer;
-use super::trial::{Trials, Verdict, Whom};
+use super::trial::Verdict;
 use crate::apply::{Applied, Ended, InFlight};
 use crate::{steady_milliseconds, unix_milliseconds};
 
@@ -53,7 +55,8 @@ const SPELLED_OUT: usize = 100;
 pub(super) struct Planner {
     pub(super) index: Arc<SharedIndex>,
     pub(super) writer: Writer,
-    pub(super) policies: Succession<Policy>,
+    /// Who plans what. The policy's files are the first one's.
+    pub(super) slices: Vec<Slice>,
     pub(super) offers: mpsc::Receiver<Offer>,
     pub(super) leads: watch::Receiver<Term>,
     pub(super) stories: watch::Sender<Arc<Story>>,
@@ -72,12 +75,6 @@ pub(super) struct Memory {
     looked: Option<Instant>,
     /// When something is due of which no watch tells.
     again_at: Option<Instant>,
-    /// A policy that waits for a snapshot to prove itself on.
-    candidate: Option<Policy>,
-    /// Policies that plan beside the rounds.
-    trials: Trials,
-    /// Why the files' newest policy is not the active one.
-    refusal: Option<String>,
     /// For whom interfaces get addresses.
     promises: BTreeMap<IpAddr, Promise>,
     /// What was changed without need.
@@ -90,7 +87,6 @@ pub(super) struct Memory {
 
 #[derive(Default)]
 struct Said {
-    failure: Option<String>,
     obstacle: Option<String>,
     waiting: Vec<String>,
     /// Namespaces whose lock does not count.
@@ -124,7 +120,9 @@ impl Planner {
                 }
             }
         }
-        self.memory.trials.end().await;
+        for slice in &mut self.slices {
+            slice.end().await;
+        }
         // Whoever stops us says how long that may take.
         while let Some(ended) = in_flight.next().await {
             self.note(&ended);
@@ -137,16 +135,16 @@ impl Planner {
         let now = Instant::now();
         let is_ready = self.index.read(Index::ready);
         let resync = if is_ready { RESYNC } else { RESYNC_WHILE_WAITING };
-        let trial = self.policies.next_trial().filter(|_| is_ready && self.memory.trials.are_over());
+        let trials = self.slices.iter().filter_map(Slice::next_trial).filter(|_| is_ready);
         // A pause that ended while the round was under way still counted in it.
         let looked = self.memory.looked.unwrap_or(now);
-        let due = self.memory.pauses.next(looked).into_iter().chain(self.memory.again_at).chain(trial);
+        let due = self.memory.pauses.next(looked).into_iter().chain(self.memory.again_at).chain(trials);
         let alarm = due.fold(now + resync, Instant::min);
         tokio::select! {
             () = self.stop.cancelled() => {}
             () = sleep_until(alarm) => {}
             Some(offer) = self.offers.recv() => self.consider(offer).await,
-            Some(verdict) = self.memory.trials.verdict() => self.decide(verdict),
+            Some(verdict) = slice::verdict(&mut self.slices) => self.decide(verdict),
             Ok(()) = self.leads.changed() => {}
             Ok(()) = cloud_bell.changed() => {}
             Ok(()) = bell.changed() => {
@@ -157,57 +155,23 @@ impl Planner {
     }
 
     async fn consider(&mut self, offer: Offer) {
-        // What was offered before is no longer in the files.
-        self.memory.trials.end().await;
-        match offer {
-            Offer::Policy(policy) => self.memory.candidate = Some(*policy),
-            Offer::Refused(reason) => {
-                self.memory.candidate = None;
-                self.refuse(reason);
-            }
+        if let Some(slice) = self.slices.first_mut() {
+            slice.consider(offer, &self.metrics).await;
         }
     }
 
-    /// Lets a policy prove itself, if there is one: a new one, or one that failed.
-    async fn try_out(&mut self, observed: &Arc<Observed>, setbacks: &Setbacks) {
-        if let Some(candidate) = self.memory.candidate.take() {
-            self.memory.trials.begin(Whom::New, candidate, observed, setbacks).await;
-        } else if self.memory.trials.are_over()
-            && let Some((rank, policy)) = self.policies.due(Instant::now())
+    fn decide(&mut self, (at, verdict): (usize, Verdict)) {
+        if let Some(slice) = self.slices.get_mut(at)
+            && slice.decide(verdict, &self.metrics)
         {
-            self.memory.trials.begin(Whom::Failed(rank), policy, observed, setbacks).await;
+            self.show_who_plans();
         }
     }
 
-    fn decide(&mut self, Verdict { whom, policy, passed }: Verdict) {
-        match (whom, passed) {
-            (Whom::New, Ok(())) => self.promote(policy),
-            (Whom::New, Err(reason)) => self.refuse(reason),
-            (Whom::Failed(rank), passed) => {
-                let name = &policy.info().name;
-                if let Err(reason) = &passed {
-                    info!(policy = name, reason, "the policy still fails");
-                }
-                if self.policies.tried(rank, passed.is_ok(), Instant::now()) == Turn::Passed {
-                    info!(policy = name, "the policy made good plans, and plans again");
-                    self.show_who_plans();
-                }
-            }
-        }
-    }
-
-    fn refuse(&mut self, reason: String) {
-        let active = &self.policies.policy().info().name;
-        error!(reason, active, "the new policy is refused; the active one stays");
-        self.metrics.swapped(false);
-        self.policies.refused(&reason);
-        self.memory.refusal = Some(reason);
-    }
-
-    /// Shows who plans from now on, and says why if that is not the chosen policy.
+    /// Shows who plans from now on, and says why where that is not the chosen policy.
     fn show_who_plans(&self) {
-        self.metrics.plans_with(self.policies.policy().info(), self.policies.rank());
-        if let Some(stand_in) = self.policies.stand_in() {
+        self.metrics.plans_with(self.slices.iter().map(Slice::policies));
+        for stand_in in self.slices.iter().filter_map(|slice| slice.policies().stand_in()) {
             error!(reason = %stand_in, "another policy than the chosen one plans");
         }
     }
@@ -227,7 +191,7 @@ impl Planner {
         while let Ok(offer) = self.offers.try_recv() {
             self.consider(offer).await;
         }
-        if let Some(verdict) = self.memory.trials.verdict().now_or_never().flatten() {
+        if let Some(verdict) = slice::verdict(&mut self.slices).now_or_never().flatten() {
             self.decide(verdict);
         }
         let lock_ends = lock.as_ref().map(|lock| lock.until);
@@ -244,7 +208,7 @@ impl Planner {
         if self.stop.is_cancelled() {
             return Ok(Next::Wait);
         }
-        self.remark_failure(&thought);
+        self.remark_failures(&thought);
         let due = thought.outcome.again_at.into_iter().chain(lock_ends).min();
         self.memory.again_at = due.map(|at| Instant::now() + Duration::from_millis(at.saturating_sub(now)));
         let obstacle =
@@ -262,28 +226,28 @@ impl Planner {
             || matches!(cut, Some(Cut::NodeLost | Cut::Late))
             || writes.into_iter().any(|write| !matches!(write.target, Target::Interface(_)));
         let reports = self.reports(&observed, &thought, !applied.written.is_empty());
-        self.metrics.planned(&observed, &thought.round, &thought.outcome, thought.cost, thought.took);
+        self.metrics.planned(&observed, &thought);
         self.metrics.show_pools(&reports);
-        let (tries, failure) = (thought.tries, thought.outcome.failure.as_ref().map(ToString::to_string));
-        self.tell(&observed, thought, reports, may_tell, !goes_on && in_flight.writes().is_empty());
+        let story = self.story(&observed, &thought, reports, may_tell, !goes_on && in_flight.writes().is_empty());
+        self.stories.send_replace(Arc::new(story));
         self.pulse.has_planned();
-        let goes_on = self.pass_the_turn(failure.map_or(Ok(()), |failure| Err((tries, failure)))) || goes_on;
+        let goes_on = self.pass_the_turn(&thought) || goes_on;
         Ok(if goes_on { Next::Again } else { Next::Wait })
     }
 
-    /// After a plan: who plans next. Returns whether at once.
-    fn pass_the_turn(&mut self, plan: Result<(), (Failed, String)>) -> bool {
+    /// After a round: who plans next. Returns whether at once.
+    fn pass_the_turn(&mut self, thought: &Thought) -> bool {
         let now = Instant::now();
-        let turn = self.policies.planned(plan, now);
-        match turn {
-            Turn::Stays => {}
-            Turn::AskAgain => {
-                let soon = now + ASK_AGAIN;
-                self.memory.again_at = Some(self.memory.again_at.map_or(soon, |due| due.min(soon)));
-            }
-            Turn::Passed => self.show_who_plans(),
+        let mut passed = false;
+        for ((slice, ran), became) in self.slices.iter_mut().zip(&thought.ran).zip(&thought.outcome.slices) {
+            let (turn, again) = slice.planned(ran, became.failure.as_ref(), now);
+            passed |= turn == Turn::Passed;
+            self.memory.again_at = self.memory.again_at.into_iter().chain(again).min();
         }
-        turn == Turn::Passed
+        if passed {
+            self.show_who_plans();
+        }
+        passed
     }
 
     /// Adds what the API server does not know.
@@ -308,26 +272,20 @@ impl Planner {
         let mut setbacks = self.memory.pauses.setbacks(now);
         self.metrics.pausing(self.memory.pauses.pausing(now));
         setbacks.avoided.extend(in_flight.keys().cloned());
-        self.try_out(observed, &setbacks).await;
-        let excuse = (self.policies.rank() == Rank::BuiltIn).then(|| self.policies.excuse());
-        let (observed, active) = (Arc::clone(observed), self.policies.policy().clone());
+        let assigned: Vec<Assigned> = self.slices.iter().map(Slice::assigned).collect();
+        let grants: Vec<Grant> = assigned.iter().map(|assigned| assigned.grant.clone()).collect();
+        for (nth, slice) in self.slices.iter_mut().enumerate() {
+            slice.try_out((&grants, nth), observed, &setbacks).await;
+        }
+        let observed = Arc::clone(observed);
         let cancel = Cancel::default();
         let until = cancel.clone();
-        let mut thinks = spawn_blocking(move || think(&observed, &active, excuse, &setbacks, &until));
+        let mut thinks = spawn_blocking(move || think(&observed, &assigned, &setbacks, &until));
         tokio::select! {
             thought = &mut thinks => return thought,
             () = self.stop.cancelled() => cancel.cancel(),
         }
         thinks.await
-    }
-
-    fn promote(&mut self, policy: Policy) {
-        let info = policy.info();
-        info!(name = info.name, version = info.version, digest = info.digest, "the new policy plans from now on");
-        self.metrics.swapped(true);
-        self.memory.refusal = None;
-        self.policies.choose(policy, Instant::now());
-        self.show_who_plans();
     }
 
     /// Writes, until all is written or there is reason to look again; which one, then.
@@ -361,9 +319,7 @@ impl Planner {
                 self.memory.promises.extend(promises.map(|(&address, promise)| (address, promise.clone())));
             }
         }
-        let written = applied.written.iter().filter_map(|position| writes.get(*position));
-        let (snapshot, policy) = (&thought.round.surveyed().snapshot, &self.policies.policy().info().name);
-        self.memory.pace.note(snapshot, &thought.outcome.plan, written, policy, steady_milliseconds());
+        self.note_pace(thought, &applied, in_flight.writes());
         self.tell_repairs(thought, &applied, in_flight.writes());
         for (target, failure) in &applied.failures {
             self.note_failed(target, failure, now);
@@ -375,6 +331,32 @@ impl Planner {
         info!(generation, written, failed, left, cut_short, took_ms = took.as_millis(), "applied");
         self.leave(cut, in_flight).await;
         (applied, cut)
+    }
+
+    /// Counts unforced changes. A write that is still in flight may have happened, and counts as if it had: a policy must not
+    /// gain by an API server that hangs.
+    fn note_pace(&mut self, thought: &Thought, applied: &Applied, in_flight: &BTreeMap<Target, Write>) {
+        let writes = &thought.outcome.writes;
+        let written = applied.written.iter().filter_map(|position| writes.get(*position));
+        let hanging = writes.iter().filter(|write| in_flight.get(&write.target) == Some(*write));
+        let planners: Vec<pace::Planner<'_>> = self
+            .slices
+            .iter()
+            .zip(&thought.outcome.slices)
+            .map(|(slice, became)| pace::Planner {
+                grant: slice.name(),
+                policy: &slice.policies().policy().info().name,
+                budget: became.budget,
+            })
+            .collect();
+        let nobody = pace::Planner { grant: "", policy: "", budget: 0 };
+        let planner_of = |owner| {
+            let slice = thought.round.slice_of(owner).and_then(|at| planners.get(at));
+            slice.copied().unwrap_or(nobody)
+        };
+        let snapshot = &thought.round.surveyed().snapshot;
+        let all = written.chain(hanging);
+        self.memory.pace.note(snapshot, &thought.outcome.plan, all, planner_of, steady_milliseconds());
     }
 
     /// What is in flight when writing is cut short is left to itself, after a moment in which most of it ends.

@@ -56,8 +56,8 @@ pub(super) enum Story {
         reports: Vec<PoolReport>,
         /// Who is not served.
         holds: Vec<NamedHold>,
-        /// The policy that planned.
-        policy: PolicyStatus,
+        /// The policy that planned each pool; of several the first.
+        policies: BTreeMap<PoolName, PolicyStatus>,
         /// Nothing is being written: this is how it will stay.
         settled: bool,
     },
@@ -191,11 +191,11 @@ impl Reporter {
                 })
                 .map(|(name, pool, patch)| (name, patch, pool.resource_version.clone()))
                 .collect(),
-            Story::Round { reports, policy, .. } => reports
+            Story::Round { reports, policies, .. } => reports
                 .iter()
                 .filter_map(|report| {
                     let pool = index.pool_object(&report.pool)?;
-                    let patch = status_patch(report, Some(policy), &pool.status, &self.pruned, now);
+                    let patch = status_patch(report, policies.get(&report.pool), &pool.status, &self.pruned, now);
                     Some((report.pool.clone(), patch, pool.resource_version.clone()))
                 })
                 .collect::<Vec<_>>(),

@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use sluice_core::name::PoolName;
 use sluice_core::network::Target;
 use sluice_core::observed::Observed;
-use sluice_core::round::{Outcome, Round};
+use sluice_core::plan::Plan;
+use sluice_core::round::{Grant, Outcome, Round};
+use sluice_core::snapshot::Snapshot;
 use sluice_policy::{CallError, Cancel, Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
@@ -17,61 +19,72 @@ use super::succession::Failed;
 pub(super) struct Thought {
     pub(super) round: Round,
     pub(super) outcome: Outcome,
-    pub(super) cost: Cost,
+    /// What each slice's call took.
+    pub(super) ran: Vec<Ran>,
     pub(super) took: Duration,
+}
+
+/// Who plans a slice of a round.
+pub(super) struct Assigned {
+    pub(super) grant: Grant,
+    pub(super) policy: Policy,
+    /// The policy stands in with forced moves only: what to tell those who wait for more.
+    pub(super) excuse: Option<String>,
+}
+
+/// What a policy's call took.
+pub(super) struct Ran {
+    pub(super) cost: Cost,
     /// How many tries a failure stands for.
     pub(super) tries: Failed,
 }
 
-/// Plans, with `excuse` for those who wait where the policy stands in with forced moves only. Takes a processor for as
-/// long as policies may, or until it is cancelled.
-pub(super) fn think(
-    observed: &Observed,
-    policy: &Policy,
-    excuse: Option<String>,
-    setbacks: &Setbacks,
-    cancel: &Cancel,
-) -> Thought {
+/// Plans all slices. Takes a processor for as long as policies may, or until it is cancelled.
+pub(super) fn think(observed: &Observed, assigned: &[Assigned], setbacks: &Setbacks, cancel: &Cancel) -> Thought {
     let started = Instant::now();
-    let mut round = Round::prepare_again(observed, &setbacks.refused);
-    if let Some(excuse) = excuse {
-        round = round.forced_moves_only(excuse);
+    let grants: Vec<Grant> = assigned.iter().map(|assigned| assigned.grant.clone()).collect();
+    let mut round = Round::divided(observed, &setbacks.refused, &grants);
+    for (nth, assigned) in assigned.iter().enumerate() {
+        if let Some(excuse) = &assigned.excuse {
+            round.forced_moves_only(nth, observed, excuse.clone());
+        }
     }
-    let ran = policy.run_until(round.policy_input(), cancel);
-    let tries = if matches!(ran.result, Err(CallError::Timeout { .. })) { Failed::Twice } else { Failed::Once };
-    let cost = ran.cost;
-    let outcome = finish(&round, observed, policy, ran, &setbacks.avoided);
-    Thought { round, outcome, cost, took: started.elapsed(), tries }
+    let ask = |(assigned, input): (&Assigned, &Snapshot)| {
+        let ran = assigned.policy.run_until(input, cancel);
+        let tries = if matches!(ran.result, Err(CallError::Timeout { .. })) { Failed::Twice } else { Failed::Once };
+        (Ran { cost: ran.cost, tries }, answer(&assigned.policy, ran))
+    };
+    let (ran, answers) = assigned.iter().zip(round.inputs()).map(ask).unzip();
+    let outcome = round.finish_all(observed, answers, &setbacks.avoided);
+    Thought { round, outcome, ran, took: started.elapsed() }
 }
 
-/// Plans with a policy that should plan and does not, without consequences: passed, or why not. Takes a processor for as
-/// long as policies may, or until it is cancelled.
+/// Plans one slice, of the grants the one at the position, with a policy that should plan it and does not, without
+/// consequences: passed, or why not. Takes a processor for as long as policies may, or until it is cancelled.
 pub(super) fn try_out(
     observed: &Observed,
+    (grants, nth): (&[Grant], usize),
     policy: &Policy,
     setbacks: &Setbacks,
     cancel: &Cancel,
 ) -> Result<(), String> {
-    let round = Round::prepare_again(observed, &setbacks.refused);
-    let ran = policy.try_out(round.policy_input(), cancel);
-    let failure = finish(&round, observed, policy, ran, &setbacks.avoided).failure;
+    let round = Round::divided(observed, &setbacks.refused, grants);
+    let Some(input) = round.inputs().nth(nth) else { return Err("the slice is gone".to_owned()) };
+    let mut answers = vec![Err("not asked".to_owned()); nth];
+    answers.push(answer(policy, policy.try_out(input, cancel)));
+    let outcome = round.finish_all(observed, answers, &setbacks.avoided);
+    let failure = outcome.slices.into_iter().nth(nth).and_then(|slice| slice.failure);
     failure.map_or(Ok(()), |failure| Err(format!("shadow plan: {failure}")))
 }
 
-fn finish(
-    round: &Round,
-    observed: &Observed,
-    policy: &Policy,
-    ran: sluice_policy::Outcome,
-    avoided: &BTreeSet<Target>,
-) -> Outcome {
+/// Passes on what a policy said, and takes its plan.
+fn answer(policy: &Policy, ran: sluice_policy::Outcome) -> Result<Plan, String> {
     let name = &policy.info().name;
     ran.logs.iter().for_each(|record| pass_on(name, record));
     if ran.dropped_logs > 0 {
         debug!(policy = name, dropped = ran.dropped_logs, "messages over the limits");
     }
-    let answer = ran.result.map_err(|failure| format!("{}: {failure}", failure.name()));
-    round.finish(observed, answer, avoided)
+    ran.result.map_err(|failure| format!("{}: {failure}", failure.name()))
 }
 
 fn pass_on(policy: &str, LogRecord { level, message }: &LogRecord) {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use sluice_core::observed::Observed;
+use sluice_core::round::Grant;
 use sluice_policy::{Cancel, DropGuard, Policy};
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -45,13 +46,22 @@ impl Trials {
     }
 
     /// Begins one, after the one that is under way is ended.
-    pub(super) async fn begin(&mut self, whom: Whom, policy: Policy, observed: &Arc<Observed>, setbacks: &Setbacks) {
+    ///
+    /// `among` are the grants of a round, of which the policy plans the one at the position.
+    pub(super) async fn begin(
+        &mut self,
+        whom: Whom,
+        policy: Policy,
+        (grants, nth): (&[Grant], usize),
+        observed: &Arc<Observed>,
+        setbacks: &Setbacks,
+    ) {
         self.end().await;
         let cancel = Cancel::default();
         let wanted = cancel.drop_guard();
         let (observed, setbacks) = (Arc::clone(observed), setbacks.clone());
-        let candidate = policy.clone();
-        let task = spawn_blocking(move || try_out(&observed, &candidate, &setbacks, &cancel));
+        let (candidate, grants) = (policy.clone(), grants.to_vec());
+        let task = spawn_blocking(move || try_out(&observed, (&grants, nth), &candidate, &setbacks, &cancel));
         self.0 = Some(Trial { whom, policy, wanted, task });
     }
 

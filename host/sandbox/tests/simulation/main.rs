@@ -125,7 +125,7 @@ impl Simulation {
             let round = Round::prepare(&observed);
             let outcome = round.finish(&observed, Ok(native::plan(round.policy_input())), &avoid);
             self.counts.rounds += 1;
-            if let Some(failure) = &outcome.failure {
+            if let Some(failure) = outcome.failure() {
                 return Err(format!("the plan was refused: {failure}\n{}", round.diff(&outcome)));
             }
             let nothing_avoided = std::mem::take(&mut avoid).is_empty();

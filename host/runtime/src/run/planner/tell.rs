@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use sluice_core::backend::WriteFailure;
+use sluice_core::name::PoolName;
 use sluice_core::network::{Target, Write};
 use sluice_core::observed::{Listed, Observed};
 use sluice_core::repair::repairs;
@@ -14,7 +15,7 @@ use sluice_core::status::{PoolReport, reports};
 use sluice_kube::convert::Note;
 use sluice_kube::index::{Index, Problem, WatchReport};
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use super::{Planner, SPELLED_OUT};
 use crate::apply::Applied;
@@ -22,6 +23,7 @@ use crate::clouds::CloudProvider;
 use crate::policy_files::named;
 use crate::run::reporter::Story;
 use crate::run::round::{Thought, pools_of};
+use crate::run::slice::Slice;
 use crate::unix_milliseconds;
 
 impl Planner {
@@ -36,24 +38,33 @@ impl Planner {
         reports(&thought.round, &thought.outcome, observed, &after)
     }
 
-    /// Hands the round over to the reporter.
-    pub(super) fn tell(
+    /// What the reporter is to tell of a round.
+    pub(super) fn story(
         &self,
         observed: &Observed,
-        thought: Thought,
+        thought: &Thought,
         mut reports: Vec<PoolReport>,
         may_tell: bool,
         settled: bool,
-    ) {
+    ) -> Story {
         // In the first seconds, a pool that says it is blocked would only be noise.
-        let story = if may_tell && !observed.awaits_cloud() {
-            self.complete(&mut reports, observed, &thought.round);
-            let policy = named(self.policies.policy().info());
-            Story::Round { reports, holds: thought.outcome.holds, policy, settled }
-        } else {
-            Story::Silence
+        if !may_tell || observed.awaits_cloud() {
+            return Story::Silence;
+        }
+        self.complete(&mut reports, observed, &thought.round);
+        let planner = |report: &PoolReport| {
+            let slice = self.slices_in(&report.pool, &thought.round).next()?;
+            Some((report.pool.clone(), named(slice.policies().policy().info())))
         };
-        self.stories.send_replace(Arc::new(story));
+        let policies = reports.iter().filter_map(planner).collect();
+        Story::Round { reports, holds: thought.outcome.holds.clone(), policies, settled }
+    }
+
+    /// The slices that plan for owners of a pool.
+    fn slices_in<'a>(&'a self, pool: &PoolName, round: &'a Round) -> impl Iterator<Item = &'a Slice> {
+        let pool = round.surveyed().pool_named(pool);
+        let plans_here = move |at: usize| pool.is_some_and(|pool| round.plans_in(at, pool));
+        self.slices.iter().enumerate().filter(move |(at, _)| plans_here(*at)).map(|(_, slice)| slice)
     }
 
     /// Hands over repairs that turn out to have been made.
@@ -99,14 +110,20 @@ impl Planner {
                 report.errors.push(format!("{target}: {complaint}"));
             }
         }
-        let stand_in = self.policies.stand_in().map(|stand_in| stand_in.to_string());
         let blind = self.index.read(|index| index.watch_reports(Instant::now()));
         let blind: Vec<String> =
             blind.into_iter().filter(WatchReport::is_blind).filter_map(|watch| watch.trouble).collect();
         for report in reports.iter_mut() {
             report.warnings.extend(blind.iter().map(|trouble| format!("nothing heard for a minute: {trouble}")));
-            report.stand_in.clone_from(&stand_in);
-            report.warnings.extend(self.memory.refusal.iter().map(|reason| format!("new policy refused: {reason}")));
+            let here =
+                |at: &usize| round.surveyed().pool_named(&report.pool).is_some_and(|pool| round.plans_in(*at, pool));
+            let slices: Vec<&Slice> =
+                self.slices.iter().enumerate().filter(|(at, _)| here(at)).map(|(_, slice)| slice).collect();
+            let stand_ins = slices.iter().filter_map(|slice| slice.policies().stand_in());
+            let stand_ins: Vec<String> = stand_ins.map(|stand_in| stand_in.to_string()).collect();
+            report.stand_in = (!stand_ins.is_empty()).then(|| stand_ins.join("; "));
+            let refusals = slices.iter().filter_map(|slice| slice.refusal());
+            report.warnings.extend(refusals.map(|reason| format!("new policy refused: {reason}")));
         }
     }
 
@@ -145,17 +162,10 @@ impl Planner {
         }
     }
 
-    pub(super) fn remark_failure(&mut self, thought: &Thought) {
+    pub(super) fn remark_failures(&mut self, thought: &Thought) {
         self.memory.said.waiting.clear();
-        let failure = thought.outcome.failure.as_ref().map(ToString::to_string);
-        if failure != self.memory.said.failure {
-            let policy = &self.policies.policy().info().name;
-            if let Some(failure) = &failure {
-                error!(failure, policy, "what is applied stays");
-            } else {
-                info!(policy, "the policy plans again");
-            }
-            self.memory.said.failure = failure;
+        for (slice, became) in self.slices.iter_mut().zip(&thought.outcome.slices) {
+            slice.remark(became.failure.as_ref());
         }
     }
 
