@@ -3,22 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use ipnet::IpNet;
-
-use super::Draft;
-use super::intent::Intent;
-use crate::name::{NodeIndex, NodeName, OwnerName, PoolIndex, PoolName};
+use super::hold::Holders;
+use super::ranges::Ranges;
+use crate::name::{NodeName, PoolName};
+use crate::network::finalizers::Finalizers;
+use crate::network::inputs::Inputs;
+use crate::network::interfaces::{Interfaces, Releases};
+use crate::network::writes::Writes;
 use crate::network::{Change, Target};
 use crate::observed::{CarrierFacts, Listed};
-use crate::snapshot::{Snapshot, Zone};
-use crate::survey::ranges::spec_ranges;
 
 /// What one HostSubnet gets and loses, by when it may happen.
 #[derive(Default)]
-pub(super) struct Load {
+pub(super) struct NodeChange {
     /// Off at once: nobody holds it, or it moves.
     off: BTreeSet<IpAddr>,
-    /// Off once its NetNamespace no longer names it.
+    /// Off once no NetNamespace names it any more.
     off_later: BTreeSet<IpAddr>,
     /// On at once: nobody else carries it.
     on: BTreeSet<IpAddr>,
@@ -26,248 +26,190 @@ pub(super) struct Load {
     on_later: BTreeSet<IpAddr>,
 }
 
-/// Who names an address in a NetNamespace now.
-pub(super) type Holders<'a> = BTreeMap<IpAddr, Vec<&'a OwnerName>>;
+/// What HostSubnets get and lose, by node.
+pub(super) type NodeChanges<'a> = BTreeMap<&'a NodeName, NodeChange>;
 
-/// What the network may place on a node.
-pub(super) struct Placing {
-    pool: PoolName,
-    index: PoolIndex,
-    range: IpNet,
+/// The writes to HostSubnets.
+#[derive(Default)]
+pub(super) struct CarrierWrites<'a> {
+    /// By address, the writes that take it off its carriers, one for each.
+    pub(super) off: BTreeMap<IpAddr, Vec<usize>>,
+    /// By address, the write that puts it onto its carrier.
+    pub(super) on: BTreeMap<IpAddr, usize>,
+    /// By pool, the writes that let the network place its addresses.
+    pub(super) ranges: BTreeMap<&'a PoolName, Vec<usize>>,
+    /// The last write to each HostSubnet, with the list of addresses that it leaves.
+    last: BTreeMap<&'a NodeName, (usize, Vec<String>)>,
 }
 
-impl Draft<'_> {
-    /// First what may happen at once: ranges for self-placing pools, and addresses off nodes they move away from.
-    pub(super) fn carry_now(&mut self, loads: &BTreeMap<NodeName, Load>) {
-        let ranges = self.ranges_by_node();
-        for (name, load) in loads {
-            let Some(facts) = self.observed.carriers.get(name) else {
-                continue;
-            };
-            let cidrs = self.cidrs(name, facts, &ranges, !load.on.is_empty() || !load.on_later.is_empty());
-            // Which nodes a pool uses is not known while something cannot be seen.
-            let cidrs = cidrs.filter(|_| self.observed.blind.is_empty());
-            let on = if load.off.is_empty() && cidrs.is_none() { BTreeSet::new() } else { load.on.clone() };
-            if load.off.is_empty() && on.is_empty() && cidrs.is_none() {
-                continue;
-            }
-            let list = (!load.off.is_empty() || !on.is_empty()).then(|| relist(&texts(facts), &load.off, &on));
-            let after = self.finalizers_of(&on, ranges.get(name));
-            let change = Change::Carrier { egress_ips: list.clone(), ranges: cidrs };
-            if let Some(write) = self.push(Target::Carrier(name.clone()), change, after, Vec::new()) {
-                for &address in &load.off {
-                    self.taken_off.entry(address).or_default().push(write);
-                }
-                self.put_on.extend(on.into_iter().map(|address| (address, write)));
-                if let Some(placing) = ranges.get(name) {
-                    self.ranged.entry(placing.pool.clone()).or_default().push(write);
-                }
-                self.last_of_node.insert(name.clone(), (write, list.unwrap_or_else(|| texts(facts))));
-            }
+/// What each node gets and loses of the addresses that change their place. Nodes whose ranges may have to change come
+/// along with an empty change.
+pub(super) fn changes<'a>(
+    inputs: &Inputs<'a>,
+    interfaces: &Interfaces<'_>,
+    ranges: &Ranges<'a>,
+    unsettled: &BTreeSet<IpAddr>,
+    holders: &Holders<'_>,
+) -> NodeChanges<'a> {
+    let mut changes: NodeChanges<'a> = ranges.nodes().map(|name| (name, NodeChange::default())).collect();
+    for &address in unsettled {
+        let before = interfaces.listed_on(address);
+        let after = inputs.carriers_after(address);
+        // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
+        let later = inputs.owner_after(address).is_none() && holders.contains_key(&address);
+        let leaves = before.iter().filter(|node| !after.contains(node));
+        for name in leaves.filter_map(|&node| inputs.node_name(node)) {
+            let change = changes.entry(name).or_default();
+            if later { &mut change.off_later } else { &mut change.off }.insert(address);
+        }
+        let enters = after.iter().filter(|&node| !before.contains(node) && interfaces.may_list(address, *node));
+        for name in enters.filter_map(|&node| inputs.node_name(node)) {
+            let change = changes.entry(name).or_default();
+            if before.is_empty() { &mut change.on } else { &mut change.on_later }.insert(address);
         }
     }
+    changes
+}
 
-    /// Then what comes from elsewhere, and what is new on nodes that lose nothing.
-    pub(super) fn carry_moved(&mut self, loads: &BTreeMap<NodeName, Load>) {
-        for (name, load) in loads {
-            let on: BTreeSet<IpAddr> =
-                load.on.union(&load.on_later).copied().filter(|address| !self.put_on.contains_key(address)).collect();
-            if on.is_empty() {
-                continue;
+/// Writes what can happen before holdings change: addresses leave nodes, then they come to others.
+pub(super) fn before_holdings<'a>(
+    inputs: &Inputs<'a>,
+    changes: &NodeChanges<'a>,
+    ranges: &Ranges<'a>,
+    finalizers: &Finalizers<'_>,
+    writes: &mut Writes<'_>,
+) -> CarrierWrites<'a> {
+    let carrier_writes = write_at_once(inputs, changes, ranges, finalizers, writes);
+    write_the_rest(inputs, changes, finalizers, carrier_writes, writes)
+}
+
+/// Ranges for the network to place from, and addresses off nodes that they move away from. What such a node gets from
+/// nowhere else comes in the same write.
+fn write_at_once<'a>(
+    inputs: &Inputs<'a>,
+    changes: &NodeChanges<'a>,
+    ranges: &Ranges<'a>,
+    finalizers: &Finalizers<'_>,
+    writes: &mut Writes<'_>,
+) -> CarrierWrites<'a> {
+    let mut carrier_writes = CarrierWrites::default();
+    for (&name, NodeChange { off, on, on_later, .. }) in changes {
+        let Some(facts) = inputs.observed.carriers.get(name) else {
+            continue;
+        };
+        let cidrs = ranges.change(name, facts, !on.is_empty() || !on_later.is_empty());
+        if off.is_empty() && cidrs.is_none() {
+            continue;
+        }
+        let list = (!off.is_empty() || !on.is_empty()).then(|| relist(&texts(facts), off, on));
+        let placing = ranges.on_node(name);
+        let mut after = finalizers.of_addresses(inputs, on);
+        after.extend(placing.and_then(|placing| finalizers.of_pool(placing.pool)));
+        let change = Change::Carrier { egress_ips: list.clone(), ranges: cidrs };
+        if let Some(write) = writes.push(Target::Carrier(name.clone()), change, after) {
+            if let Some(placing) = placing {
+                carrier_writes.ranges.entry(placing.pool).or_default().push(write);
             }
-            let mut after = self.finalizers_of(&on, None);
-            after.extend(on.iter().filter_map(|address| self.taken_off.get(address)).flatten());
-            self.rewrite(name, &BTreeSet::new(), &on, after);
+            carrier_writes.note(name, write, (off, on), list.unwrap_or_else(|| texts(facts)));
         }
     }
+    carrier_writes
+}
 
-    /// Last what a NetNamespace had to let go of first.
-    pub(super) fn carry_no_longer(&mut self, loads: &BTreeMap<NodeName, Load>, holders: &Holders<'_>) {
-        for (name, load) in loads {
-            let mut off = BTreeSet::new();
-            let mut after = Vec::new();
-            for &address in &load.off_later {
-                let released: Option<Vec<usize>> =
-                    holders.get(&address).into_iter().flatten().map(|owner| self.net_of.get(*owner).copied()).collect();
-                if let Some(writes) = released {
-                    off.insert(address);
-                    after.extend(writes);
-                } else {
-                    self.unfinished.insert(Target::Carrier(name.clone()));
-                }
-            }
-            if !off.is_empty() {
-                self.rewrite(name, &off, &BTreeSet::new(), after);
+/// What comes from elsewhere, and what is new on nodes that lose nothing.
+fn write_the_rest<'a>(
+    inputs: &Inputs<'a>,
+    changes: &NodeChanges<'a>,
+    finalizers: &Finalizers<'_>,
+    mut carrier_writes: CarrierWrites<'a>,
+    writes: &mut Writes<'_>,
+) -> CarrierWrites<'a> {
+    for (&name, change) in changes {
+        let all = change.on.union(&change.on_later).copied();
+        let on: BTreeSet<IpAddr> = all.filter(|address| !carrier_writes.on.contains_key(address)).collect();
+        if on.is_empty() {
+            continue;
+        }
+        let mut after = finalizers.of_addresses(inputs, &on);
+        after.extend(on.iter().filter_map(|address| carrier_writes.off.get(address)).flatten());
+        carrier_writes.write(inputs, name, (&BTreeSet::new(), &on), after, writes);
+    }
+    carrier_writes
+}
+
+/// Writes what a NetNamespace had to let go of first.
+pub(super) fn after_holdings<'a>(
+    inputs: &Inputs<'a>,
+    changes: &NodeChanges<'a>,
+    released: &Releases,
+    mut carrier_writes: CarrierWrites<'a>,
+    writes: &mut Writes<'_>,
+) -> CarrierWrites<'a> {
+    for (&name, change) in changes {
+        let mut off = BTreeSet::new();
+        let mut after = Vec::new();
+        for &address in &change.off_later {
+            if let Some(Some(releases)) = released.get(&address) {
+                off.insert(address);
+                after.extend(releases);
+            } else {
+                writes.postpone(Target::Carrier(name.clone()));
             }
         }
+        if !off.is_empty() {
+            carrier_writes.write(inputs, name, (&off, &BTreeSet::new()), after, writes);
+        }
     }
+    carrier_writes
+}
 
-    fn rewrite(&mut self, name: &NodeName, off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>, mut after: Vec<usize>) {
-        let Some(facts) = self.observed.carriers.get(name) else {
+impl<'a> CarrierWrites<'a> {
+    /// Writes a HostSubnet, after the last write to it and from the list that one leaves.
+    fn write(
+        &mut self,
+        inputs: &Inputs<'_>,
+        name: &'a NodeName,
+        (off, on): (&BTreeSet<IpAddr>, &BTreeSet<IpAddr>),
+        mut after: Vec<usize>,
+        writes: &mut Writes<'_>,
+    ) {
+        let Some(facts) = inputs.observed.carriers.get(name) else {
             return;
         };
-        let (previous, base) = match self.last_of_node.get(name) {
+        let (previous, base) = match self.last.get(name) {
             Some((write, list)) => (Some(*write), list.clone()),
             None => (None, texts(facts)),
         };
         after.extend(previous);
         let list = relist(&base, off, on);
         let change = Change::Carrier { egress_ips: Some(list.clone()), ranges: None };
-        if let Some(write) = self.push(Target::Carrier(name.clone()), change, after, Vec::new()) {
-            for &address in off {
-                self.taken_off.entry(address).or_default().push(write);
-            }
-            self.put_on.extend(on.iter().map(|&address| (address, write)));
-            self.last_of_node.insert(name.clone(), (write, list));
+        if let Some(write) = writes.push(Target::Carrier(name.clone()), change, after) {
+            self.note(name, write, (off, on), list);
         }
     }
 
-    /// Who gets and loses what.
-    pub(super) fn loads(&self, unsettled: &BTreeSet<IpAddr>, holders: &Holders<'_>) -> BTreeMap<NodeName, Load> {
-        let mut loads: BTreeMap<NodeIndex, Load> = BTreeMap::new();
-        for &address in unsettled {
-            let before = self.listed_on(address);
-            let after = self.plan.end().carriers_of(address);
-            // Whoever holds it now and will not has to let go first; if somebody keeps it, it only changes nodes.
-            let later = self.owner_after(address).is_none() && holders.contains_key(&address);
-            for &node in before.iter().filter(|node| !after.contains(node)) {
-                let load = loads.entry(node).or_default();
-                if later {
-                    load.off_later.insert(address)
-                } else {
-                    load.off.insert(address)
-                };
-            }
-            for &node in after.iter().filter(|&node| !before.contains(node) && self.may_list(address, *node)) {
-                let load = loads.entry(node).or_default();
-                if before.is_empty() {
-                    load.on.insert(address)
-                } else {
-                    load.on_later.insert(address)
-                };
-            }
+    /// Notes what a write to a HostSubnet takes off and puts on, and the list it leaves.
+    fn note(
+        &mut self,
+        name: &'a NodeName,
+        write: usize,
+        (off, on): (&BTreeSet<IpAddr>, &BTreeSet<IpAddr>),
+        list: Vec<String>,
+    ) {
+        for &address in off {
+            self.off.entry(address).or_default().push(write);
         }
-        // Nodes whose ranges may have to change come along with an empty load.
-        let mut named: BTreeMap<NodeName, Load> = self
-            .observed
-            .carriers
-            .iter()
-            .filter(|(_, f)| !f.ranges.is_empty())
-            .map(|(n, _)| (n.clone(), Load::default()))
-            .collect();
-        named.extend(self.ranges_by_node().into_keys().map(|name| (name, Load::default())));
-        for (index, load) in loads {
-            if let Some(name) = self.node_name(index) {
-                named.insert(name.clone(), load);
-            }
-        }
-        named
+        self.on.extend(on.iter().map(|&address| (address, write)));
+        self.last.insert(name, (write, list));
     }
-
-    /// Nodes of self-placing pools, with the range the network may place from.
-    fn ranges_by_node(&self) -> BTreeMap<NodeName, Placing> {
-        let mut ranges = BTreeMap::new();
-        for zone in &self.snapshot.zones {
-            let Some(pool) = self.snapshot.pool(zone.pool).filter(|pool| pool.self_placing) else {
-                continue;
-            };
-            let Some(entry) = self.observed.pools.get(&pool.name).and_then(|facts| facts.spec.entries.first()) else {
-                continue;
-            };
-            for name in zone.nodes.iter().filter_map(|&node| self.node_name(node)) {
-                let placing = Placing { pool: pool.name.clone(), index: zone.pool, range: entry.cidr.trunc() };
-                ranges.insert(name.clone(), placing);
-            }
-        }
-        ranges
-    }
-
-    /// New `egressCIDRs`, if they have to change. Ranges of no pool are somebody else's and stay, unless the node gets
-    /// addresses: SDN does not allow both. Those that overlap a pool would let SDN place its addresses there.
-    fn cidrs(
-        &self,
-        name: &NodeName,
-        facts: &CarrierFacts,
-        ranges: &BTreeMap<NodeName, Placing>,
-        gets_addresses: bool,
-    ) -> Option<Vec<String>> {
-        let wanted: Vec<String> = match ranges.get(name) {
-            Some(placing) => self.with_guests(facts, placing),
-            None if gets_addresses => Vec::new(),
-            None => facts.ranges.iter().filter(|cidr| !self.is_of_a_pool(cidr)).cloned().collect(),
-        };
-        (wanted != facts.ranges).then_some(wanted)
-    }
-
-    /// The pool's range, and what keeps SDN from taking off what somebody still talks through: a stranger's address, or
-    /// one outside the range that an owner of the pool holds until it is replaced.
-    fn with_guests(&self, facts: &CarrierFacts, placing: &Placing) -> Vec<String> {
-        let mut cidrs = vec![placing.range];
-        for address in facts.egress_ips.iter().filter_map(Listed::address) {
-            if cidrs.iter().any(|cidr| cidr.contains(&address)) || !self.is_guest(address, placing) {
-                continue;
-            }
-            let now = facts.ranges.iter().filter_map(|cidr| cidr.parse::<IpNet>().ok());
-            cidrs.push(now.into_iter().find(|cidr| cidr.contains(&address)).unwrap_or_else(|| IpNet::from(address)));
-        }
-        cidrs.iter().map(ToString::to_string).collect()
-    }
-
-    fn is_guest(&self, address: IpAddr, placing: &Placing) -> bool {
-        match self.holding_now.get(&address) {
-            Some(Some(owner)) => self.snapshot.owner(*owner).is_some_and(|owner| owner.pool == placing.index),
-            Some(None) => true,
-            None => false,
-        }
-    }
-
-    fn is_of_a_pool(&self, cidr: &str) -> bool {
-        let Ok(cidr) = cidr.parse::<IpNet>() else {
-            return false;
-        };
-        // Of a pool whose spec has errors nothing is taken away.
-        let sound = self.observed.pools.values().filter(|facts| facts.deleting || facts.errors.is_empty());
-        let overlaps = |range: IpNet| range.contains(&cidr) || cidr.contains(&range);
-        sound.into_iter().any(|facts| spec_ranges(&facts.spec).any(overlaps))
-    }
-
-    pub(super) fn finalizers_of(&self, on: &BTreeSet<IpAddr>, placing: Option<&Placing>) -> Vec<usize> {
-        let pools = on.iter().filter_map(|&address| {
-            let owner = self.snapshot.owner(self.owner_after(address)?)?;
-            self.snapshot.pool(owner.pool).map(|pool| &pool.name)
-        });
-        pools
-            .chain(placing.map(|placing| &placing.pool))
-            .filter_map(|pool| self.finalizer_of.get(pool).copied())
-            .collect()
-    }
-}
-
-/// Whether the network itself decides what this node carries (R13): it takes off whatever it did not place.
-pub(crate) fn network_places(snapshot: &Snapshot, node: NodeIndex) -> bool {
-    let placing = |zone: &Zone| snapshot.pool(zone.pool).is_some_and(|pool| pool.self_placing);
-    snapshot.zones.iter().any(|zone| placing(zone) && zone.nodes.binary_search(&node).is_ok())
-}
-
-/// Those of these addresses.
-pub(super) fn holders<'a>(intents: &'a [Intent<'_>], of: &BTreeSet<IpAddr>) -> Holders<'a> {
-    let mut holders = Holders::new();
-    if of.is_empty() {
-        return holders;
-    }
-    for intent in intents {
-        for &address in intent.held.iter().filter(|address| of.contains(address)) {
-            holders.entry(address).or_default().push(&intent.owner);
-        }
-    }
-    holders
 }
 
 fn texts(facts: &CarrierFacts) -> Vec<String> {
     facts.egress_ips.iter().map(ToString::to_string).collect()
 }
 
-/// What stays keeps its place, what comes follows in order.
+/// The new list of a HostSubnet: what stays keeps its place, so that no more changes than has to; what comes follows in
+/// order.
 pub(super) fn relist(base: &[String], off: &BTreeSet<IpAddr>, on: &BTreeSet<IpAddr>) -> Vec<String> {
     let stays = |text: &&String| Listed::from(text.as_str()).address().is_none_or(|address| !off.contains(&address));
     let mut list: Vec<String> = base.iter().filter(stays).cloned().collect();

@@ -1,5 +1,4 @@
-//! OpenShift SDN: what an owner holds is its NetNamespace, what a node carries is its HostSubnet, and carrying comes before
-//! holding.
+//! OpenShift SDN: what an owner holds is its NetNamespace, what a node carries is its HostSubnet.
 //!
 //! Order of an addition: cloud, HostSubnet, NetNamespace, annotation. Of a removal: NetNamespace, HostSubnet, cloud,
 //! annotation. Of a move: off the old node, onto the new one. A cloud takes minutes, so what waits for it is not in the
@@ -11,147 +10,39 @@
 
 mod carry;
 mod hold;
-mod intent;
-mod interfaces;
-mod pools;
+mod ranges;
+mod results;
 mod waiting;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::net::IpAddr;
+use super::Write;
+use super::finalizers::{self, Finalizers};
+use super::inputs::Inputs;
+use super::intent::intents;
+use super::interfaces::{Before, Interfaces};
+use super::writes::Writes;
+use crate::survey::NamedHold;
 
-use super::{Change, Target, Write};
-use crate::cloud::InterfaceFacts;
-use crate::name::{NodeIndex, NodeName, OwnerIndex, OwnerName, PoolName};
-use crate::observed::{Listed, Observed};
-use crate::snapshot::{Allocation, Snapshot};
-use crate::survey::{NamedHold, Survey, Wish};
-use crate::verify::VerifiedPlan;
-
-pub(crate) use carry::network_places;
-
-/// Makes the writes of a verified plan. `holds`: everyone who is not served, for the annotation; none: unknown this
-/// time, so the annotations stay. Objects in `avoid` are left alone, and so is what depends on them.
-pub fn schedule(
-    observed: &Observed,
-    survey: &Survey,
-    plan: &VerifiedPlan,
-    holds: Option<&[NamedHold]>,
-    avoid: &BTreeSet<Target>,
-) -> Vec<Write> {
-    let (left_behind, obscure) = interfaces::left_behind(observed, &survey.snapshot, plan);
-    let mut draft = Draft {
-        observed,
-        snapshot: &survey.snapshot,
-        wishes: &survey.wishes,
-        plan,
-        avoid,
-        writes: Vec::new(),
-        waiting: BTreeSet::new(),
-        next_round: BTreeSet::new(),
-        holding_now: holding_now(observed, &survey.snapshot),
-        finalizer_of: BTreeMap::new(),
-        unguarded: BTreeSet::new(),
-        cleared: BTreeMap::new(),
-        allocations: plan.end().allocations(survey.snapshot.owners.len()),
-        listed: interfaces::listed(observed, &survey.snapshot),
-        left_behind,
-        obscure,
-        taken_off: BTreeMap::new(),
-        put_on: BTreeMap::new(),
-        ranged: BTreeMap::new(),
-        last_of_node: BTreeMap::new(),
-        net_of: BTreeMap::new(),
-        unfinished: BTreeSet::new(),
-    };
-    draft.add_finalizers();
-    let intents = draft.intents();
-    draft.find_waiting(&intents);
-    let unsettled = draft.unsettled();
-    let holders = carry::holders(&intents, &unsettled);
-    let loads = draft.loads(&unsettled, &holders);
-    draft.carry_now(&loads);
-    draft.carry_moved(&loads);
-    draft.hold(&intents);
-    draft.carry_no_longer(&loads, &holders);
-    draft.write_interfaces(&unsettled, &holders);
-    draft.state_results(&intents, holds);
-    draft.remove_finalizers(&intents);
-    draft.writes
-}
-
-/// Who holds each address, as far as self-placing pools need it, those who leave left out: what they hold is on its way out.
-fn holding_now(observed: &Observed, snapshot: &Snapshot) -> BTreeMap<IpAddr, Option<OwnerIndex>> {
-    if snapshot.pools.iter().all(|pool| !pool.self_placing) {
-        return BTreeMap::new();
-    }
-    let leaving = |name: &OwnerName| snapshot.leaving.binary_search_by(|leaving| leaving.name.cmp(name)).is_ok();
-    let mut holding = BTreeMap::new();
-    for (name, facts) in observed.holdings.iter().filter(|(name, _)| !leaving(name)) {
-        let owner = snapshot.owner_named(name);
-        holding.extend(facts.egress_ips.iter().filter_map(Listed::address).map(|address| (address, owner)));
-    }
-    holding
-}
-
-/// A schedule in the making.
-struct Draft<'a> {
-    observed: &'a Observed,
-    snapshot: &'a Snapshot,
-    /// What each owner asks for.
-    wishes: &'a [Wish],
-    plan: &'a VerifiedPlan,
-    avoid: &'a BTreeSet<Target>,
-    writes: Vec<Write>,
-    /// Addresses that stay where they are for now.
-    waiting: BTreeSet<IpAddr>,
-    /// Of these, those that only wait until their owner has let go of another address.
-    next_round: BTreeSet<IpAddr>,
-    /// Who holds each address now: an owner, or a stranger.
-    holding_now: BTreeMap<IpAddr, Option<OwnerIndex>>,
-    /// The write that adds a pool's finalizer.
-    finalizer_of: BTreeMap<PoolName, usize>,
-    /// Pools that should have the finalizer and cannot get it now.
-    unguarded: BTreeSet<PoolName>,
-    /// The write that removes the annotation of a namespace whose allocation changes.
-    cleared: BTreeMap<OwnerName, usize>,
-    /// What each owner shall hold.
-    allocations: Vec<Vec<Allocation>>,
-    /// The nodes whose `HostSubnet` lists an address; none: they are the snapshot's carriers, for there is no cloud.
-    listed: Option<BTreeMap<IpAddr, Vec<NodeIndex>>>,
-    /// Addresses that interfaces still have for nobody.
-    left_behind: BTreeSet<IpAddr>,
-    /// Interfaces that may be giving addresses back without showing them.
-    obscure: Vec<&'a InterfaceFacts>,
-    /// The write that takes an address off its carriers, one for each.
-    taken_off: BTreeMap<IpAddr, Vec<usize>>,
-    /// The write that puts an address onto its carrier.
-    put_on: BTreeMap<IpAddr, usize>,
-    /// The writes that let the network place a pool's addresses.
-    ranged: BTreeMap<PoolName, Vec<usize>>,
-    /// The last write to a HostSubnet, with the list it leaves.
-    last_of_node: BTreeMap<NodeName, (usize, Vec<String>)>,
-    /// The write to a NetNamespace.
-    net_of: BTreeMap<OwnerName, usize>,
-    /// Namespaces and nodes whose change has to wait for a later round.
-    unfinished: BTreeSet<Target>,
-}
-
-impl Draft<'_> {
-    /// Appends a write unless its object is to be avoided.
-    fn push(&mut self, target: Target, change: Change, mut after: Vec<usize>, after_any: Vec<usize>) -> Option<usize> {
-        if self.avoid.contains(&target) {
-            self.unfinished.insert(target);
-            return None;
-        }
-        after.sort_unstable();
-        after.dedup();
-        self.writes.push(Write { target, change, after, after_any });
-        Some(self.writes.len() - 1)
-    }
-
-    fn node_name(&self, index: NodeIndex) -> Option<&NodeName> {
-        self.snapshot.node(index).map(|node| &node.name)
-    }
+/// Makes the writes. Each step gets what the steps before it returned: no write can be made before those it waits for.
+/// `holds`: everyone who is not served, for the annotation; none: unknown this time, so the annotations stay.
+pub(super) fn schedule(inputs: &Inputs<'_>, holds: Option<&[NamedHold]>) -> Vec<Write> {
+    let mut writes = Writes::new(inputs.avoid);
+    let finalizers = Finalizers::add(inputs, &mut writes);
+    let intents = intents(inputs);
+    let interfaces = Interfaces::of(inputs);
+    let waiting = waiting::find(inputs, &intents, &finalizers, &interfaces);
+    let unsettled = waiting.unsettled(inputs.moving(), interfaces.half_placed());
+    let holders = hold::holders(&intents, &unsettled);
+    let ranges = ranges::Ranges::of(inputs);
+    let changes = carry::changes(inputs, &interfaces, &ranges, &unsettled, &holders);
+    let carrier_writes = carry::before_holdings(inputs, &changes, &ranges, &finalizers, &mut writes);
+    let holding_writes =
+        hold::write(inputs, &intents, &finalizers, &interfaces, &waiting, &carrier_writes, &mut writes);
+    let released = holding_writes.releases(&holders);
+    let carrier_writes = carry::after_holdings(inputs, &changes, &released, carrier_writes, &mut writes);
+    let before = Before { finalizers: &finalizers, unlisted: &carrier_writes.off, released: &released };
+    interfaces.write(&unsettled, &before, &mut writes);
+    results::write(inputs, &intents, holds, &interfaces, &carrier_writes, &holding_writes, &mut writes);
+    finalizers::remove(inputs, &intents, &interfaces, writes)
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use super::carry::relist;
-use super::hold::{LONGEST_HOLD, hold_texts};
+use super::results::{LONGEST_HOLD, hold_texts};
 use crate::plan::HoldCode;
 use crate::survey::NamedHold;
 

@@ -4,14 +4,33 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::Draft;
-use super::intent::Intent;
+use super::hold::is_blocked;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::network::Target;
+use crate::network::finalizers::Finalizers;
+use crate::network::inputs::Inputs;
+use crate::network::intent::Intent;
+use crate::network::interfaces::Interfaces;
 use crate::plan::{Holder, Operation};
 
-/// An address that changes its carriers and that somebody holds afterwards.
-struct Trip {
+/// Addresses that stay where they are for now.
+pub(super) struct Waiting {
+    addresses: BTreeSet<IpAddr>,
+    /// Of these, those that only wait until their owner has let go of another address: its holding has to be written
+    /// although nothing of it is carried yet.
+    pub(super) for_release: BTreeSet<IpAddr>,
+}
+
+impl Waiting {
+    /// Addresses whose place is, or will be, another one than what is seen, and that do not wait.
+    pub(super) fn unsettled(&self, moving: BTreeSet<IpAddr>, half_placed: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let all = moving.into_iter().chain(half_placed);
+        all.filter(|address| !self.addresses.contains(address)).collect()
+    }
+}
+
+/// An address that changes its carriers and that an owner holds afterwards.
+struct CarrierChange {
     address: IpAddr,
     owner: OwnerIndex,
     /// The owner held it before.
@@ -20,90 +39,82 @@ struct Trip {
     targets: Vec<NodeIndex>,
 }
 
-impl Draft<'_> {
-    /// Finds all addresses that stay where they are for now.
-    pub(super) fn find_waiting(&mut self, intents: &[Intent<'_>]) {
-        let trips = self.trips();
-        let deaf: BTreeSet<OwnerIndex> = intents
-            .iter()
-            .filter(|intent| self.is_deaf(intent))
-            .filter_map(|intent| self.snapshot.owner_named(&intent.owner))
-            .collect();
-        // Until an owner has let go of an address, its others cannot come to the same node.
-        let lingering: BTreeSet<(NodeIndex, OwnerIndex)> = self.released().collect();
-        let mut occupied: BTreeSet<(NodeIndex, OwnerIndex)> = BTreeSet::new();
-        loop {
-            let before = self.waiting.len();
-            for trip in &trips {
-                let meets =
-                    |places: &BTreeSet<_>| trip.targets.iter().any(|&node| places.contains(&(node, trip.owner)));
-                let avoided = trip.sources.iter().chain(&trip.targets).any(|&node| self.is_avoided(node))
-                    || self.would_get_stuck(trip.address, &trip.sources, &trip.targets);
-                let unheard = !trip.held && deaf.contains(&trip.owner);
-                let stuck = meets(&occupied) || avoided || unheard || self.lacks_finalizer(trip);
-                let lingers = trip.held && meets(&lingering);
-                if stuck || lingers {
-                    self.waiting.insert(trip.address);
-                    occupied.extend(trip.sources.iter().map(|&node| (node, trip.owner)));
-                }
-                if stuck {
-                    self.next_round.remove(&trip.address);
-                } else if lingers {
-                    self.next_round.insert(trip.address);
-                }
+/// Finds all addresses that stay where they are for now. One that stays keeps others of its owner from coming to its node,
+/// so that they stay too: the search ends when nobody is added.
+pub(super) fn find(
+    inputs: &Inputs<'_>,
+    intents: &[Intent<'_>],
+    finalizers: &Finalizers<'_>,
+    interfaces: &Interfaces<'_>,
+) -> Waiting {
+    let changes = carrier_changes(inputs);
+    let blocked: BTreeSet<OwnerIndex> = intents
+        .iter()
+        .filter(|intent| is_blocked(inputs, finalizers, intent))
+        .filter_map(|intent| inputs.snapshot.owner_named(intent.owner))
+        .collect();
+    let cannot_begin = |change: &CarrierChange| {
+        change.sources.iter().chain(&change.targets).any(|&node| is_avoided(inputs, node))
+            || interfaces.would_get_stuck(change.address, &change.sources, &change.targets)
+            || (!change.held && blocked.contains(&change.owner))
+            || lacks_finalizer(inputs, finalizers, change)
+    };
+    let stuck: Vec<bool> = changes.iter().map(cannot_begin).collect();
+    // Until an owner has let go of an address, its others cannot come to the same node.
+    let given_up: BTreeSet<(NodeIndex, OwnerIndex)> = given_up(inputs).collect();
+    let mut occupied: BTreeSet<(NodeIndex, OwnerIndex)> = BTreeSet::new();
+    let mut waiting = Waiting { addresses: BTreeSet::new(), for_release: BTreeSet::new() };
+    loop {
+        let before = waiting.addresses.len();
+        for (change, &stuck) in changes.iter().zip(&stuck) {
+            let meets =
+                |places: &BTreeSet<_>| change.targets.iter().any(|&node| places.contains(&(node, change.owner)));
+            let stuck = stuck || meets(&occupied);
+            let for_release = change.held && meets(&given_up);
+            if stuck || for_release {
+                waiting.addresses.insert(change.address);
+                occupied.extend(change.sources.iter().map(|&node| (node, change.owner)));
             }
-            if self.waiting.len() == before {
-                return;
+            if stuck {
+                waiting.for_release.remove(&change.address);
+            } else if for_release {
+                waiting.for_release.insert(change.address);
             }
         }
+        if waiting.addresses.len() == before {
+            return waiting;
+        }
     }
+}
 
-    fn trips(&self) -> Vec<Trip> {
-        let trip = |address: IpAddr| {
-            let owner = self.owner_after(address)?;
-            let before: Vec<NodeIndex> = self.snapshot.carriers(address).collect();
-            let after = self.plan.end().carriers_of(address);
-            let held = self.snapshot.owner(owner)?.held().any(|held| held == address);
-            let sources = before.iter().copied().filter(|node| !after.contains(node)).collect();
-            let targets = after.iter().copied().filter(|node| !before.contains(node)).collect();
-            Some(Trip { address, owner, held, sources, targets })
-        };
-        self.moving().into_iter().filter_map(trip).collect()
-    }
+fn carrier_changes(inputs: &Inputs<'_>) -> Vec<CarrierChange> {
+    let change = |address: IpAddr| {
+        let owner = inputs.owner_after(address)?;
+        let before: Vec<NodeIndex> = inputs.snapshot.carriers(address).collect();
+        let after = inputs.carriers_after(address);
+        let held = inputs.snapshot.owner(owner)?.held().any(|held| held == address);
+        let sources = before.iter().copied().filter(|node| !after.contains(node)).collect();
+        let targets = after.iter().copied().filter(|node| !before.contains(node)).collect();
+        Some(CarrierChange { address, owner, held, sources, targets })
+    };
+    inputs.moving().into_iter().filter_map(change).collect()
+}
 
-    /// Addresses that come to nodes or leave them.
-    pub(super) fn moving(&self) -> BTreeSet<IpAddr> {
-        let stays = |operation: &Operation| matches!(operation, Operation::Allocate { .. } | Operation::Release { .. });
-        let operations = self.plan.patches().iter().map(|patch| patch.operation);
-        operations.filter(|operation| !stays(operation)).map(|operation| operation.address()).collect()
-    }
+/// Nodes that carry an address which its owner gives up, each with the owner.
+fn given_up(inputs: &Inputs<'_>) -> impl Iterator<Item = (NodeIndex, OwnerIndex)> {
+    let released = inputs.plan.patches().iter().filter_map(|patch| match patch.operation {
+        Operation::Release { holder: Some(Holder::Owner(owner)), address } => Some((owner, address)),
+        _ => None,
+    });
+    released.flat_map(|(owner, address)| inputs.snapshot.carriers(address).map(move |node| (node, owner)))
+}
 
-    /// Nodes that carry addresses which their owner gives up.
-    fn released(&self) -> impl Iterator<Item = (NodeIndex, OwnerIndex)> {
-        self.plan.patches().iter().flat_map(|patch| {
-            let released = match patch.operation {
-                Operation::Release { holder: Some(Holder::Owner(owner)), address } => Some((owner, address)),
-                _ => None,
-            };
-            released
-                .into_iter()
-                .flat_map(|(owner, address)| self.snapshot.carriers(address).map(move |node| (node, owner)))
-        })
-    }
+fn is_avoided(inputs: &Inputs<'_>, node: NodeIndex) -> bool {
+    inputs.node_name(node).is_none_or(|name| inputs.avoid.contains(&Target::Carrier(name.clone())))
+}
 
-    fn is_avoided(&self, node: NodeIndex) -> bool {
-        self.node_name(node).is_none_or(|name| self.avoid.contains(&Target::Carrier(name.clone())))
-    }
-
-    /// Whether the NetNamespace of a namespace cannot be written now.
-    pub(super) fn is_deaf(&self, intent: &Intent<'_>) -> bool {
-        self.avoid.contains(&Target::Holding(intent.owner.clone()))
-            || (self.has_to_be_cleared(intent) && self.avoid.contains(&Target::Namespace(intent.owner.clone())))
-            || (!intent.shall.is_empty() && intent.pool.as_ref().is_some_and(|pool| self.unguarded.contains(pool)))
-    }
-
-    fn lacks_finalizer(&self, trip: &Trip) -> bool {
-        let pool = self.snapshot.owner(trip.owner).and_then(|owner| self.snapshot.pool(owner.pool));
-        !trip.targets.is_empty() && pool.is_some_and(|pool| self.unguarded.contains(&pool.name))
-    }
+/// Whether an address would come to a node before its pool can have the finalizer.
+fn lacks_finalizer(inputs: &Inputs<'_>, finalizers: &Finalizers<'_>, change: &CarrierChange) -> bool {
+    let pool = inputs.snapshot.owner(change.owner).and_then(|owner| inputs.snapshot.pool(owner.pool));
+    !change.targets.is_empty() && pool.is_some_and(|pool| finalizers.are_missing(&pool.name))
 }
