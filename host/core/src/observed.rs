@@ -11,6 +11,7 @@ use ipnet::IpNet;
 
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeName, OwnerName, PoolName};
+use crate::network::Network;
 use crate::network::words::{CARRIERS, HOLDINGS};
 use crate::snapshot::{Capacity, Phase};
 
@@ -25,6 +26,8 @@ pub struct Observed {
     pub seed: u64,
     /// Who serves addresses to the machines.
     pub platform: Platform,
+    /// What carries the traffic of namespaces, and by which objects.
+    pub network: Network,
     /// EgressIPAM objects.
     pub pools: BTreeMap<PoolName, Arc<PoolFacts>>,
     /// Nodes.

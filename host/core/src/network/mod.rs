@@ -2,9 +2,9 @@
 //! again converges.
 //!
 //! What core plans from is neutral: who holds what ([`HoldingFacts`](crate::observed::HoldingFacts)) and which node carries
-//! what ([`CarrierFacts`](crate::observed::CarrierFacts)). Each network has a folder here, which knows the order of its
-//! writes and what a missing object means. Today there is one: OpenShift SDN. What a network does not decide is beside the
-//! folders: what namespaces shall hold, finalizers, and a cloud's interfaces.
+//! what ([`CarrierFacts`](crate::observed::CarrierFacts)). Each [`Network`] has a folder here, which knows its objects and
+//! the order of its writes. What no network decides is beside the folders: what namespaces shall hold, finalizers, and a
+//! cloud's interfaces.
 
 mod finalizers;
 mod inputs;
@@ -28,6 +28,32 @@ pub use write::{
     Write, ZONES_ANNOTATION,
 };
 
+/// A network that this build can write to. A second one is a folder here and a variant: the compiler then shows where
+/// networks differ.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Network {
+    /// It carries first: a node lists an address before an owner holds it, since the network drops what is sent from an
+    /// address that no node carries.
+    #[default]
+    OpenShiftSdn,
+}
+
+/// What it means that a namespace has no holding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MissingHolding {
+    /// The network makes one for each namespace, and nobody else: its owner waits for it (R12).
+    OwnerWaits,
+}
+
+impl Network {
+    /// Whether a namespace without a holding can get addresses.
+    pub(crate) fn missing_holding(self) -> MissingHolding {
+        match self {
+            Self::OpenShiftSdn => MissingHolding::OwnerWaits,
+        }
+    }
+}
+
 /// Makes the writes of a verified plan. `holds`: everyone who is not served, for the annotation; none: unknown this
 /// time, so the annotations stay. Objects in `avoid` are left alone, and so is what depends on them.
 pub fn schedule(
@@ -37,7 +63,10 @@ pub fn schedule(
     holds: Option<&[NamedHold]>,
     avoid: &BTreeSet<Target>,
 ) -> Vec<Write> {
-    sdn::schedule(&inputs::Inputs::of(observed, survey, plan, avoid), holds)
+    let inputs = inputs::Inputs::of(observed, survey, plan, avoid);
+    match observed.network {
+        Network::OpenShiftSdn => sdn::schedule(&inputs, holds),
+    }
 }
 
 /// Whether the network itself decides what this node carries (R13): it takes off whatever it did not place.

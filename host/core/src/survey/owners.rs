@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::ranges::spec_ranges;
 use super::{Displaced, NamedHold, Survey, Wish};
 use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
+use crate::network::MissingHolding;
 use crate::observed::{Blind, HoldingFacts, Listed, NamespaceFacts, Observed, PoolFacts};
 use crate::plan::{HoldCode, Reason};
 use crate::snapshot::{Allocation, Departure, Leaving, Owner};
@@ -73,6 +74,8 @@ impl Survey {
             return;
         }
         let (Some(net), Some(index)) = (net, self.pool_named(pool)) else {
+            // Nobody but the network makes one, so that there is nothing to do but to wait.
+            let MissingHolding::OwnerWaits = observed.network.missing_holding();
             match (newborn_until(namespace.created, observed.now), self.blind_text()) {
                 (Some(end), _) => self.await_holding(name, end),
                 (None, Some(text)) if !observed.sees(Blind::Holdings) => hold(self, HoldCode::Other, text),
