@@ -39,7 +39,7 @@ fn pool(pool: &core::Pool) -> sdk::Pool {
         name: pool.name.as_str().to_owned(),
         ranges: pool.ranges.iter().map(cidr).collect(),
         reserved: pool.reserved.iter().map(cidr).collect(),
-        self_placing: pool.self_placing,
+        self_placing: pool.is_self_placing(),
         attributes: Vec::new(),
     }
 }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use ipnet::IpNet;
 use sluice_core::name::{NodeIndex, PoolIndex, ZoneIndex};
 use sluice_core::plan::{Operation, Plan};
-use sluice_core::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
+use sluice_core::snapshot::{
+    Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Placement, Pool, Snapshot, Zone,
+};
 
 /// How large a cluster is.
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +26,7 @@ impl Size {
             name: "egress".into(),
             ranges: Vec::new(),
             reserved: (0..self.zones).map(|zone| net(zone, 30)).collect(),
-            self_placing: false,
+            placement: Placement::Exact,
         };
         Snapshot {
             generation: 1,

@@ -148,7 +148,7 @@ fn pool(pool: &sdk::Pool) -> core::Pool {
         name: pool.name.as_str().into(),
         ranges: pool.ranges.iter().map(net).collect(),
         reserved: pool.reserved.iter().map(net).collect(),
-        self_placing: pool.self_placing,
+        placement: if pool.self_placing { core::Placement::Network } else { core::Placement::Exact },
     }
 }
 

@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::network::{Target, network_places};
 use crate::plan::{Holder, Operation, Patch, Reason};
-use crate::snapshot::{Assignment, Departure, Health, Phase, Snapshot};
+use crate::snapshot::{Assignment, Departure, Health, Phase, Pool, Snapshot};
 use crate::survey::ranges::spec_pool_of;
 use crate::survey::{Survey, at_most};
 
@@ -180,7 +180,7 @@ impl Settlement {
     /// SDN takes nothing off nodes that it does not place on: what is left there would stay. It does stay as long as no
     /// other node can take it.
     fn unassign_misplaced(&mut self, survey: &Survey) {
-        if survey.blind.is_some() || self.snapshot.pools.iter().all(|pool| !pool.self_placing) {
+        if survey.blind.is_some() || self.snapshot.pools.iter().all(|pool| !pool.is_self_placing()) {
             return;
         }
         let homes = Homes::of(&self.snapshot);
@@ -282,7 +282,7 @@ impl Homes {
     }
 
     fn self_placing(&self, snapshot: &Snapshot, address: IpAddr) -> bool {
-        self.pool(snapshot, address).and_then(|pool| snapshot.pool(pool)).is_some_and(|pool| pool.self_placing)
+        self.pool(snapshot, address).and_then(|pool| snapshot.pool(pool)).is_some_and(Pool::is_self_placing)
     }
 
     fn rank(&self, snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> Rank {

@@ -57,8 +57,24 @@ pub struct Pool {
     pub ranges: Vec<IpNet>,
     /// Never handed out.
     pub reserved: Vec<IpNet>,
-    /// The network picks nodes: placement is observed, not planned (R13).
-    pub self_placing: bool,
+    /// Who chooses the nodes of its addresses.
+    pub placement: Placement,
+}
+
+/// Who chooses the nodes of a pool's addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Placement {
+    /// We do, and the network carries each address where we say.
+    Exact,
+    /// The network alone: placement is observed, not planned (R13). The pool is self-placing.
+    Network,
+}
+
+impl Pool {
+    /// Whether the network alone chooses the nodes of its addresses.
+    pub fn is_self_placing(&self) -> bool {
+        self.placement == Placement::Network
+    }
 }
 
 /// One `cidrAssignments` entry, or one label value of a pool with a range for all.

@@ -70,7 +70,7 @@ impl<'a> Flat<'a> {
             name: pool.name.as_str(),
             ranges: cidrs.take(pool.ranges.len()),
             reserved: cidrs.take(pool.reserved.len()),
-            self_placing: pool.self_placing,
+            self_placing: pool.is_self_placing(),
             attributes: &[],
         };
         snapshot.pools.iter().map(pool).collect()

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::NodeIndex;
 use crate::observed::Observed;
-use crate::snapshot::{Snapshot, Zone};
+use crate::snapshot::{Pool, Snapshot, Zone};
 use crate::survey::{NamedHold, Survey};
 use crate::verify::VerifiedPlan;
 
@@ -69,9 +69,10 @@ pub fn schedule(
     }
 }
 
-/// Whether the network itself decides what this node carries (R13): it takes off whatever it did not place.
+/// Whether the network itself decides what this node carries (R13), as it does for pools that it places alone: it takes off
+/// whatever it did not place.
 pub(crate) fn network_places(snapshot: &Snapshot, node: NodeIndex) -> bool {
-    let placing = |zone: &Zone| snapshot.pool(zone.pool).is_some_and(|pool| pool.self_placing);
+    let placing = |zone: &Zone| snapshot.pool(zone.pool).is_some_and(Pool::is_self_placing);
     snapshot.zones.iter().any(|zone| placing(zone) && zone.nodes.binary_search(&node).is_ok())
 }
 

@@ -5,7 +5,7 @@ use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::network::{Change, Target, Write};
 use crate::observed::Recent;
 use crate::plan::{Holder, Operation, Patch, Plan, Reason};
-use crate::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
+use crate::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Placement, Pool, Snapshot, Zone};
 use crate::verify::{VerifiedPlan, verify};
 
 const RESTLESS: Planner<'static> = Planner { grant: "all", policy: "restless", budget: 10 };
@@ -29,7 +29,12 @@ fn snapshot(node: usize) -> Snapshot {
     };
     Snapshot {
         budget: 10,
-        pools: vec![Pool { name: "pool".into(), ranges: Vec::new(), reserved: Vec::new(), self_placing: false }],
+        pools: vec![Pool {
+            name: "pool".into(),
+            ranges: Vec::new(),
+            reserved: Vec::new(),
+            placement: Placement::Exact,
+        }],
         zones: vec![Zone {
             pool: PoolIndex(0),
             name: "a".into(),

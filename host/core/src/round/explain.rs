@@ -54,7 +54,7 @@ impl Round {
         let snapshot = &self.survey.snapshot;
         let is_deserted = |(at, pool): (usize, &crate::snapshot::Pool)| {
             let mut nodes = snapshot.zones_of(PoolIndex::at(at)).flat_map(|(_, zone)| &zone.nodes);
-            pool.self_placing && !nodes.any(|&node| snapshot.is_live(node))
+            pool.is_self_placing() && !nodes.any(|&node| snapshot.is_live(node))
         };
         let deserted: Vec<bool> = snapshot.pools.iter().enumerate().map(is_deserted).collect();
         if !deserted.contains(&true) {

@@ -13,7 +13,7 @@ use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
 use crate::network::words::CARRIER;
 use crate::network::write::Target;
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
-use crate::snapshot::{Health, Node, Pool, Zone};
+use crate::snapshot::{Health, Node, Placement, Pool, Zone};
 
 /// The part of a snapshot that pools and nodes alone decide.
 pub(super) struct Topology {
@@ -34,7 +34,7 @@ impl Topology {
         for (name, facts) in observed.pools.iter().filter(|(_, facts)| !facts.deleting) {
             topology.add_pool(observed, name, facts, &bare);
         }
-        topology.mark_self_placing(observed);
+        topology.find_placements(observed);
         topology
     }
 
@@ -78,7 +78,7 @@ impl Topology {
             name: name.clone(),
             ranges: spec.cidr.map_or_else(Vec::new, own),
             reserved,
-            self_placing: false,
+            placement: Placement::Exact,
         });
     }
 
@@ -124,7 +124,7 @@ impl Topology {
     }
 
     /// SDN may place the addresses of a pool by itself where nothing else has a say on its nodes (R13).
-    fn mark_self_placing(&mut self, observed: &Observed) {
+    fn find_placements(&mut self, observed: &Observed) {
         if !matches!(observed.platform, Platform::SelfManaged(_)) {
             return;
         }
@@ -153,7 +153,9 @@ impl Topology {
             let nodes = || self.zones.iter().filter(|zone| zone.pool == index).flat_map(|zone| &zone.nodes);
             let subnet = |node: &NodeIndex| observed.carriers.get(&self.nodes.get(node.position())?.name);
             let placed = || nodes().filter_map(subnet).any(|subnet| subnet.ranges.contains(&range));
-            pool.self_placing = alone && facts.spec.cidr.is_none() && (facts.errors.is_empty() || placed());
+            if alone && facts.spec.cidr.is_none() && (facts.errors.is_empty() || placed()) {
+                pool.placement = Placement::Network;
+            }
         }
     }
 }

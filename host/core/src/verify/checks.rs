@@ -82,7 +82,7 @@ impl View<'_> {
             let ranges = self.snapshot.zones.iter().find(|zone| inside(&zone.ranges, address)).map(|zone| zone.pool);
             ranges.or_else(|| self.snapshot.pools.iter().position(|p| inside(&p.ranges, address)).map(PoolIndex::at))
         });
-        pool.and_then(|pool| self.snapshot.pool(pool)).is_some_and(|pool| pool.self_placing)
+        pool.and_then(|pool| self.snapshot.pool(pool)).is_some_and(Pool::is_self_placing)
     }
 
     /// Invariant 2.

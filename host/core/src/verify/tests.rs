@@ -1,7 +1,9 @@
 use super::{EndState, Finding, Invariant, Rejection, verify};
 use crate::name::{NodeIndex, OwnerIndex, PoolIndex};
 use crate::plan::{Operation, Patch, Plan, Reason};
-use crate::snapshot::{Allocation, Assignment, Capacity, Flapped, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
+use crate::snapshot::{
+    Allocation, Assignment, Capacity, Flapped, Health, Node, Owner, Phase, Placement, Pool, Snapshot, Zone,
+};
 
 /// One pool, one zone, two nodes, one owner with an address on the first.
 fn snapshot() -> Snapshot {
@@ -11,7 +13,12 @@ fn snapshot() -> Snapshot {
     Snapshot {
         generation: 7,
         budget: 10,
-        pools: vec![Pool { name: "pool".into(), ranges: Vec::new(), reserved: Vec::new(), self_placing: false }],
+        pools: vec![Pool {
+            name: "pool".into(),
+            ranges: Vec::new(),
+            reserved: Vec::new(),
+            placement: Placement::Exact,
+        }],
         zones: vec![Zone {
             pool: PoolIndex(0),
             name: "a".into(),

@@ -83,7 +83,7 @@ impl Planner<'_> {
                 None => self.hold(index, Some(zone), HoldCode::Exhausted),
             }
         }
-        if !self.snapshot.pool(owner.pool).expect("in bounds").self_placing {
+        if !self.snapshot.pool(owner.pool).expect("in bounds").is_self_placing() {
             self.place(index, owner.pool, &held);
         }
     }

@@ -14,7 +14,9 @@ mod source;
 use std::net::{IpAddr, Ipv4Addr};
 
 use sluice_core::name::{NodeIndex, PoolIndex, ZoneIndex};
-use sluice_core::snapshot::{Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Pool, Snapshot, Zone};
+use sluice_core::snapshot::{
+    Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Placement, Pool, Snapshot, Zone,
+};
 use sluice_policy::{Compiler, Limits, LoadError, Outcome, PolicyHost};
 
 use guest::Guest;
@@ -59,7 +61,7 @@ fn snapshot() -> Snapshot {
             name: "pool".into(),
             ranges: Vec::new(),
             reserved: vec!["10.0.0.0/30".parse().unwrap()],
-            self_placing: false,
+            placement: Placement::Exact,
         }],
         zones: vec![zone("a", 0, "10.0.0.0/25"), zone("b", 1, "10.0.0.128/25")],
         nodes: vec![node("node-a"), node("node-b")],

@@ -151,7 +151,7 @@ impl<'a> Planner<'a> {
         let held = self.held.clone();
         for ((owner, address), zone) in &held {
             let pool = self.snapshot.owner(*owner).unwrap().pool;
-            if self.snapshot.pool(pool).unwrap().self_placing {
+            if self.snapshot.pool(pool).unwrap().is_self_placing() {
                 let up = |node: &NodeIndex| self.snapshot.node(*node).unwrap().health != Health::Down;
                 if !self.nodes(pool, *zone).iter().any(up) {
                     self.hold(*owner, *zone, HoldCode::NoNode);

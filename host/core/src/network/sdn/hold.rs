@@ -120,7 +120,7 @@ fn carried_by(
         return Some(Vec::new());
     }
     let pool = inputs.snapshot.pools.iter().find(|pool| Some(&pool.name) == intent.pool);
-    let placed = pool.filter(|pool| pool.self_placing)?;
+    let placed = pool.filter(|pool| pool.is_self_placing())?;
     let entry = inputs.observed.pools.get(&placed.name).and_then(|facts| facts.spec.entries.first());
     let is_ready = entry.is_some_and(|entry| {
         let range = entry.cidr.to_string();

@@ -98,7 +98,7 @@ impl<'a> Ranges<'a> {
 fn of_node<'a>(inputs: &Inputs<'a>) -> BTreeMap<&'a NodeName, Placing<'a>> {
     let mut of_node = BTreeMap::new();
     for zone in &inputs.snapshot.zones {
-        let Some(pool) = inputs.snapshot.pool(zone.pool).filter(|pool| pool.self_placing) else {
+        let Some(pool) = inputs.snapshot.pool(zone.pool).filter(|pool| pool.is_self_placing()) else {
             continue;
         };
         let Some(entry) = inputs.observed.pools.get(&pool.name).and_then(|facts| facts.spec.entries.first()) else {
@@ -112,7 +112,7 @@ fn of_node<'a>(inputs: &Inputs<'a>) -> BTreeMap<&'a NodeName, Placing<'a>> {
 }
 
 fn holders_now(observed: &Observed, snapshot: &Snapshot) -> BTreeMap<IpAddr, Option<OwnerIndex>> {
-    if snapshot.pools.iter().all(|pool| !pool.self_placing) {
+    if snapshot.pools.iter().all(|pool| !pool.is_self_placing()) {
         return BTreeMap::new();
     }
     let leaves = |name: &OwnerName| snapshot.leaving.binary_search_by(|leaving| leaving.name.cmp(name)).is_ok();

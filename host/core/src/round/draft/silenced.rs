@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use super::{Draft, Withdrawal, changed_owner};
 use crate::name::OwnerIndex;
 use crate::plan::{HoldCode, Holder, Operation, Reason};
+use crate::snapshot::Pool;
 
 const NO_NODE: &str = "no node of the pool can carry its addresses";
 const NO_OTHER: &str = "the policy takes its last address and gives no other that works, so that it stays";
@@ -73,6 +74,6 @@ fn will_be_placed(draft: &Draft<'_>, owner: OwnerIndex, addresses: &[IpAddr]) ->
     let snapshot = &draft.round.survey.snapshot;
     let Some(pool) = snapshot.owner(owner).map(|owner| owner.pool) else { return false };
     !addresses.is_empty()
-        && snapshot.pool(pool).is_some_and(|pool| pool.self_placing)
+        && snapshot.pool(pool).is_some_and(Pool::is_self_placing)
         && snapshot.zones_of(pool).any(|(_, zone)| zone.nodes.iter().any(|&node| snapshot.is_live(node)))
 }

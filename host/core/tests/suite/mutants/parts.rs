@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use sluice_core::name::{NodeIndex, OwnerIndex, PoolIndex, ZoneIndex};
 use sluice_core::plan::{Hold, HoldCode, Operation, Patch, Plan, Reason};
-use sluice_core::snapshot::{Capacity, Health, Snapshot};
+use sluice_core::snapshot::{Capacity, Health, Pool, Snapshot};
 use sluice_core::verify::verify;
 
 #[expect(clippy::unnecessary_wraps, reason = "the last expression of most kinds")]
@@ -96,7 +96,7 @@ pub(super) fn self_placed(snapshot: &Snapshot) -> Option<(IpAddr, NodeIndex)> {
 
 pub(super) fn in_self_placing(snapshot: &Snapshot, address: IpAddr) -> bool {
     let pool = held_by(snapshot, address).and_then(|owner| snapshot.owner(owner)).and_then(|o| snapshot.pool(o.pool));
-    pool.is_some_and(|pool| pool.self_placing)
+    pool.is_some_and(Pool::is_self_placing)
 }
 
 /// A held address that sits where it should, and that the plan leaves alone.
