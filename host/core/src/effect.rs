@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use crate::name::NodeName;
 use crate::network::write::{Change, Target, Write};
-use crate::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed};
+use crate::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed, PoolFacts};
 use crate::snapshot::Phase;
 
 impl Observed {
@@ -38,12 +38,15 @@ impl Observed {
         }
     }
 
-    /// Carries out a write, as an API server does a merge patch. An interface is busy from then on until
+    /// Carries out a write, as an API server does. An interface is busy from then on until
     /// [`Observed::end_updates`]. Whether anything changed: nothing does where there is no such object.
     pub fn carry_out(&mut self, write: &Write) -> bool {
         let changed = match (&write.target, &write.change) {
-            (Target::Pool(name), Change::Finalizers(finalizers)) => {
-                alter(self.pools.get_mut(name), |facts| facts.finalizers.clone_from(finalizers))
+            (Target::Pool(name), Change::Pool { guarded, other_guards }) => {
+                alter(self.pools.get_mut(name), |facts: &mut PoolFacts| {
+                    facts.guarded = *guarded;
+                    facts.other_guards.clone_from(other_guards);
+                })
             }
             (Target::Carrier(name), Change::Carrier { egress_ips, ranges }) => {
                 alter(self.carriers.get_mut(name), |facts: &mut CarrierFacts| {
@@ -80,8 +83,7 @@ impl Observed {
         if changed {
             self.touch(&write.target);
             if let Target::Pool(name) = &write.target {
-                // The last finalizer is gone.
-                self.pools.retain(|other, facts| other != name || !facts.deleting || !facts.finalizers.is_empty());
+                self.pools.retain(|other, facts| other != name || !facts.deleting || facts.is_kept());
             }
         }
         changed

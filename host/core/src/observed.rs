@@ -11,8 +11,7 @@ use ipnet::IpNet;
 
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeName, OwnerName, PoolName};
-use crate::network::Network;
-use crate::network::words::{CARRIERS, HOLDINGS};
+use crate::network::{Network, Words};
 use crate::snapshot::{Capacity, Phase};
 
 /// The cluster at one instant. Cheap to clone: facts are shared.
@@ -38,6 +37,8 @@ pub struct Observed {
     pub holdings: BTreeMap<OwnerName, Arc<HoldingFacts>>,
     /// What nodes carry, by the network's objects.
     pub carriers: BTreeMap<NodeName, Arc<CarrierFacts>>,
+    /// What people call those objects.
+    pub words: Words,
     /// What OpenShift's cloud network config controller makes of addresses; none: there is no such controller.
     pub private_ips: Option<BTreeMap<IpAddr, PrivateIpFacts>>,
     /// The machines' interfaces; none: there is no cloud, or nothing is known of it yet.
@@ -80,17 +81,18 @@ pub enum Blind {
     PrivateIps,
 }
 
-impl fmt::Display for Blind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Blind {
+    /// What people call it.
+    fn name(self, words: &Words) -> &'static str {
+        match self {
             Self::Pools => "EgressIPAMs",
             Self::Nodes => "nodes",
             Self::Namespaces => "namespaces",
-            Self::Holdings => HOLDINGS,
-            Self::Carriers => CARRIERS,
+            Self::Holdings => words.holdings,
+            Self::Carriers => words.carriers,
             Self::Platform => "the Infrastructure",
             Self::PrivateIps => "CloudPrivateIPConfigs",
-        })
+        }
     }
 }
 
@@ -143,7 +145,7 @@ impl Observed {
 
     /// Why nothing new may be given out now, if so.
     pub fn blindness(&self) -> Option<String> {
-        let kinds: Vec<String> = self.blind.iter().map(ToString::to_string).collect();
+        let kinds: Vec<&str> = self.blind.iter().map(|kind| kind.name(&self.words)).collect();
         (!kinds.is_empty()).then(|| {
             format!("nothing has been heard of {} for a minute, so nothing new is given out", kinds.join(", "))
         })
@@ -227,8 +229,10 @@ pub struct PoolFacts {
     pub created: u64,
     /// `metadata.deletionTimestamp` is set.
     pub deleting: bool,
-    /// All finalizers, ours among them or not.
-    pub finalizers: Vec<String>,
+    /// We keep it from going when it is deleted, until what is its own is cleaned up.
+    pub guarded: bool,
+    /// Others that keep it from going, as they call themselves.
+    pub other_guards: Vec<String>,
     /// What could be read of the spec.
     pub spec: PoolSpec,
     /// What could not. A pool with errors keeps what it has and hands out nothing new.
@@ -237,6 +241,13 @@ pub struct PoolFacts {
     pub warnings: Vec<String>,
     /// On a cloud, its addresses stay out of the load balancer pools that the machines are in.
     pub no_load_balancer: bool,
+}
+
+impl PoolFacts {
+    /// Whether anybody keeps it from going when it is deleted.
+    pub fn is_kept(&self) -> bool {
+        self.guarded || !self.other_guards.is_empty()
+    }
 }
 
 /// A field of a spec that makes no sense.
@@ -346,9 +357,9 @@ pub struct NamespaceFacts {
     pub labels: BTreeMap<String, String>,
     /// The pool it opted into.
     pub pool: Option<PoolName>,
-    /// Annotation `egressips` as written: a result of ours or somebody's request.
+    /// What it states as its addresses, as written: a result of ours or somebody's request.
     pub egress_ips: Option<String>,
-    /// Annotation `sluice.dev/hold` as written.
+    /// What it was told last of why it is not served, as written.
     pub hold: Option<String>,
 }
 
@@ -359,11 +370,11 @@ pub struct HoldingFacts {
     pub resource_version: String,
     /// Creation, Unix milliseconds: a new one may be seen before its Namespace.
     pub created: u64,
-    /// `egressIPs`.
+    /// Its addresses.
     pub egress_ips: Vec<Listed>,
-    /// Annotation `sluice.dev/pool`: we wrote the addresses, for this pool.
+    /// We wrote the addresses, for this pool.
     pub pool: Option<PoolName>,
-    /// Annotation `sluice.dev/zones`: home zones of addresses.
+    /// Home zones of addresses, as we recorded them.
     pub zones: BTreeMap<IpAddr, String>,
     /// The network's number for the namespace. Namespaces with the same one are one to it, also for egress addresses.
     pub network_id: Option<u32>,
@@ -376,7 +387,7 @@ pub struct CarrierFacts {
     pub resource_version: String,
     /// The node's own address.
     pub host_ip: Option<IpAddr>,
-    /// `egressIPs`.
+    /// Its addresses.
     pub egress_ips: Vec<Listed>,
     /// From where the network places addresses on the node by itself; empty: it does not.
     pub ranges: Vec<String>,

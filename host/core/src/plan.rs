@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::name::{NodeIndex, OwnerIndex, ZoneIndex};
-use crate::network::words::NO_HOLDING;
 
 /// A policy's answer, or the host's own wish.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -199,7 +198,7 @@ impl HoldCode {
             Self::Budget => "it takes more moves than the budget allows",
             Self::InFlight => "a write is under way",
             Self::Other => "the policy gives no reason",
-            Self::NoHolding => NO_HOLDING,
+            Self::NoHolding => "the network has no object for what it holds",
             Self::PoolMissing => "there is no such EgressIPAM",
             Self::PoolInvalid => "the pool's spec has errors",
             Self::PoolDeleting => "the pool is being deleted",

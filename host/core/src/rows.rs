@@ -4,10 +4,8 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use crate::name::PoolIndex;
-use crate::network::Write;
 use crate::plan::{Holder, Operation, Patch};
 use crate::snapshot::Snapshot;
 use crate::survey::NamedHold;
@@ -71,22 +69,6 @@ pub struct FindingRow {
     pub text: String,
 }
 
-/// One write.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct WriteRow {
-    /// Its place in the schedule, from 1.
-    pub order: usize,
-    /// Kind of the object.
-    pub kind: String,
-    /// Name of the object.
-    pub name: String,
-    /// Body of the JSON merge patch, without the precondition.
-    pub patch: Value,
-    /// How many times a cloud's interfaces are updated before.
-    #[serde(skip_serializing_if = "is_zero")]
-    pub stage: usize,
-}
-
 /// The patches of a plan by pool, owner and address; patches of no pool come first. `snapshot` is the surveyed one
 /// that the plan was verified against.
 pub fn patch_rows(snapshot: &Snapshot, plan: &VerifiedPlan) -> Vec<PatchRow> {
@@ -127,24 +109,6 @@ pub fn finding_rows(findings: &[Finding]) -> Vec<FindingRow> {
         text: finding.text.clone(),
     };
     findings.iter().map(row).collect()
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants it so")]
-fn is_zero(number: &usize) -> bool {
-    *number == 0
-}
-
-/// Writes as rows, in their order, stage by stage.
-pub fn write_rows(stages: &[Vec<Write>]) -> Vec<WriteRow> {
-    let writes = (0..).zip(stages).flat_map(|(stage, writes)| writes.iter().map(move |write| (stage, write)));
-    let row = |(order, (stage, write)): (usize, (usize, &Write))| WriteRow {
-        order,
-        kind: write.target.kind().to_owned(),
-        name: write.target.name().to_owned(),
-        patch: write.change.merge_patch(),
-        stage,
-    };
-    (1..).zip(writes).map(row).collect()
 }
 
 fn patch_row(snapshot: &Snapshot, concerned: &Concerned<'_>, patch: &Patch) -> PatchRow {

@@ -5,7 +5,10 @@ use std::fmt;
 use kube::core::GroupVersionKind;
 use kube::discovery::ApiResource;
 
-use crate::names;
+use crate::{names, network};
+
+/// API group, version, kind and plural.
+pub(crate) type Coordinates = (&'static str, &'static str, &'static str, &'static str);
 
 /// A kind of object that Sluice reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -42,14 +45,13 @@ impl Kind {
         Self::Lock,
     ];
 
-    /// API group, version, kind and plural.
-    const fn coordinates(self) -> (&'static str, &'static str, &'static str, &'static str) {
+    const fn coordinates(self) -> Coordinates {
         match self {
             Self::Pool => ("redhatcop.redhat.io", "v1alpha1", "EgressIPAM", "egressipams"),
             Self::Node => ("", "v1", "Node", "nodes"),
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
-            Self::NetNamespace => ("network.openshift.io", "v1", "NetNamespace", "netnamespaces"),
-            Self::HostSubnet => ("network.openshift.io", "v1", "HostSubnet", "hostsubnets"),
+            Self::NetNamespace => network::NET_NAMESPACE,
+            Self::HostSubnet => network::HOST_SUBNET,
             Self::Infrastructure => ("config.openshift.io", "v1", "Infrastructure", "infrastructures"),
             Self::PrivateIp => ("cloud.network.openshift.io", "v1", "CloudPrivateIPConfig", "cloudprivateipconfigs"),
             Self::Lock => ("", "v1", "ConfigMap", "configmaps"),
@@ -69,6 +71,11 @@ impl Kind {
             let expected = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
             name == kind && expected == api_version
         })
+    }
+
+    /// Its name, as people and metrics have it.
+    pub const fn name(self) -> &'static str {
+        self.coordinates().2
     }
 
     /// Plural and group, as a CRD is named: `hostsubnets.network.openshift.io`.
@@ -104,6 +111,6 @@ impl Kind {
 
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.coordinates().2)
+        f.write_str(self.name())
     }
 }

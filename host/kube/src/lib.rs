@@ -20,6 +20,7 @@ pub mod index;
 pub mod kind;
 pub mod lock_rights;
 pub mod names;
+pub mod network;
 pub mod object;
 pub mod patch;
 pub mod served;

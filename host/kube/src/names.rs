@@ -1,8 +1,13 @@
-//! Every name Sluice shares with others: annotations, finalizers, managers, locks.
+//! Every name Sluice shares with others, whatever the network: annotations, finalizers, managers, locks.
 
-pub use sluice_core::network::{
-    FINALIZER, HOLD_ANNOTATION, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, ZONES_ANNOTATION,
-};
+/// Annotation of a Namespace: the pool it opts into. Name of the operator Sluice replaces.
+pub const POOL_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/egressipam";
+/// Annotation of a Namespace: its addresses, as result or as request. Name of the operator Sluice replaces.
+pub const RESULT_ANNOTATION: &str = "egressip-ipam-operator.redhat-cop.io/egressips";
+/// Annotation of a Namespace: why it is not served.
+pub const HOLD_ANNOTATION: &str = "sluice.dev/hold";
+/// Finalizer of an EgressIPAM. Name of the operator Sluice replaces.
+pub const FINALIZER: &str = "EgressIPAM_controller";
 
 /// Annotation of a Node: its Machine, as `namespace/name`. Of OpenShift's machine API.
 pub const MACHINE_ANNOTATION: &str = "machine.openshift.io/machine";

@@ -1,5 +1,7 @@
 //! Writes: JSON merge patches with a precondition and a deadline, and their answers as types.
 
+mod body;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use tokio::time::timeout;
 
 use sluice_core::backend::{Backend, WriteFailure, Written};
 use sluice_core::name::PoolName;
-use sluice_core::network::{Target, Write};
+use sluice_core::network::Write;
 use sluice_core::retry::retry_after;
 
 use crate::failure;
@@ -21,6 +23,7 @@ use crate::index::{Index, SharedIndex};
 use crate::kind::Kind;
 use crate::names;
 use crate::object::Object;
+pub use body::{WriteRow, kind_name, shown, write_rows};
 
 /// Longest a write may take. After it the write may or may not have happened; the watch will tell.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -129,21 +132,10 @@ impl ApiServer {
 
 impl Backend for ApiServer {
     async fn write(&self, write: &Write, resource_version: &str) -> Result<Written, WriteFailure> {
-        let (Some(kind), name) = (kind_of(&write.target), write.target.name()) else {
-            return Err(WriteFailure::Invalid(format!("{} is no object of the API server", write.target)));
+        let (Some(kind), name) = (body::kind_of(&write.target), write.target.name()) else {
+            return Err(WriteFailure::Invalid(format!("{} is no object of the API server", shown(&write.target))));
         };
-        self.patch(kind, name, None, write.change.merge_patch(), resource_version).await
-    }
-}
-
-/// The kind of a write's object; none: the API server has no such objects.
-fn kind_of(target: &Target) -> Option<Kind> {
-    match target {
-        Target::Pool(_) => Some(Kind::Pool),
-        Target::Carrier(_) => Some(Kind::HostSubnet),
-        Target::Holding(_) => Some(Kind::NetNamespace),
-        Target::Namespace(_) => Some(Kind::Namespace),
-        Target::Interface(_) => None,
+        self.patch(kind, name, None, body::merge_patch(&write.change), resource_version).await
     }
 }
 

@@ -13,7 +13,7 @@ use sluice_core::observed::PoolSpec;
 pub enum Event {
     /// An EgressIPAM is created, or its spec is replaced.
     Pool(PoolName, PoolSpec),
-    /// An EgressIPAM is deleted. It goes once its finalizers are gone.
+    /// An EgressIPAM is deleted. It goes once nobody keeps it.
     PoolDeleted(PoolName),
     /// A node joins, with a HostSubnet.
     NodeAdded {

@@ -53,7 +53,7 @@ impl World {
         let facts = owned(facts);
         facts.deleting = true;
         facts.resource_version = resource_version;
-        if facts.finalizers.is_empty() {
+        if !facts.is_kept() {
             self.objects.pools.remove(name);
         }
     }

@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use ipnet::IpNet;
 use sluice_core::name::NodeName;
-use sluice_core::network::Target;
+use sluice_core::network::{Target, Words};
 use sluice_core::observed::{CarrierFacts, Listed, Observed};
+
+/// What people call its objects.
+pub const WORDS: Words =
+    Words { holding: "NetNamespace", holdings: "NetNamespaces", carrier: "HostSubnet", carriers: "HostSubnets" };
 
 /// A node with its offer.
 #[derive(Debug, Clone, Default)]

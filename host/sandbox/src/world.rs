@@ -69,7 +69,7 @@ impl World {
         Self {
             now: 0,
             dice: Dice::new(seed),
-            objects: Observed { seed, platform, now: EPOCH_MS, ..Observed::default() },
+            objects: Observed { seed, platform, now: EPOCH_MS, words: sdn::WORDS, ..Observed::default() },
             faults: Faults::default(),
             journal: Vec::new(),
             driven: false,

@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use ipnet::{IpNet, Ipv4Net};
 use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts};
-use sluice_core::network::FINALIZER;
 use sluice_core::observed::{
     CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, Observed, Platform, PoolEntry,
     PoolFacts, PoolSpec,
@@ -72,7 +71,7 @@ impl Many {
         PoolFacts {
             resource_version: "1".to_owned(),
             deleting: self.deleting,
-            finalizers: vec![FINALIZER.to_owned()],
+            guarded: true,
             spec,
             ..PoolFacts::default()
         }

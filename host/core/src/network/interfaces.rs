@@ -8,7 +8,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
-use super::finalizers::Finalizers;
+use super::guards::Guards;
 use super::inputs::Inputs;
 use super::writes::Writes;
 use super::{Change, Target};
@@ -37,7 +37,7 @@ pub(super) struct Interfaces<'a> {
 
 /// The writes that an interface waits for.
 pub(super) struct Before<'a> {
-    pub(super) finalizers: &'a Finalizers<'a>,
+    pub(super) guards: &'a Guards<'a>,
     /// By address, the writes that take it off the carriers that list it.
     pub(super) unlisted: &'a BTreeMap<IpAddr, Vec<usize>>,
     pub(super) released: &'a Releases,
@@ -203,7 +203,7 @@ impl<'a> Interfaces<'a> {
         if !(places.is_empty() || is_given()) || is_withheld || self.is_busy(node) {
             return None;
         }
-        let mut after = before.finalizers.of_addresses(self.inputs, &BTreeSet::from([address]));
+        let mut after = before.guards.of_addresses(self.inputs, &BTreeSet::from([address]));
         after.extend(unlisted.into_iter().flatten());
         Some((node, after))
     }

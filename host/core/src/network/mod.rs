@@ -3,15 +3,15 @@
 //!
 //! What core plans from is neutral: who holds what ([`HoldingFacts`](crate::observed::HoldingFacts)) and which node carries
 //! what ([`CarrierFacts`](crate::observed::CarrierFacts)). Each [`Network`] has a folder here, which knows its objects and
-//! the order of its writes. What no network decides is beside the folders: what namespaces shall hold, finalizers, and a
+//! the order of its writes. What no network decides is beside the folders: what namespaces shall hold, guards, and a
 //! cloud's interfaces.
 
-mod finalizers;
+mod guards;
 mod inputs;
 mod intent;
 mod interfaces;
 mod sdn;
-pub(crate) mod words;
+mod words;
 pub(crate) mod write;
 mod writes;
 
@@ -23,10 +23,8 @@ use crate::snapshot::{Pool, Snapshot, Zone};
 use crate::survey::{NamedHold, Survey};
 use crate::verify::VerifiedPlan;
 
-pub use write::{
-    Change, FINALIZER, HOLD_ANNOTATION, Home, OWNED_BY_POOL_ANNOTATION, POOL_ANNOTATION, RESULT_ANNOTATION, Target,
-    Write, ZONES_ANNOTATION,
-};
+pub use words::Words;
+pub use write::{Change, Home, Target, Write};
 
 /// A network that this build can write to. A second one is a folder here and a variant: the compiler then shows where
 /// networks differ.

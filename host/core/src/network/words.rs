@@ -1,12 +1,21 @@
-//! What the network calls its objects, for people and metrics.
+//! What people call the objects of the network that is served.
 
-/// The kind of the object that has what an owner holds.
-pub(crate) const HOLDING: &str = "NetNamespace";
-/// The kind of the object that has what a node carries.
-pub(crate) const CARRIER: &str = "HostSubnet";
-/// Several of the former.
-pub(crate) const HOLDINGS: &str = "NetNamespaces";
-/// Several of the latter.
-pub(crate) const CARRIERS: &str = "HostSubnets";
-/// What is said of an owner without such an object.
-pub(crate) const NO_HOLDING: &str = "its NetNamespace does not exist";
+/// The network's words for its objects, for texts that people read: they look for an object by the name of its kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// The object that has what an owner holds.
+    pub holding: &'static str,
+    /// Several of them.
+    pub holdings: &'static str,
+    /// The object that has what a node carries.
+    pub carrier: &'static str,
+    /// Several of them.
+    pub carriers: &'static str,
+}
+
+impl Default for Words {
+    /// Our own words, where nobody says which network it is.
+    fn default() -> Self {
+        Self { holding: "holding", holdings: "holdings", carrier: "carrier", carriers: "carriers" }
+    }
+}

@@ -5,7 +5,6 @@ use std::fmt::Display;
 
 use super::Round;
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
-use crate::network::words::CARRIER;
 use crate::observed::{NodeFacts, Observed, PoolFacts};
 use crate::plan::{Hold, HoldCode, Holder};
 use crate::snapshot::{Health, Owner, Snapshot};
@@ -137,7 +136,9 @@ impl Causes<'_> {
         let mut of_reason: BTreeMap<String, Vec<&NodeName>> = BTreeMap::new();
         for &name in nodes {
             let reason = match (cloud.and_then(|cloud| cloud.unusable.get(name)), range) {
-                _ if !self.observed.carriers.contains_key(name) => format!("there is no {CARRIER} of"),
+                _ if !self.observed.carriers.contains_key(name) => {
+                    format!("there is no {} of", self.observed.words.carrier)
+                }
                 (Some(reason), _) => format!("{reason}:"),
                 (None, Some(range)) => format!("{range} is not in the subnet of"),
                 (None, None) => "nothing is known of".to_owned(),

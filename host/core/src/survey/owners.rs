@@ -79,7 +79,9 @@ impl Survey {
             match (newborn_until(namespace.created, observed.now), self.blind_text()) {
                 (Some(end), _) => self.await_holding(name, end),
                 (None, Some(text)) if !observed.sees(Blind::Holdings) => hold(self, HoldCode::Other, text),
-                (None, _) => hold(self, HoldCode::NoHolding, HoldCode::NoHolding.meaning().to_owned()),
+                (None, _) => {
+                    hold(self, HoldCode::NoHolding, format!("its {} does not exist", observed.words.holding));
+                }
             }
             return;
         };

@@ -10,7 +10,6 @@ use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract}
 use super::{Note, Survey};
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
-use crate::network::words::CARRIER;
 use crate::network::write::Target;
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 use crate::snapshot::{Health, Node, Placement, Pool, Zone};
@@ -92,7 +91,7 @@ impl Topology {
         let left_out = members.without_subnet.iter().filter(|(value, _)| has_zone(value)).map(|(_, name)| *name);
         let left_out: Vec<&NodeName> = left_out.collect();
         if !left_out.is_empty() {
-            of_reason.insert(format!("there is no {CARRIER} of it"), left_out);
+            of_reason.insert(format!("there is no {} of it", observed.words.carrier), left_out);
         }
         if let Some(cloud) = observed.cloud.as_deref() {
             unusable_in(cloud, facts, members, &mut of_reason);
@@ -166,7 +165,7 @@ impl Survey {
     /// nobody could be served anyway, and a fault of all of them (a right that is missing) is none of this one.
     pub(crate) fn spare_nodes(&mut self, observed: &Observed, refused: &BTreeSet<Target>) {
         let subnets = refused.iter().filter_map(|target| match target {
-            Target::Carrier(name) => Some((name, format!("{CARRIER} {name}"))),
+            Target::Carrier(name) => Some((name, format!("{} {name}", observed.words.carrier))),
             _ => None,
         });
         let interfaces = observed.written_interfaces().into_iter().flat_map(|cloud| &cloud.interfaces);

@@ -16,6 +16,8 @@ mod random;
 mod rows;
 #[cfg(test)]
 mod scenarios;
+#[cfg(test)]
+mod sdn;
 mod served;
 #[cfg(test)]
 mod slices;

@@ -18,7 +18,6 @@ use std::sync::Arc;
 
 use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
-use sluice_core::network::FINALIZER;
 use sluice_core::observed::{
     Blind, CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, NodeSelector, Observed,
     Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
@@ -27,13 +26,19 @@ use sluice_core::round::{Outcome, Round};
 use sluice_core::snapshot::{Capacity, Phase};
 
 use crate::cluster::Cluster;
+use crate::sdn;
 
 /// The time of these clusters in Unix milliseconds: nothing is new unless it says so.
 const NOW: u64 = 600_000;
 
 pub(crate) fn cluster(text: &str) -> Cluster {
-    let mut observed =
-        Observed { generation: 1, now: NOW, platform: Platform::SelfManaged("None".to_owned()), ..Observed::default() };
+    let mut observed = Observed {
+        generation: 1,
+        now: NOW,
+        platform: Platform::SelfManaged("None".to_owned()),
+        words: sluice_sandbox::sdn::WORDS,
+        ..Observed::default()
+    };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
         let words = Words::of(line);
         match words.kind {
@@ -119,7 +124,8 @@ fn pool(observed: &mut Observed, words: &Words<'_>) {
         generation: 1,
         created: words.value("created").map_or(1, |text| text.parse().expect("a number")),
         deleting: words.is("deleting"),
-        finalizers: if words.is("unguarded") { Vec::new() } else { vec![FINALIZER.to_owned()] },
+        guarded: !words.is("unguarded"),
+        other_guards: Vec::new(),
         spec: PoolSpec {
             topology_label: words.value("label").unwrap_or("zone").to_owned(),
             node_selector: NodeSelector { requirements: vec![select] },
@@ -278,7 +284,7 @@ pub(crate) fn transcript(round: &Round, outcome: &Outcome) -> String {
         let any: Vec<String> = write.after_any.iter().map(|before| format!("{}", before + 1)).collect();
         let after = if waits.is_empty() { String::new() } else { format!("  after {}", waits.join(" ")) };
         let any = if any.is_empty() { String::new() } else { format!("  after one of {}", any.join(" ")) };
-        let (target, patch) = (&write.target, short(&write.change.merge_patch().to_string()));
+        let (target, patch) = (sdn::object(&write.target), short(&sdn::patch(&write.change).to_string()));
         writeln!(text, "{}. {target} {patch}{after}{any}", position + 1).expect("a string takes all");
     }
     for note in &round.surveyed().notes {

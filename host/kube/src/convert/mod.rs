@@ -1,18 +1,18 @@
 //! From objects to core's facts. Pure, total and lenient: every object gives facts, or a reason why not.
 //!
 //! A field that cannot be read becomes a [`Note`], and the rest of the object counts. Only where the unreadable field
-//! is the very thing an object says (the addresses of a NetNamespace or HostSubnet) the object is [`Unreadable`] and is
-//! treated as if it were missing: then its node is out, or its namespace waits, and nothing else.
+//! is the very thing an object says (the addresses of a [network](crate::network)'s objects) the object is [`Unreadable`]
+//! and is treated as if it were missing: then its node is out, or its namespace waits, and nothing else.
 
 mod cluster;
-mod network;
 mod pool;
-mod read;
+mod private_ip;
+pub(crate) mod read;
 mod selector;
 
 pub use cluster::{LockRecord, lock_record, namespace_facts, node_facts, platform};
-pub use network::{host_subnet_facts, net_namespace_facts, private_ip, private_ip_facts};
 pub use pool::pool_facts;
+pub use private_ip::{private_ip, private_ip_facts};
 pub use read::{Note, Notes};
 
 /// Why an object says nothing.
@@ -21,4 +21,4 @@ pub use read::{Note, Notes};
 pub struct Unreadable(pub Note);
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -21,13 +21,15 @@ const ENTRY_FIELDS: [&str; 3] = ["CIDR", "labelValue", "reservedIPs"];
 pub fn pool_facts(object: &Object) -> PoolFacts {
     let mut reading = Reading::default();
     let spec = reading.spec(object.at("/spec"));
-    let finalizers = object.at("/metadata/finalizers").as_array().into_iter().flatten();
+    let finalizers = object.at("/metadata/finalizers").as_array().into_iter().flatten().filter_map(Value::as_str);
+    let (ours, others): (Vec<&str>, Vec<&str>) = finalizers.partition(|name| *name == names::FINALIZER);
     PoolFacts {
         resource_version: object.resource_version().to_owned(),
         generation: object.generation(),
         created: object.created(),
         deleting: object.is_deleting(),
-        finalizers: finalizers.filter_map(|name| Some(name.as_str()?.to_owned())).collect(),
+        guarded: !ours.is_empty(),
+        other_guards: others.into_iter().map(str::to_owned).collect(),
         spec,
         errors: reading.errors.into_iter().map(|note| SpecError { field: note.field, text: note.text }).collect(),
         warnings: reading.warnings,

@@ -2,8 +2,8 @@
 
 mod broken;
 mod cluster;
-mod network;
 mod pool;
+mod private_ip;
 
 use std::fmt::{Debug, Write as _};
 
@@ -13,12 +13,12 @@ use super::Notes;
 use crate::object::Object;
 
 /// An object from YAML.
-fn object(yaml: &str) -> Object {
+pub(crate) fn object(yaml: &str) -> Object {
     serde_yaml_ng::from_str(yaml).unwrap()
 }
 
 /// Reads an object and shows its facts, then what was noted.
-fn check<F: Debug>(yaml: &str, read: impl Fn(&Object, &mut Notes) -> F, expected: &Expect) {
+pub(crate) fn check<F: Debug>(yaml: &str, read: impl Fn(&Object, &mut Notes) -> F, expected: &Expect) {
     let mut notes = Notes::new();
     let facts = read(&object(yaml), &mut notes);
     let mut shown = format!("{facts:#?}\n");

@@ -11,6 +11,7 @@ use super::lock::Lock;
 use super::{Index, PoolObject};
 use crate::convert::{self, Notes, Unreadable};
 use crate::kind::Kind;
+use crate::network;
 use crate::object::Object;
 
 /// Facts that can be compared without the version they were read at.
@@ -89,11 +90,11 @@ impl Index {
                 self.seed_from(object) || changed
             }
             Kind::NetNamespace => {
-                let facts = convert::net_namespace_facts(object, &mut notes);
+                let facts = network::holding_facts(object, &mut notes);
                 put_readable(&mut observed.holdings, OwnerName::from(name), facts, &mut notes)
             }
             Kind::HostSubnet => {
-                let facts = convert::host_subnet_facts(object, &mut notes);
+                let facts = network::carrier_facts(object, &mut notes);
                 put_readable(&mut observed.carriers, NodeName::from(name), facts, &mut notes)
             }
             Kind::Infrastructure => {

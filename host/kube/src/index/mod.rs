@@ -24,8 +24,8 @@ use sluice_core::observed::{Blind, NodeFacts, Observed, PoolFacts};
 
 use crate::convert::Note;
 use crate::kind::Kind;
-use crate::names;
 use crate::object::Object;
+use crate::{names, network};
 use identity::{Identity, Key};
 use lock::Lock;
 pub use lock::LockHolder;
@@ -219,7 +219,7 @@ impl Index {
     ///
     /// `now` is Unix time in milliseconds.
     pub fn snapshot(&self, now: u64) -> Option<Observed> {
-        self.ready().then(|| Observed { now, ..self.observed.clone() })
+        self.ready().then(|| Observed { now, words: network::WORDS, ..self.observed.clone() })
     }
 
     /// All facts, also before the index is ready.

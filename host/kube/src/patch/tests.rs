@@ -1,5 +1,6 @@
 //! What goes over the wire, and what answers mean.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use serde_json::{Value, json};
 use sluice_core::backend::{Backend as _, WriteFailure, Written};
 use sluice_core::network::{Change, Home, Target, Write};
 
-use super::ApiServer;
+use super::{ApiServer, write_rows};
 use crate::index::SharedIndex;
 use crate::kind::Kind;
 use crate::object::Object;
@@ -19,8 +20,8 @@ fn write(target: Target, change: Change) -> Write {
     Write { target, change, after: Vec::new(), after_any: Vec::new() }
 }
 
-fn finalizers() -> Write {
-    write(Target::Pool("east".into()), Change::Finalizers(vec!["EgressIPAM_controller".to_owned()]))
+fn guard() -> Write {
+    write(Target::Pool("east".into()), Change::Pool { guarded: true, other_guards: Vec::new() })
 }
 
 fn answer(head: &'static str, body: &Value) -> Vec<Answer> {
@@ -44,7 +45,7 @@ fn check_request(write: &Write, expected: &Expect) {
 #[test]
 fn requests() {
     check_request(
-        &finalizers(),
+        &guard(),
         &expect![[r#"
         PATCH /apis/redhatcop.redhat.io/v1alpha1/egressipams/east?&fieldManager=sluice HTTP/1.1
         accept: application/json
@@ -92,6 +93,47 @@ fn requests() {
 
             {"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":null},"resourceVersion":"7"}}"#]],
     );
+}
+
+#[test]
+fn rows() {
+    let change = |guarded| Change::Pool { guarded, other_guards: vec!["other".to_owned()] };
+    let both = Change::Carrier { egress_ips: Some(vec!["10.0.0.9".to_owned()]), ranges: Some(Vec::new()) };
+    let told = Change::Namespace { result: Some(Some("10.0.0.9".to_owned())), hold: Some(None) };
+    let interface = Change::Interface { on: ["10.0.0.9".parse().unwrap()].into(), off: BTreeSet::new() };
+    let first = vec![
+        write(Target::Pool("east".into()), change(true)),
+        write(Target::Interface("n1".into()), interface),
+        write(Target::Carrier("n1".into()), both),
+    ];
+    let second = vec![
+        write(Target::Holding("shop".into()), Change::Holding { egress_ips: Vec::new(), home: None }),
+        write(Target::Namespace("shop".into()), told),
+        write(Target::Pool("east".into()), change(false)),
+    ];
+    let rows: Vec<String> =
+        write_rows(&[first, second]).iter().map(|row| serde_json::to_string(row).unwrap()).collect();
+    expect![[r#"
+        {"order":1,"kind":"EgressIPAM","name":"east","patch":{"metadata":{"finalizers":["other","EgressIPAM_controller"]}}}
+        {"order":2,"kind":"NetworkInterface","name":"n1","patch":{"add":["10.0.0.9"],"remove":[]}}
+        {"order":3,"kind":"HostSubnet","name":"n1","patch":{"egressCIDRs":[],"egressIPs":["10.0.0.9"]}}
+        {"order":4,"kind":"NetNamespace","name":"shop","patch":{"egressIPs":[],"metadata":{"annotations":{"sluice.dev/pool":null,"sluice.dev/zones":null}}},"stage":1}
+        {"order":5,"kind":"Namespace","name":"shop","patch":{"metadata":{"annotations":{"egressip-ipam-operator.redhat-cop.io/egressips":"10.0.0.9","sluice.dev/hold":null}}},"stage":1}
+        {"order":6,"kind":"EgressIPAM","name":"east","patch":{"metadata":{"finalizers":["other"]}},"stage":1}"#]].assert_eq(&rows.join("\n"));
+}
+
+/// An interface is its provider's to write.
+#[test]
+fn an_interface_is_no_object_of_the_api_server() {
+    let change = Change::Interface { on: BTreeSet::new(), off: BTreeSet::new() };
+    let write = write(Target::Interface("n1".into()), change);
+    let (result, requests) =
+        with_server(
+            Vec::new(),
+            |client| async move { ApiServer::new(client, Arc::default()).write(&write, "7").await },
+        );
+    let text = "NetworkInterface n1 is no object of the API server".to_owned();
+    assert_eq!((result, requests), (Err(WriteFailure::Invalid(text)), Vec::new()));
 }
 
 #[test]
@@ -169,10 +211,7 @@ fn it_does_not_look_at_what_it_knows_or_what_would_not_help() {
 
 fn failure(answers: Vec<Answer>) -> WriteFailure {
     let (result, _) =
-        with_server(
-            answers,
-            |client| async move { ApiServer::new(client, Arc::default()).write(&finalizers(), "7").await },
-        );
+        with_server(answers, |client| async move { ApiServer::new(client, Arc::default()).write(&guard(), "7").await });
     result.unwrap_err()
 }
 
@@ -229,7 +268,7 @@ fn silence_has_an_end() {
     let (result, _) = with_server(Vec::new(), |client| async move {
         let mut server = ApiServer::new(client, Arc::default());
         server.deadline = Duration::from_millis(50);
-        server.write(&finalizers(), "7").await
+        server.write(&guard(), "7").await
     });
     assert_eq!(result, Err(WriteFailure::Transient("no answer within 0 s".to_owned())));
 }

@@ -11,13 +11,14 @@ use serde::Serialize;
 use sluice_core::observed::Observed;
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
-use sluice_core::rows::{FindingRow, HoldRow, PatchRow, WriteRow, write_rows};
+use sluice_core::rows::{FindingRow, HoldRow, PatchRow};
 use sluice_core::survey::Note;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
 use sluice_kube::index::{Index, LockHolder, SharedIndex, WatchState};
 use sluice_kube::kind::Kind;
+use sluice_kube::patch::{WriteRow, write_rows};
 use sluice_kube::watch::watches;
 use sluice_policy::PolicyInfo;
 use tokio::task::JoinSet;
@@ -119,8 +120,11 @@ fn from_files(path: &std::path::Path) -> Result<Input> {
     }
     let (observed, lock) = at_present(&loaded.index).context("the files are not read yet")?;
     let missing = [
-        ("HostSubnet", observed.carriers.is_empty() && !observed.nodes.is_empty()),
-        ("NetNamespace", observed.holdings.is_empty() && observed.namespaces.values().any(|one| one.pool.is_some())),
+        (observed.words.carrier, observed.carriers.is_empty() && !observed.nodes.is_empty()),
+        (
+            observed.words.holding,
+            observed.holdings.is_empty() && observed.namespaces.values().any(|one| one.pool.is_some()),
+        ),
     ];
     for (kind, _) in missing.iter().filter(|(_, is_missing)| *is_missing) {
         complain(&anyhow!("note: --from {}: there is no {kind} in it, as if the cluster had none", path.display()));

@@ -12,6 +12,7 @@ use sluice_core::round::{Outcome, Round};
 use sluice_core::rows::{PatchRow, patch_rows};
 use sluice_core::snapshot::Snapshot;
 use sluice_core::survey::NamedHold;
+use sluice_kube::patch;
 use sluice_policy::Policy;
 use sluice_sandbox::{Audit, Dice, Event, Landed, Sandbox};
 
@@ -174,7 +175,9 @@ impl<'a> Stage<'a> {
         let mut avoid = BTreeSet::new();
         let mut pause = 0;
         for (target, failure) in failures {
-            self.line("write-failed", |line| line.reason(&format!("{target}: {failure}; it looks again")))?;
+            self.line("write-failed", |line| {
+                line.reason(&format!("{}: {failure}; it looks again", patch::shown(&target)))
+            })?;
             pause = pause.max(match &failure {
                 WriteFailure::Throttled { retry_after: Some(after) } => {
                     u64::try_from(after.as_millis()).unwrap_or(PAUSE_MS)

@@ -20,6 +20,7 @@ use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::status::PoolReport;
 use sluice_kube::index::WatchReport;
+use sluice_kube::patch;
 use sluice_policy::{Policy, PolicyInfo};
 
 use super::round::{Ran, Thought};
@@ -265,7 +266,7 @@ impl Metrics {
     }
 
     pub(super) fn written(&self, target: &Target) {
-        self.writes.get_or_create(&ByKind { kind: target.kind().to_owned() }).inc();
+        self.writes.get_or_create(&ByKind { kind: patch::kind_name(target).to_owned() }).inc();
     }
 
     pub(super) fn failed(&self, target: &Target, failure: &WriteFailure) {
@@ -277,7 +278,7 @@ impl Metrics {
             WriteFailure::Throttled { .. } => "throttled",
             WriteFailure::Transient(_) => "transient",
         };
-        let labels = ByReason { kind: target.kind().to_owned(), reason: reason.to_owned() };
+        let labels = ByReason { kind: patch::kind_name(target).to_owned(), reason: reason.to_owned() };
         self.write_failures.get_or_create(&labels).inc();
     }
 

@@ -16,6 +16,7 @@ use sluice_core::repair::Repair;
 use sluice_core::round::Grant;
 use sluice_core::rows::patch_rows;
 use sluice_kube::index::{Index, SharedIndex};
+use sluice_kube::patch;
 use sluice_policy::Cancel;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
@@ -397,7 +398,7 @@ impl Planner {
     }
 
     fn note_failed(&mut self, target: &Target, failure: &WriteFailure, now: Instant) {
-        warn!(kind = target.kind(), name = target.name(), error = %failure, "cannot write");
+        warn!(kind = patch::kind_name(target), name = target.name(), error = %failure, "cannot write");
         self.metrics.failed(target, failure);
         // How long an interface rests is its provider's to say.
         if !matches!(target, Target::Interface(_)) {

@@ -196,7 +196,7 @@ fn a_silent_policy_changes_nothing() {
 #[test]
 fn a_policy_that_unassigns_silences_nobody() {
     let (life, written) = an_hour("unassigning", policies::unassigning);
-    assert!(count(&written, "HostSubnet") <= 20, "one address of each namespace: {written:?}");
+    assert!(count(&written, "carrier") <= 20, "one address of each namespace: {written:?}");
     let failure = life.failures.iter().find(|failure| failure.contains("no node would carry any of its addresses"));
     assert!(failure.is_some(), "{:?}", life.failures);
     honest_at_last(life);
@@ -205,7 +205,7 @@ fn a_policy_that_unassigns_silences_nobody() {
 #[test]
 fn an_address_that_goes_to_and_fro_comes_to_rest() {
     let (life, written) = an_hour("alternating", policies::alternating);
-    assert_eq!(written, BTreeMap::from([("HostSubnet", 8)]), "four moves");
+    assert_eq!(written, BTreeMap::from([("carrier", 8)]), "four moves");
     let told = "stable: ns00: policy alternating moved 10.20.0.2 to and fro: for an hour it moves only if it must";
     assert!(life.warnings.contains(told), "{:?}", life.warnings);
     honest_at_last(life);
@@ -214,14 +214,14 @@ fn an_address_that_goes_to_and_fro_comes_to_rest() {
 #[test]
 fn a_policy_that_takes_turns_with_unassign_and_assign_comes_to_rest() {
     let (life, written) = an_hour("taking turns", policies::taking_turns);
-    assert!(count(&written, "HostSubnet") <= 8, "{written:?}");
+    assert!(count(&written, "carrier") <= 8, "{written:?}");
     honest_at_last(life);
 }
 
 #[test]
 fn a_policy_that_always_moves_does_so_at_the_pace_of_the_refill() {
     let (life, written) = an_hour("moving", policies::moving);
-    let moves = count(&written, "HostSubnet");
+    let moves = count(&written, "carrier");
     assert!(moves <= 2 * AN_HOUR, "{written:?}");
     assert_eq!(life.failures, BTreeSet::new(), "each of its plans is legal");
     honest_at_last(life);
@@ -230,7 +230,7 @@ fn a_policy_that_always_moves_does_so_at_the_pace_of_the_refill() {
 #[test]
 fn a_policy_that_always_gives_other_addresses_does_so_at_the_pace_of_the_refill() {
     let (life, written) = an_hour("exchanging", policies::exchanging);
-    assert!(count(&written, "NetNamespace") <= 2 * AN_HOUR, "{written:?}");
+    assert!(count(&written, "holding") <= 2 * AN_HOUR, "{written:?}");
     honest_at_last(life);
 }
 

@@ -149,7 +149,7 @@ impl Simulation {
     /// Applies a schedule, or a part of it.
     fn apply(&mut self, observed: &Observed, outcome: &Outcome) -> BTreeSet<Target> {
         for write in &outcome.writes {
-            self.tell(format!("      {} {}", write.target, write.change.merge_patch()));
+            self.tell(format!("      {} {:?}", write.target, write.change));
         }
         let most = if self.dice.chance(20) { self.dice.below(6) } else { u64::MAX };
         let happenings = if self.dice.chance(20) { self.dice.below(40) } else { u64::MAX };

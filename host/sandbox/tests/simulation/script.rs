@@ -129,7 +129,7 @@ pub(crate) fn fault(sandbox: &Sandbox, dice: &mut Dice) {
         Fault::Denied,
         Fault::Invalid,
     ];
-    let kind = *dice.pick(&["HostSubnet", "NetNamespace", "Namespace", "EgressIPAM"]).unwrap();
+    let kind = *dice.pick(&["carrier", "holding", "namespace", "pool"]).unwrap();
     let times = if dice.chance(70) { 1 } else { 3 };
     sandbox.inject(dice.pick(&faults).unwrap().clone(), times, move |target| target.kind() == kind);
 }

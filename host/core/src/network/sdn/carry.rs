@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::hold::Holders;
 use super::ranges::Ranges;
 use crate::name::{NodeName, PoolName};
-use crate::network::finalizers::Finalizers;
+use crate::network::guards::Guards;
 use crate::network::inputs::Inputs;
 use crate::network::interfaces::{Interfaces, Releases};
 use crate::network::writes::Writes;
@@ -76,11 +76,11 @@ pub(super) fn before_holdings<'a>(
     inputs: &Inputs<'a>,
     changes: &NodeChanges<'a>,
     ranges: &Ranges<'a>,
-    finalizers: &Finalizers<'_>,
+    guards: &Guards<'_>,
     writes: &mut Writes<'_>,
 ) -> CarrierWrites<'a> {
-    let carrier_writes = write_at_once(inputs, changes, ranges, finalizers, writes);
-    write_the_rest(inputs, changes, finalizers, carrier_writes, writes)
+    let carrier_writes = write_at_once(inputs, changes, ranges, guards, writes);
+    write_the_rest(inputs, changes, guards, carrier_writes, writes)
 }
 
 /// Ranges for the network to place from, and addresses off nodes that they move away from. What such a node gets from
@@ -89,7 +89,7 @@ fn write_at_once<'a>(
     inputs: &Inputs<'a>,
     changes: &NodeChanges<'a>,
     ranges: &Ranges<'a>,
-    finalizers: &Finalizers<'_>,
+    guards: &Guards<'_>,
     writes: &mut Writes<'_>,
 ) -> CarrierWrites<'a> {
     let mut carrier_writes = CarrierWrites::default();
@@ -103,8 +103,8 @@ fn write_at_once<'a>(
         }
         let list = (!off.is_empty() || !on.is_empty()).then(|| relist(&texts(facts), off, on));
         let placing = ranges.on_node(name);
-        let mut after = finalizers.of_addresses(inputs, on);
-        after.extend(placing.and_then(|placing| finalizers.of_pool(placing.pool)));
+        let mut after = guards.of_addresses(inputs, on);
+        after.extend(placing.and_then(|placing| guards.of_pool(placing.pool)));
         let change = Change::Carrier { egress_ips: list.clone(), ranges: cidrs };
         if let Some(write) = writes.push(Target::Carrier(name.clone()), change, after) {
             if let Some(placing) = placing {
@@ -120,7 +120,7 @@ fn write_at_once<'a>(
 fn write_the_rest<'a>(
     inputs: &Inputs<'a>,
     changes: &NodeChanges<'a>,
-    finalizers: &Finalizers<'_>,
+    guards: &Guards<'_>,
     mut carrier_writes: CarrierWrites<'a>,
     writes: &mut Writes<'_>,
 ) -> CarrierWrites<'a> {
@@ -130,7 +130,7 @@ fn write_the_rest<'a>(
         if on.is_empty() {
             continue;
         }
-        let mut after = finalizers.of_addresses(inputs, &on);
+        let mut after = guards.of_addresses(inputs, &on);
         after.extend(on.iter().filter_map(|address| carrier_writes.off.get(address)).flatten());
         carrier_writes.write(inputs, name, (&BTreeSet::new(), &on), after, writes);
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::carry::CarrierWrites;
 use super::waiting::Waiting;
 use crate::name::OwnerName;
-use crate::network::finalizers::Finalizers;
+use crate::network::guards::Guards;
 use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;
 use crate::network::interfaces::{Interfaces, Releases};
@@ -49,17 +49,17 @@ pub(super) fn holders<'a>(intents: &[Intent<'a>], addresses: &BTreeSet<IpAddr>) 
 }
 
 /// Whether the NetNamespace of a namespace cannot be written now, or not before something else that cannot be.
-pub(super) fn is_blocked(inputs: &Inputs<'_>, finalizers: &Finalizers<'_>, intent: &Intent<'_>) -> bool {
+pub(super) fn is_blocked(inputs: &Inputs<'_>, guards: &Guards<'_>, intent: &Intent<'_>) -> bool {
     inputs.avoid.contains(&Target::Holding(intent.owner.clone()))
         || (intent.outdates_result(inputs.observed) && inputs.avoid.contains(&Target::Namespace(intent.owner.clone())))
-        || (!intent.shall.is_empty() && intent.pool.is_some_and(|pool| finalizers.are_missing(pool)))
+        || (!intent.shall.is_empty() && intent.pool.is_some_and(|pool| guards.are_missing(pool)))
 }
 
 /// Writes NetNamespaces: from old to new addresses in one patch (R2).
 pub(super) fn write<'a>(
     inputs: &Inputs<'a>,
     intents: &[Intent<'a>],
-    finalizers: &Finalizers<'_>,
+    guards: &Guards<'_>,
     interfaces: &Interfaces<'_>,
     waiting: &Waiting,
     carrier_writes: &CarrierWrites<'_>,
@@ -74,14 +74,14 @@ pub(super) fn write<'a>(
             continue;
         }
         let target = Target::Holding(intent.owner.clone());
-        if is_blocked(inputs, finalizers, intent) {
+        if is_blocked(inputs, guards, intent) {
             writes.postpone(target);
             continue;
         }
         let Some(after_any) = carried_by(inputs, intent, interfaces, waiting, carrier_writes) else {
             continue;
         };
-        let mut after: Vec<usize> = intent.pool.and_then(|pool| finalizers.of_pool(pool)).into_iter().collect();
+        let mut after: Vec<usize> = intent.pool.and_then(|pool| guards.of_pool(pool)).into_iter().collect();
         if intent.outdates_result(inputs.observed) {
             let change = Change::Namespace { result: Some(None), hold: None };
             let clear = writes.push(Target::Namespace(intent.owner.clone()), change, Vec::new());

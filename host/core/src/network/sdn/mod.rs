@@ -15,7 +15,7 @@ mod results;
 mod waiting;
 
 use super::Write;
-use super::finalizers::{self, Finalizers};
+use super::guards::{self, Guards};
 use super::inputs::Inputs;
 use super::intent::intents;
 use super::interfaces::{Before, Interfaces};
@@ -26,23 +26,22 @@ use crate::survey::NamedHold;
 /// `holds`: everyone who is not served, for the annotation; none: unknown this time, so the annotations stay.
 pub(super) fn schedule(inputs: &Inputs<'_>, holds: Option<&[NamedHold]>) -> Vec<Write> {
     let mut writes = Writes::new(inputs.avoid);
-    let finalizers = Finalizers::add(inputs, &mut writes);
+    let guards = Guards::add(inputs, &mut writes);
     let intents = intents(inputs);
     let interfaces = Interfaces::of(inputs);
-    let waiting = waiting::find(inputs, &intents, &finalizers, &interfaces);
+    let waiting = waiting::find(inputs, &intents, &guards, &interfaces);
     let unsettled = waiting.unsettled(inputs.moving(), interfaces.half_placed());
     let holders = hold::holders(&intents, &unsettled);
     let ranges = ranges::Ranges::of(inputs);
     let changes = carry::changes(inputs, &interfaces, &ranges, &unsettled, &holders);
-    let carrier_writes = carry::before_holdings(inputs, &changes, &ranges, &finalizers, &mut writes);
-    let holding_writes =
-        hold::write(inputs, &intents, &finalizers, &interfaces, &waiting, &carrier_writes, &mut writes);
+    let carrier_writes = carry::before_holdings(inputs, &changes, &ranges, &guards, &mut writes);
+    let holding_writes = hold::write(inputs, &intents, &guards, &interfaces, &waiting, &carrier_writes, &mut writes);
     let released = holding_writes.releases(&holders);
     let carrier_writes = carry::after_holdings(inputs, &changes, &released, carrier_writes, &mut writes);
-    let before = Before { finalizers: &finalizers, unlisted: &carrier_writes.off, released: &released };
+    let before = Before { guards: &guards, unlisted: &carrier_writes.off, released: &released };
     interfaces.write(&unsettled, &before, &mut writes);
     results::write(inputs, &intents, holds, &interfaces, &carrier_writes, &holding_writes, &mut writes);
-    finalizers::remove(inputs, &intents, &interfaces, writes)
+    guards::remove(inputs, &intents, &interfaces, writes)
 }
 
 #[cfg(test)]

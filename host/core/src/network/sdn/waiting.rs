@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use super::hold::is_blocked;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::network::Target;
-use crate::network::finalizers::Finalizers;
+use crate::network::guards::Guards;
 use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;
 use crate::network::interfaces::Interfaces;
@@ -44,20 +44,20 @@ struct CarrierChange {
 pub(super) fn find(
     inputs: &Inputs<'_>,
     intents: &[Intent<'_>],
-    finalizers: &Finalizers<'_>,
+    guards: &Guards<'_>,
     interfaces: &Interfaces<'_>,
 ) -> Waiting {
     let changes = carrier_changes(inputs);
     let blocked: BTreeSet<OwnerIndex> = intents
         .iter()
-        .filter(|intent| is_blocked(inputs, finalizers, intent))
+        .filter(|intent| is_blocked(inputs, guards, intent))
         .filter_map(|intent| inputs.snapshot.owner_named(intent.owner))
         .collect();
     let cannot_begin = |change: &CarrierChange| {
         change.sources.iter().chain(&change.targets).any(|&node| is_avoided(inputs, node))
             || interfaces.would_get_stuck(change.address, &change.sources, &change.targets)
             || (!change.held && blocked.contains(&change.owner))
-            || lacks_finalizer(inputs, finalizers, change)
+            || lacks_finalizer(inputs, guards, change)
     };
     let stuck: Vec<bool> = changes.iter().map(cannot_begin).collect();
     // Until an owner has let go of an address, its others cannot come to the same node.
@@ -113,8 +113,8 @@ fn is_avoided(inputs: &Inputs<'_>, node: NodeIndex) -> bool {
     inputs.node_name(node).is_none_or(|name| inputs.avoid.contains(&Target::Carrier(name.clone())))
 }
 
-/// Whether an address would come to a node before its pool can have the finalizer.
-fn lacks_finalizer(inputs: &Inputs<'_>, finalizers: &Finalizers<'_>, change: &CarrierChange) -> bool {
+/// Whether an address would come to a node before its pool can have the guard.
+fn lacks_finalizer(inputs: &Inputs<'_>, guards: &Guards<'_>, change: &CarrierChange) -> bool {
     let pool = inputs.snapshot.owner(change.owner).and_then(|owner| inputs.snapshot.pool(owner.pool));
-    !change.targets.is_empty() && pool.is_some_and(|pool| finalizers.are_missing(&pool.name))
+    !change.targets.is_empty() && pool.is_some_and(|pool| guards.are_missing(&pool.name))
 }

@@ -295,8 +295,8 @@ spec: {topologyLabel: zone, cidr: 10.0.0.0/24}
             generation: 3,
             created: 1714979289000,
             deleting: true,
-            finalizers: [
-                "EgressIPAM_controller",
+            guarded: true,
+            other_guards: [
                 "other",
             ],
             spec: PoolSpec {

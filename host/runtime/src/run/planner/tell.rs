@@ -14,6 +14,7 @@ use sluice_core::rows::PatchRow;
 use sluice_core::status::{PoolReport, reports};
 use sluice_kube::convert::Note;
 use sluice_kube::index::{Index, Problem, WatchReport};
+use sluice_kube::patch;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -107,7 +108,7 @@ impl Planner {
         for (target, complaint) in self.memory.pauses.complaints() {
             let pools = pools_of(target, observed, round);
             for report in reports.iter_mut().filter(|report| pools.contains(&report.pool)) {
-                report.errors.push(format!("{target}: {complaint}"));
+                report.errors.push(format!("{}: {complaint}", patch::shown(target)));
             }
         }
         let blind = self.index.read(|index| index.watch_reports(Instant::now()));

@@ -1,9 +1,9 @@
-//! `HostSubnet` and `NetNamespace`.
+//! What HostSubnets and NetNamespaces are read as, whatever state they are in.
 
 use expect_test::expect;
 
-use super::{check, object};
-use crate::convert::{Notes, host_subnet_facts, net_namespace_facts, private_ip, private_ip_facts};
+use super::{carrier_facts, holding_facts};
+use crate::convert::tests::check;
 
 #[test]
 fn host_subnet() {
@@ -16,7 +16,7 @@ subnet: 10.128.0.0/23
 egressIPs: [10.20.0.9, 10.20.0.2]
 egressCIDRs: [10.20.0.0/24]
 ",
-        host_subnet_facts,
+        carrier_facts,
         &expect![[r#"
             Ok(
                 CarrierFacts {
@@ -45,7 +45,7 @@ egressCIDRs: [10.20.0.0/24]
 fn host_subnet_keeps_what_it_cannot_read() {
     check(
         "{metadata: {name: n1}, hostIP: none, egressIPs: [10.20.0.9, 10.20.0.300, 5, null], egressCIDRs: [5, x]}",
-        host_subnet_facts,
+        carrier_facts,
         &expect![[r#"
             Ok(
                 CarrierFacts {
@@ -80,7 +80,7 @@ fn host_subnet_keeps_what_it_cannot_read() {
     );
     check(
         "{metadata: {name: n1}, egressIPs: null, egressCIDRs: null}",
-        host_subnet_facts,
+        carrier_facts,
         &expect![[r#"
         Ok(
             CarrierFacts {
@@ -98,7 +98,7 @@ fn host_subnet_keeps_what_it_cannot_read() {
 fn host_subnet_without_a_list_is_unreadable() {
     check(
         "{metadata: {name: n1}, hostIP: 10.1.0.4, egressIPs: 10.20.0.9}",
-        host_subnet_facts,
+        carrier_facts,
         &expect![[r#"
         Err(
             Unreadable(
@@ -112,7 +112,7 @@ fn host_subnet_without_a_list_is_unreadable() {
     );
     check(
         "{metadata: {name: n1}, hostIP: 10.1.0.4, egressCIDRs: {a: b}}",
-        host_subnet_facts,
+        carrier_facts,
         &expect![[r#"
         Err(
             Unreadable(
@@ -137,7 +137,7 @@ metadata:
 netid: 77
 egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
 ",
-        net_namespace_facts,
+        holding_facts,
         &expect![[r#"
             Ok(
                 HoldingFacts {
@@ -179,7 +179,7 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
 fn net_namespace_of_somebody_else() {
     check(
         "{metadata: {name: shop}, egressIPs: [10.20.0.9, fe80::1, ' 10.1.1.1']}",
-        net_namespace_facts,
+        holding_facts,
         &expect![[r#"
             Ok(
                 HoldingFacts {
@@ -206,7 +206,7 @@ fn net_namespace_of_somebody_else() {
     );
     check(
         "{metadata: {name: shop, annotations: {sluice.dev/pool: '', sluice.dev/zones: ''}}}",
-        net_namespace_facts,
+        holding_facts,
         &expect![[r#"
             Ok(
                 HoldingFacts {
@@ -226,7 +226,7 @@ fn net_namespace_of_somebody_else() {
 fn net_namespace_without_a_list_is_unreadable() {
     check(
         "{metadata: {name: shop, annotations: [a]}, egressIPs: {}}",
-        net_namespace_facts,
+        holding_facts,
         &expect![[r#"
         Err(
             Unreadable(
@@ -239,56 +239,4 @@ fn net_namespace_without_a_list_is_unreadable() {
         metadata.annotations: expected a map, found ["a"]
     "#]],
     );
-}
-
-#[test]
-fn private_ips_are_named_after_their_address() {
-    let read = |name: &str| private_ip(name).map(|address| address.to_string());
-    assert_eq!(read("10.20.0.9").as_deref(), Some("10.20.0.9"));
-    assert_eq!(read("fc00.f853.0ccd.e793.0000.0000.0000.0054").as_deref(), Some("fc00:f853:ccd:e793::54"));
-    assert_eq!(read("nonsense"), None);
-}
-
-#[test]
-fn private_ips_are_given_awaited_or_refused() {
-    let told = |deleting: &str, status: &str| {
-        let yaml = format!("{{metadata: {{name: 10.20.0.9{deleting}}}, spec: {{node: n1}}, status: {status}}}");
-        let mut notes = Notes::new();
-        let facts = private_ip_facts(&object(&yaml), &mut notes);
-        format!("{facts:?} {}\n", notes.iter().map(ToString::to_string).collect::<String>())
-    };
-    let assigned = |status: &str, message: &str| {
-        let time = "lastTransitionTime: '2026-01-01T00:00:00Z'";
-        format!("{{node: n1, conditions: [{{type: Other}}, {{type: Assigned, status: {status}, {time}{message}}}]}}")
-    };
-    let deleting = ", deletionTimestamp: '2026-01-01T00:00:00Z'";
-    let shown = [
-        told("", "null"),
-        told("", "{conditions: []}"),
-        told("", "{conditions: {}}"),
-        told("", &assigned("Unknown", ", message: Adding IP address")),
-        told("", &assigned("Unknown", "")),
-        told("", &assigned("'True'", ", message: well")),
-        told("", &assigned("'True'", "").replace("node: n1, ", "")),
-        told("", &assigned("'False'", ", message: no")),
-        told("", &assigned("'False'", "")),
-        told(deleting, &assigned("'True'", ", message: well")),
-        told(deleting, &assigned("Unknown", ", message: Deleting IP address")),
-        told(deleting, &assigned("'False'", ", message: no")),
-    ];
-    expect![[r#"
-        Awaited("the controller has not begun") 
-        Awaited("the controller has not begun") 
-        Awaited("the controller has not begun") status.conditions: expected a list, found {}
-        Awaited("Adding IP address since 2026-01-01T00:00:00Z") 
-        Awaited("the controller has not begun since 2026-01-01T00:00:00Z") 
-        Given(Some(NodeName("n1"))) 
-        Given(None) 
-        Refused("no") 
-        Refused("the cloud refused it") 
-        Awaited("it is to be taken off a node") 
-        Awaited("Deleting IP address since 2026-01-01T00:00:00Z") 
-        Refused("no") 
-    "#]]
-    .assert_eq(&shown.concat());
 }

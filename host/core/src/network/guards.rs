@@ -1,4 +1,4 @@
-//! Finalizers: a pool stays until all that was given out of it is cleaned up.
+//! Guards: a pool stays until all that was given out of it is cleaned up.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -7,38 +7,38 @@ use super::inputs::Inputs;
 use super::intent::Intent;
 use super::interfaces::Interfaces;
 use super::writes::Writes;
-use super::{Change, FINALIZER, Target, Write};
+use super::{Change, Target, Write};
 use crate::name::{OwnerName, PoolName};
 use crate::observed::{Listed, Observed, PoolFacts};
 use crate::plan::Holder;
 use crate::survey::ranges::spec_ranges;
 use crate::verify::Holding;
 
-/// Finalizers that pools need before anything of them is written.
-pub(super) struct Finalizers<'a> {
-    /// The write that adds a pool's finalizer.
+/// Guards that pools need before anything of them is written.
+pub(super) struct Guards<'a> {
+    /// The write that adds a pool's guard.
     writes: BTreeMap<&'a PoolName, usize>,
-    /// Pools that need the finalizer and cannot get it now.
+    /// Pools that need the guard and cannot get it now.
     missing: BTreeSet<&'a PoolName>,
 }
 
-impl<'a> Finalizers<'a> {
-    /// Adds the finalizer to every pool without it.
+impl<'a> Guards<'a> {
+    /// Adds the guard to every pool without it.
     pub(super) fn add(inputs: &Inputs<'a>, writes: &mut Writes<'_>) -> Self {
-        let mut finalizers = Self { writes: BTreeMap::new(), missing: BTreeSet::new() };
+        let mut guards = Self { writes: BTreeMap::new(), missing: BTreeSet::new() };
         let pools = inputs.observed.pools.iter();
-        for (name, facts) in pools.filter(|(_, facts)| !facts.deleting && !has_finalizer(facts)) {
-            let all = facts.finalizers.iter().cloned().chain([FINALIZER.to_owned()]).collect();
-            if let Some(write) = writes.push(Target::Pool(name.clone()), Change::Finalizers(all), Vec::new()) {
-                finalizers.writes.insert(name, write);
+        for (name, facts) in pools.filter(|(_, facts)| !facts.deleting && !facts.guarded) {
+            let change = Change::Pool { guarded: true, other_guards: facts.other_guards.clone() };
+            if let Some(write) = writes.push(Target::Pool(name.clone()), change, Vec::new()) {
+                guards.writes.insert(name, write);
             } else {
-                finalizers.missing.insert(name);
+                guards.missing.insert(name);
             }
         }
-        finalizers
+        guards
     }
 
-    /// The write that has to come before anything of a pool; none: the pool has its finalizer, or cannot get it.
+    /// The write that has to come before anything of a pool; none: the pool has its guard, or cannot get it.
     pub(super) fn of_pool(&self, pool: &PoolName) -> Option<usize> {
         self.writes.get(pool).copied()
     }
@@ -52,20 +52,20 @@ impl<'a> Finalizers<'a> {
         pools.filter_map(|pool| self.of_pool(&pool.name)).collect()
     }
 
-    /// Whether a pool needs the finalizer and cannot get it now: what it gave out could outlive it.
+    /// Whether a pool needs the guard and cannot get it now: what it gave out could outlive it.
     pub(super) fn are_missing(&self, pool: &PoolName) -> bool {
         self.missing.contains(pool)
     }
 }
 
-/// Ends a schedule: a deleted pool loses its finalizer after everything of it is cleaned up.
+/// Ends a schedule: a deleted pool loses its guard after everything of it is cleaned up.
 pub(super) fn remove(
     inputs: &Inputs<'_>,
     intents: &[Intent<'_>],
     interfaces: &Interfaces<'_>,
     mut writes: Writes<'_>,
 ) -> Vec<Write> {
-    let leaving = || inputs.observed.pools.iter().filter(|(_, facts)| facts.deleting && has_finalizer(facts));
+    let leaving = || inputs.observed.pools.iter().filter(|(_, facts)| facts.deleting && facts.guarded);
     // Somebody who cannot be seen may have something of it.
     if !inputs.observed.blind.is_empty() || leaving().next().is_none() {
         return writes.finish();
@@ -74,8 +74,8 @@ pub(super) fn remove(
     let done: Vec<_> =
         leaving().filter_map(|(name, facts)| Some((name, facts, cleaning.before(interfaces, name, facts)?))).collect();
     for (name, facts, after) in done {
-        let rest = facts.finalizers.iter().filter(|finalizer| *finalizer != FINALIZER).cloned().collect();
-        writes.push(Target::Pool(name.clone()), Change::Finalizers(rest), after);
+        let change = Change::Pool { guarded: false, other_guards: facts.other_guards.clone() };
+        writes.push(Target::Pool(name.clone()), change, after);
     }
     writes.finish()
 }
@@ -165,10 +165,6 @@ impl<'a> Cleaning<'a> {
             ranges.iter().flat_map(|range| self.of_address.range(range.clone())).flat_map(|(_, writes)| writes);
         Some(about_owners.chain(about_nodes).chain(&self.placing).copied().collect())
     }
-}
-
-fn has_finalizer(facts: &PoolFacts) -> bool {
-    facts.finalizers.iter().any(|finalizer| finalizer == FINALIZER)
 }
 
 fn owner_of(target: &Target) -> Option<&OwnerName> {
