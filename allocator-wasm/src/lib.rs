@@ -8,23 +8,15 @@
 //! in the size of the snapshot. Only where no free node is left does a search look at other
 //! addresses.
 
-mod allocate;
-mod augment;
-mod board;
+mod allocation;
 mod book;
 mod guest;
 mod ids;
 mod model;
-mod need;
-mod outlook;
+mod placement;
 mod plan;
-mod queue;
-mod requests;
-mod search;
 mod settings;
 mod slot;
-mod sources;
-mod spans;
 
 pub use guest::ZoneSpread;
 pub use plan::{Decision, Stats, decide};

@@ -1,16 +1,16 @@
 //! The whole decision, step by step, and the plan that says it.
 
 use sluice_policy_sdk::{
-    Allocate, Health, Hold, HoldCode, Operation, Patch, Placement, Plan, PlanError, Reason, Relocation, Snapshot,
+    Allocate, Hold, HoldCode, Operation, Patch, Placement, Plan, PlanError, Reason, Relocation, Snapshot,
 };
 
-use crate::allocate::Allocator;
-use crate::augment::Augmenter;
-use crate::board::Board;
-use crate::ids::{Id, NodeId, SlotId};
-use crate::model::{Load, Model};
+use crate::allocation::Allocator;
+use crate::ids::Id;
+use crate::model::Model;
+use crate::placement::board::Board;
+use crate::placement::place;
 use crate::settings::Settings;
-use crate::slot::{Slot, Standing};
+use crate::slot::Slot;
 
 /// A plan, and how it came about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,94 +40,11 @@ pub fn decide(snapshot: &Snapshot, settings: &Settings) -> Result<Decision, Plan
     let allocated = Allocator::new(&mut model, settings, snapshot.budget).allocate();
     let mut board = Board::new(&model, allocated);
     let mut stats = Stats::default();
-    board.place_pending();
-    let mut rounds = 0;
-    loop {
-        let before = board.pending.len();
-        if before > 0 {
-            let mut augmenter = Augmenter::new(&board, stats.steps);
-            augmenter.serve_all(&mut board);
-            stats.steps = augmenter.steps();
-        }
-        if rounds == 0 {
-            stats.defeated_greedy = before;
-            stats.rescued = before - board.pending.len();
-        }
-        rounds += 1;
-        let changed = board.release_surplus() | board.relieve();
-        if !changed || board.pending.is_empty() {
-            break;
-        }
-    }
+    place(&mut board, &mut stats);
     Ok(write(board, stats))
 }
 
 impl Board<'_, '_> {
-    /// Gives every pending slot the least loaded node, as far as there is one: those first that cost nothing.
-    fn place_pending(&mut self) {
-        for charge in 0..=1 {
-            for id in std::mem::take(&mut self.pending) {
-                let due = self.slots[id].charge;
-                if due == charge && due <= self.budget && self.place(id) {
-                    self.budget -= due;
-                } else {
-                    self.pending.push(id);
-                }
-            }
-        }
-    }
-
-    /// Releases what owners hold too much, as far as the budget goes.
-    fn release_surplus(&mut self) -> bool {
-        let mut changed = false;
-        for id in self.slots.ids() {
-            let slot = &self.slots[id];
-            if !slot.surplus || slot.released.is_some() || self.is_in_flight(slot) {
-                continue;
-            }
-            // A move was paid already, and the release takes its place.
-            let due = 1 - slot.price(slot.at);
-            if due <= self.budget {
-                self.budget -= due;
-                self.release(id);
-                changed = true;
-            }
-        }
-        changed
-    }
-
-    /// Moves addresses off nodes that carry more than they can, as far as there is room and budget.
-    fn relieve(&mut self) -> bool {
-        let over = |load: &Load, node: NodeId| {
-            let most = &self.model.nodes[node].capacity;
-            self.model.nodes[node].health != Health::Down
-                && (load.total > most.total || load.of.iter().zip(&most.of).any(|(l, m)| l > m))
-        };
-        if !self.loads.iter().any(|(node, load)| over(load, node)) {
-            return false;
-        }
-        let mut changed = false;
-        for id in self.slots.ids().rev() {
-            if self.budget > 0 && self.is_too_much(id) && self.place(id) {
-                let slot = &mut self.slots[id];
-                (slot.may_stay, slot.cause) = (false, Reason::OverCapacity);
-                self.budget -= 1;
-                changed = true;
-            }
-        }
-        changed
-    }
-
-    /// Whether the slot is part of what its node carries beyond its capacity.
-    fn is_too_much(&self, id: SlotId) -> bool {
-        let slot = &self.slots[id];
-        let (Some(node), Standing::Served, true) = (slot.at, slot.standing, slot.may_stay) else {
-            return false;
-        };
-        let (load, most) = (&self.loads[node], &self.model.nodes[node].capacity);
-        slot.at == slot.original && (load.total > most.total || load.of(slot.family) > most.of(slot.family))
-    }
-
     /// All holds, by owner and zone.
     fn into_holds(mut self) -> Vec<Hold> {
         for id in std::mem::take(&mut self.pending) {

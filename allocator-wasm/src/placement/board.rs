@@ -4,10 +4,10 @@ use std::ops::Range;
 
 use sluice_policy_sdk::{Health, Hold, HoldCode, Reason};
 
-use crate::allocate::Allocated;
+use crate::allocation::Allocated;
 use crate::ids::{ClassId, Id, NodeId, OwnerId, SlotId, Table, ids};
 use crate::model::{Load, Model};
-use crate::queue::Queues;
+use crate::placement::queue::Queues;
 use crate::slot::{Slot, Standing};
 
 pub(crate) struct Board<'m, 'a> {

@@ -8,11 +8,11 @@
 
 use sluice_policy_sdk::{Family, Health, HoldCode};
 
-use crate::board::Board;
 use crate::ids::{ClassId, NodeId, SlotId, Table};
 use crate::model::{Load, index_of};
-use crate::outlook::{Outlook, Room};
-use crate::search::{Chain, Search};
+use crate::placement::board::Board;
+use crate::placement::outlook::{Outlook, Room};
+use crate::placement::search::{Chain, Search};
 use crate::slot::Standing;
 
 /// What is known from one chain to the next.

@@ -2,10 +2,10 @@
 
 use sluice_policy_sdk::Family;
 
+use crate::allocation::sources::Sources;
 use crate::ids::{OwnerId, ZoneId, count};
 use crate::model::{Model, index_of};
 use crate::settings::Settings;
-use crate::sources::Sources;
 
 /// What one owner should hold of one family.
 #[derive(Debug, Default)]

@@ -2,10 +2,10 @@
 
 use sluice_policy_sdk::{Family, Hold, HoldCode, IpAddress};
 
-use crate::allocate::Allocator;
+use crate::allocation::Allocator;
+use crate::allocation::need::{Counted, Need};
 use crate::book::Holder;
 use crate::ids::{AddressId, OwnerId, ZoneId, count};
-use crate::need::{Counted, Need};
 
 /// What becomes of a request.
 #[derive(Debug)]

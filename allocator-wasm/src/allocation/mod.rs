@@ -1,17 +1,22 @@
 //! Allocation: which address an owner holds, gets or gives up. Nodes do not matter here.
 
+mod need;
+mod requests;
+pub(crate) mod sources;
+mod spans;
+
 use std::ops::Range;
 
 use sluice_policy_sdk::{Family, Hold, HoldCode, IpAddress, Reason};
 
+use crate::allocation::need::{Counted, Need};
+use crate::allocation::requests::Answer;
+use crate::allocation::sources::Sources;
 use crate::book::Holder;
 use crate::ids::{AddressId, Id, OwnerId, SlotId, Table, ZoneId};
 use crate::model::Model;
-use crate::need::{Counted, Need};
-use crate::requests::Answer;
 use crate::settings::Settings;
 use crate::slot::Slot;
-use crate::sources::Sources;
 
 /// Decides who holds what.
 pub(crate) struct Allocator<'m, 'a> {

@@ -2,10 +2,10 @@
 
 use sluice_policy_sdk::{Cidr, Family, IpAddress};
 
+use crate::allocation::spans::{Spans, Walk};
 use crate::book::Book;
 use crate::ids::{PoolId, Table, ZoneId, count};
 use crate::model::{Model, index_of};
-use crate::spans::{Spans, Walk};
 
 /// The addresses that each zone may hand out.
 pub(crate) struct Sources {

@@ -10,9 +10,9 @@ use std::collections::BinaryHeap;
 
 use sluice_policy_sdk::{Family, Health};
 
-use crate::board::Board;
 use crate::ids::{ClassId, NodeId, SlotId, Table, count};
 use crate::model::{Load, index_of};
+use crate::placement::board::Board;
 use crate::slot::{Slot, Standing};
 
 /// The most steps of all searches together, and for each node and slot: rarely are more than a few needed. A plan

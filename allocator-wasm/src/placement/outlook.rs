@@ -7,9 +7,9 @@
 
 use sluice_policy_sdk::Family;
 
-use crate::board::Board;
 use crate::ids::{ClassId, NodeId, SlotId, Table};
 use crate::model::{Load, index_of};
+use crate::placement::board::Board;
 use crate::slot::Slot;
 
 pub(crate) struct Outlook {
