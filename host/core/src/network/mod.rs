@@ -17,7 +17,7 @@ mod writes;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::name::NodeIndex;
+use crate::name::{NodeIndex, OwnerName};
 use crate::observed::Observed;
 use crate::snapshot::{Pool, Snapshot, Zone};
 use crate::survey::{NamedHold, Survey};
@@ -52,18 +52,26 @@ impl Network {
     }
 }
 
-/// Makes the writes of a verified plan. `holds`: everyone who is not served, for the annotation; none: unknown this
-/// time, so the annotations stay. Objects in `avoid` are left alone, and so is what depends on them.
-pub fn schedule(
+/// Who is not served, for those whom it concerns.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Explained<'a> {
+    /// All of them, as far as that is known.
+    pub(crate) holds: &'a [NamedHold],
+    /// Owners of whom it is not known this time, unless they are among the former: what they were told stays.
+    pub(crate) unknown: &'a BTreeSet<OwnerName>,
+}
+
+/// Makes the writes of a verified plan. Objects in `avoid` are left alone, and so is what depends on them.
+pub(crate) fn schedule(
     observed: &Observed,
     survey: &Survey,
     plan: &VerifiedPlan,
-    holds: Option<&[NamedHold]>,
+    explained: Explained<'_>,
     avoid: &BTreeSet<Target>,
 ) -> Vec<Write> {
     let inputs = inputs::Inputs::of(observed, survey, plan, avoid);
     match observed.network {
-        Network::OpenShiftSdn => sdn::schedule(&inputs, holds),
+        Network::OpenShiftSdn => sdn::schedule(&inputs, explained),
     }
 }
 

@@ -15,7 +15,7 @@ use self::draft::{Draft, Drafted};
 pub use self::slices::Grant;
 use self::slices::Slice;
 use crate::diff::Diff;
-use crate::name::{OwnerIndex, PoolIndex};
+use crate::name::{OwnerIndex, OwnerName, PoolIndex};
 use crate::network::{self, Change, Target, Write};
 use crate::observed::{Observed, Promise};
 use crate::plan::{Holder, Plan};
@@ -162,8 +162,9 @@ impl Round {
             }
         }
         findings.sort();
-        let known = judged.iter().all(Result::is_ok).then_some(holds.as_slice());
-        let writes = network::schedule(observed, &self.survey, &plan, known, avoid);
+        let unknown = self.names_of(&self.unknown(&judged));
+        let explained = network::Explained { holds: &holds, unknown: &unknown };
+        let writes = network::schedule(observed, &self.survey, &plan, explained, avoid);
         let promises = self.promises(&plan, &writes);
         let slices = self.slices.iter().zip(judged).map(|(slice, judgement)| SliceOutcome {
             name: slice.name.clone(),
@@ -216,6 +217,10 @@ impl Round {
         let is_seen_whole = answers.len() == 1 && self.slices.iter().all(Slice::is_whole);
         let end = if is_altered || !is_seen_whole { check(snapshot, &self.base, &plan)? } else { end };
         Ok(VerifiedPlan::new(snapshot, &self.base, plan, end))
+    }
+
+    fn names_of(&self, owners: &BTreeSet<OwnerIndex>) -> BTreeSet<OwnerName> {
+        owners.iter().filter_map(|&owner| Some(self.survey.snapshot.owner(owner)?.name.clone())).collect()
     }
 
     fn nothing(&self) -> VerifiedPlan {

@@ -14,17 +14,15 @@ mod ranges;
 mod results;
 mod waiting;
 
-use super::Write;
 use super::guards::{self, Guards};
 use super::inputs::Inputs;
 use super::intent::intents;
 use super::interfaces::{Before, Interfaces};
 use super::writes::Writes;
-use crate::survey::NamedHold;
+use super::{Explained, Write};
 
 /// Makes the writes. Each step gets what the steps before it returned: no write can be made before those it waits for.
-/// `holds`: everyone who is not served, for the annotation; none: unknown this time, so the annotations stay.
-pub(super) fn schedule(inputs: &Inputs<'_>, holds: Option<&[NamedHold]>) -> Vec<Write> {
+pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Write> {
     let mut writes = Writes::new(inputs.avoid);
     let guards = Guards::add(inputs, &mut writes);
     let intents = intents(inputs);
@@ -40,7 +38,7 @@ pub(super) fn schedule(inputs: &Inputs<'_>, holds: Option<&[NamedHold]>) -> Vec<
     let carrier_writes = carry::after_holdings(inputs, &changes, &released, carrier_writes, &mut writes);
     let before = Before { guards: &guards, unlisted: &carrier_writes.off, released: &released };
     interfaces.write(&unsettled, &before, &mut writes);
-    results::write(inputs, &intents, holds, &interfaces, &carrier_writes, &holding_writes, &mut writes);
+    results::write(inputs, &intents, explained, &interfaces, &carrier_writes, &holding_writes, &mut writes);
     guards::remove(inputs, &intents, &interfaces, writes)
 }
 

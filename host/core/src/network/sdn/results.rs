@@ -10,7 +10,7 @@ use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;
 use crate::network::interfaces::Interfaces;
 use crate::network::writes::Writes;
-use crate::network::{Change, Target};
+use crate::network::{Change, Explained, Target};
 use crate::plan::HoldCode;
 use crate::survey::{NamedHold, Wish};
 
@@ -27,17 +27,17 @@ enum Statement {
     Becomes(Option<String>, Vec<usize>),
 }
 
-/// Tells each namespace what it has, or why not. `holds`: everyone who is not served; none: unknown this time.
+/// Tells each namespace what it has, or why not.
 pub(super) fn write(
     inputs: &Inputs<'_>,
     intents: &[Intent<'_>],
-    holds: Option<&[NamedHold]>,
+    explained: Explained<'_>,
     interfaces: &Interfaces<'_>,
     carrier_writes: &CarrierWrites<'_>,
     holding_writes: &HoldingWrites<'_>,
     writes: &mut Writes<'_>,
 ) {
-    let texts = holds.map(hold_texts);
+    let texts = hold_texts(explained.holds);
     let by_owner: BTreeMap<&OwnerName, &Intent<'_>> = intents.iter().map(|intent| (intent.owner, intent)).collect();
     let results = Results { inputs, interfaces, carrier_writes, holding_writes, refused: refused(inputs) };
     for (name, facts) in &inputs.observed.namespaces {
@@ -52,7 +52,8 @@ pub(super) fn write(
                 (None, Vec::new())
             }
         };
-        let said = texts.as_ref().map(|texts| texts.get(name).cloned());
+        let text = texts.get(name).cloned();
+        let said = (text.is_some() || !explained.unknown.contains(name)).then_some(text);
         let mut hold = said.filter(|said| *said != facts.hold && !facts.terminating);
         if result.is_some() && facts.pool.is_none() && facts.hold.is_some() {
             hold = Some(None);
