@@ -28,11 +28,11 @@ struct View {
     /// Addresses on full nodes that can be given up.
     expendable: u32,
     /// Addresses on full nodes that could go elsewhere: where, and how many.
-    next: Vec<(Kind, u32)>,
+    next: Vec<(ClassFamily, u32)>,
     seen: u32,
 }
 
-type Kind = (ClassId, Family);
+type ClassFamily = (ClassId, Family);
 
 /// What a node is for one more address of a family.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -59,7 +59,7 @@ impl Room {
 }
 
 impl View {
-    fn change(&mut self, kind: Kind, change: impl Fn(&mut u32)) {
+    fn change(&mut self, kind: ClassFamily, change: impl Fn(&mut u32)) {
         if let Some((_, number)) = self.next.iter_mut().find(|(known, _)| *known == kind) {
             change(number);
             return;
@@ -125,7 +125,7 @@ impl Outlook {
         &mut self,
         board: &Board<'_, '_>,
         occupants: &Table<NodeId, Vec<SlotId>>,
-        kind: Kind,
+        kind: ClassFamily,
         freed: Option<(NodeId, Load)>,
     ) -> bool {
         self.number += 1;

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::arm::{Arm, ArmError, COMPUTE_VERSION, Kind, NETWORK_VERSION, Verb};
+use crate::arm::{Arm, ArmError, COMPUTE_VERSION, ErrorKind, NETWORK_VERSION, Verb};
 use crate::id::{BALANCER, INTERFACE, MACHINE, NETWORK};
 
 /// Most pages of a list. Azure puts 100 and more on one.
@@ -53,12 +53,12 @@ async fn list(arm: &Arm, subscription: &str, group: &str, kind: &str, version: &
 }
 
 fn unreadable(text: &str) -> ArmError {
-    ArmError::new(Kind::Permanent, "BadAnswer", &format!("azure's list cannot be read: {text}"))
+    ArmError::new(ErrorKind::Permanent, "BadAnswer", &format!("azure's list cannot be read: {text}"))
 }
 
 fn endless() -> ArmError {
     ArmError::new(
-        Kind::Permanent,
+        ErrorKind::Permanent,
         "EndlessList",
         &format!("azure's list comes back on itself, or has more than {MAX_PAGES} pages"),
     )

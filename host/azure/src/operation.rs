@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::arm::{ArmError, Kind};
+use crate::arm::{ArmError, ErrorKind};
 
 /// An operation that takes longer is left to itself. The longest recorded update of an interface took 198 s; incidents
 /// of 8 to 10 minutes are told of.
@@ -59,7 +59,7 @@ impl Operation {
         let left = self.deadline.saturating_sub(now);
         if left.is_zero() {
             let text = format!("the operation has not ended after {} s", DEADLINE.as_secs());
-            return Step::Failed(ArmError::new(Kind::Unknown, "OperationTimedOut", &text));
+            return Step::Failed(ArmError::new(ErrorKind::Unknown, "OperationTimedOut", &text));
         }
         let span = retry_after.unwrap_or(INTERVAL).clamp(Duration::from_secs(1), LONGEST);
         Step::Wait(span.min(left))
@@ -81,7 +81,7 @@ impl Operation {
     pub(crate) fn not_answered(&self, error: &ArmError, now: Duration) -> Step {
         match error.kind {
             // It is forgotten, or ours to see no longer.
-            Kind::Gone | Kind::Forbidden { .. } | Kind::Permanent => Step::Look,
+            ErrorKind::Gone | ErrorKind::Forbidden { .. } | ErrorKind::Permanent => Step::Look,
             _ => self.wait(error.retry_after, now),
         }
     }
@@ -130,11 +130,11 @@ mod tests {
         };
         assert_eq!(&*error.code, "InternalServerError");
         assert_eq!(error.to_string(), "the operation ended Failed: InternalServerError: An error occurred.");
-        assert_eq!(error.kind, Kind::Unknown);
+        assert_eq!(error.kind, ErrorKind::Unknown);
         let Step::Failed(error) = operation().answered(&json!({"status": "Canceled"}), None, s(1)) else {
             panic!("not failed");
         };
-        assert_eq!(error.kind, Kind::Stale);
+        assert_eq!(error.kind, ErrorKind::Stale);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use reqwest::Client;
 use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::arm::{ArmError, Kind, bounded};
+use crate::arm::{ArmError, ErrorKind, bounded};
 use crate::credentials::{Credentials, Hidden, Proof};
 use crate::environment::Environment;
 use crate::meter::Meter;
@@ -137,7 +137,7 @@ impl Tokens {
 
     pub(crate) fn credentials(&self) -> Result<Arc<Credentials>, ArmError> {
         let held = self.credentials.lock().unwrap_or_else(PoisonError::into_inner);
-        let none = |code: &str, text: &str| Err(ArmError::new(Kind::Unauthenticated, code, text));
+        let none = |code: &str, text: &str| Err(ArmError::new(ErrorKind::Unauthenticated, code, text));
         match &*held {
             Some(Ok(credentials)) => Ok(Arc::clone(credentials)),
             Some(Err(text)) => none("NoCredentials", text),
@@ -202,7 +202,7 @@ struct Shop {
 
 impl Shop {
     async fn buy(&self, credentials: &Credentials) -> Bought {
-        let failed = |text: &str| ArmError::new(Kind::Unauthenticated, "NoToken", &format!("no token: {text}"));
+        let failed = |text: &str| ArmError::new(ErrorKind::Unauthenticated, "NoToken", &format!("no token: {text}"));
         let scope = self.environment.scope();
         let url =
             self.environment.token_url(&credentials.tenant).ok_or_else(|| failed("the authority is no address"))?;
@@ -284,7 +284,7 @@ mod tests {
     }
 
     fn failure() -> ArmError {
-        ArmError::new(Kind::Unauthenticated, "NoToken", "no token")
+        ArmError::new(ErrorKind::Unauthenticated, "NoToken", "no token")
     }
 
     /// A purchase begins, and comes to this at that time.

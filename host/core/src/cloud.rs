@@ -74,7 +74,7 @@ pub struct InterfaceFacts {
     /// there is nothing to change.
     pub failed: bool,
     /// It has been under an update since before we first saw it: it may be giving back addresses that it shows no more.
-    pub obscure: bool,
+    pub may_hide_removals: bool,
     /// Why the last write failed, for people; none: it did not, or it is nothing to worry about.
     pub complaint: Option<String>,
 }

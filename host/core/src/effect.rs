@@ -95,7 +95,7 @@ impl Observed {
         let interfaces = Arc::make_mut(cloud).interfaces.iter_mut();
         let ended = interfaces.filter(|(name, interface)| interface.busy && is_chosen(name)).map(|(_, interface)| {
             interface.busy = false;
-            interface.obscure = false;
+            interface.may_hide_removals = false;
             interface.failed = false;
             interface.addresses.retain(|_, on| on.phase != Phase::Leaving);
             interface.addresses.values_mut().for_each(|on| on.phase = Phase::Settled);

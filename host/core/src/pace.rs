@@ -94,7 +94,7 @@ impl Pace {
         now: u64,
     ) {
         self.forget(now);
-        let written = Written::of(written);
+        let written = Effects::of(written);
         let requests = granted(snapshot, plan);
         let mut spent: BTreeMap<&str, (u64, u32)> = BTreeMap::new();
         for patch in plan.patches().iter().filter(|patch| !patch.by_host) {
@@ -134,7 +134,7 @@ impl Pace {
     fn leaves(
         &mut self,
         snapshot: &Snapshot,
-        written: &Written<'_>,
+        written: &Effects<'_>,
         address: IpAddr,
         node: NodeIndex,
         leg: Leg,
@@ -153,7 +153,7 @@ impl Pace {
     fn comes(
         &mut self,
         snapshot: &Snapshot,
-        written: &Written<'_>,
+        written: &Effects<'_>,
         address: IpAddr,
         node: NodeIndex,
         leg: Leg,
@@ -221,13 +221,13 @@ fn granted(snapshot: &Snapshot, plan: &VerifiedPlan) -> BTreeSet<OwnerIndex> {
 
 /// What writes made of objects.
 #[derive(Default)]
-struct Written<'a> {
+struct Effects<'a> {
     lists: BTreeMap<&'a NodeName, BTreeSet<IpAddr>>,
     interfaces: BTreeMap<&'a NodeName, (&'a BTreeSet<IpAddr>, &'a BTreeSet<IpAddr>)>,
     held: BTreeMap<&'a str, &'a [IpAddr]>,
 }
 
-impl<'a> Written<'a> {
+impl<'a> Effects<'a> {
     fn of(writes: impl IntoIterator<Item = &'a Write>) -> Self {
         let mut written = Self::default();
         for write in writes {

@@ -56,7 +56,7 @@ impl Settlement {
     }
 
     fn release_displaced(&mut self, survey: &Survey) {
-        for gone in &survey.displaced {
+        for gone in &survey.constraints.displaced {
             self.forget(gone.owner, gone.address);
             self.release(Holder::Owner(gone.owner), gone.address, gone.reason, gone.text.clone());
         }
@@ -108,13 +108,13 @@ impl Settlement {
     /// Addresses that nobody may touch now are not shown, and of those who get nothing new just as many are wanted
     /// as are shown.
     fn hide_immovable(&mut self, survey: &Survey) {
-        for &(owner, address) in &survey.immovable {
+        for &(owner, address) in &survey.constraints.immovable {
             self.forget(owner, address);
         }
-        let mut immovable = survey.immovable.iter().map(|&(_, address)| address).collect();
+        let mut immovable = survey.constraints.immovable.iter().map(|&(_, address)| address).collect();
         self.drop_held(&mut immovable);
         self.hide(survey, &immovable);
-        for &suspended in &survey.suspended {
+        for &suspended in &survey.constraints.suspended {
             if let Some(owner) = self.snapshot.owners.get_mut(suspended.position()) {
                 owner.wanted = Some(at_most(&owner.allocations));
             }
@@ -164,8 +164,8 @@ impl Settlement {
             // Where the network places, what it placed stays.
             let placed =
                 |node: &NodeIndex| homes.self_placing(&self.snapshot, address) && network_places(&self.snapshot, *node);
-            let bound = |node: &NodeIndex| placed(node) || survey.foreign.contains(&(address, *node));
-            let incomplete = |node: NodeIndex| survey.incomplete.contains(&(address, node));
+            let bound = |node: &NodeIndex| placed(node) || survey.constraints.foreign.contains(&(address, *node));
+            let incomplete = |node: NodeIndex| survey.constraints.incomplete.contains(&(address, node));
             nodes.sort_by_key(|&node| {
                 (!bound(&node), homes.rank(&self.snapshot, address, node), incomplete(node), node)
             });
@@ -188,7 +188,9 @@ impl Settlement {
             homes.self_placing(&self.snapshot, assignment.address)
                 && !network_places(&self.snapshot, assignment.node)
                 && homes.can_be_placed(&self.snapshot, assignment.address)
-                && homes.pool(&self.snapshot, assignment.address).is_none_or(|pool| !survey.invalid.contains(&pool))
+                && homes
+                    .pool(&self.snapshot, assignment.address)
+                    .is_none_or(|pool| !survey.constraints.invalid.contains(&pool))
         };
         let misplaced = self.snapshot.assignments.iter().filter(is_misplaced);
         let misplaced = misplaced

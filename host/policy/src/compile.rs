@@ -116,7 +116,7 @@ pub(crate) struct Made {
 }
 
 /// How a child ended.
-enum Ended {
+enum ChildEnd {
     /// By itself.
     Left { artifact: Vec<u8>, complaint: Vec<u8>, status: ExitStatus },
     /// At the deadline.
@@ -133,14 +133,14 @@ struct Patience<'a> {
 
 impl Patience<'_> {
     /// How it ends, if it is over.
-    fn is_over(&self) -> Option<Ended> {
+    fn is_over(&self) -> Option<ChildEnd> {
         if self.cancel.is_cancelled() {
-            return Some(Ended::Cancelled);
+            return Some(ChildEnd::Cancelled);
         }
-        (Instant::now() >= self.deadline).then_some(Ended::Late)
+        (Instant::now() >= self.deadline).then_some(ChildEnd::Late)
     }
 
-    fn wait<T>(&self, receiver: &Receiver<T>) -> io::Result<Result<T, Ended>> {
+    fn wait<T>(&self, receiver: &Receiver<T>) -> io::Result<Result<T, ChildEnd>> {
         loop {
             match receiver.recv_timeout(GRACE) {
                 Ok(value) => return Ok(Ok(value)),
@@ -156,7 +156,7 @@ impl Patience<'_> {
 }
 
 /// Feeds the child and collects what it says.
-fn supervise(mut process: Process, wasm: &[u8], limits: &Limits, cancel: &Cancel) -> io::Result<Ended> {
+fn supervise(mut process: Process, wasm: &[u8], limits: &Limits, cancel: &Cancel) -> io::Result<ChildEnd> {
     let patience = Patience { deadline: Instant::now() + limits.compile_wall, cancel };
     let (stdin, stdout, stderr) = (process.0.stdin.take(), process.0.stdout.take(), process.0.stderr.take());
     let (header, wasm, most) = (Header::of(limits), wasm.to_vec(), limits.artifact_bytes);
@@ -174,7 +174,7 @@ fn supervise(mut process: Process, wasm: &[u8], limits: &Limits, cancel: &Cancel
     };
     loop {
         if let Some(status) = process.0.try_wait()? {
-            return Ok(Ended::Left { artifact, complaint, status });
+            return Ok(ChildEnd::Left { artifact, complaint, status });
         }
         if let Some(over) = patience.is_over() {
             return Ok(over);
@@ -184,11 +184,11 @@ fn supervise(mut process: Process, wasm: &[u8], limits: &Limits, cancel: &Cancel
 }
 
 /// Names what happened to the child.
-fn judge(ended: Ended, limits: &Limits) -> Result<Made, LoadError> {
+fn judge(ended: ChildEnd, limits: &Limits) -> Result<Made, LoadError> {
     let (artifact, complaint, status) = match ended {
-        Ended::Left { artifact, complaint, status } => (artifact, complaint, status),
-        Ended::Late => return Err(LoadError::CompileTimeout { limit: limits.compile_wall }),
-        Ended::Cancelled => return Err(LoadError::Cancelled),
+        ChildEnd::Left { artifact, complaint, status } => (artifact, complaint, status),
+        ChildEnd::Late => return Err(LoadError::CompileTimeout { limit: limits.compile_wall }),
+        ChildEnd::Cancelled => return Err(LoadError::Cancelled),
     };
     if artifact.len() > limits.artifact_bytes {
         return Err(LoadError::ArtifactTooLarge { limit: limits.artifact_bytes });

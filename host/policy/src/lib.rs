@@ -49,5 +49,5 @@ pub use inspect::Inspection;
 pub use json::snapshot_json;
 pub use limits::Limits;
 pub use logs::{LogLevel, LogRecord};
-pub use policy::{Outcome, Planned, Policy, PolicyInfo};
+pub use policy::{CallOutcome, Planned, Policy, PolicyInfo};
 pub use source::{Candidate, CandidateError, SourceError, read_file, shadow};

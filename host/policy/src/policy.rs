@@ -62,7 +62,7 @@ pub struct Planned {
 
 /// What came of a call, also if it failed: for records and metrics.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Outcome {
+pub struct CallOutcome {
     /// The plan, untrusted, or why there is none.
     pub result: Result<Plan, CallError>,
     /// What it took.
@@ -73,7 +73,7 @@ pub struct Outcome {
     pub dropped_logs: u64,
 }
 
-impl Outcome {
+impl CallOutcome {
     /// The plan with its cost, or the error alone.
     pub fn into_planned(self) -> Result<Planned, CallError> {
         let Self { result, cost, logs, dropped_logs } = self;
@@ -108,21 +108,21 @@ impl Policy {
     }
 
     /// Like [`Policy::plan`], with cost and messages of a failed call too.
-    pub fn run(&self, snapshot: &Snapshot) -> Outcome {
+    pub fn run(&self, snapshot: &Snapshot) -> CallOutcome {
         self.run_until(snapshot, &Cancel::default())
     }
 
     /// Like [`Policy::run`], until it is cancelled.
-    pub fn run_until(&self, snapshot: &Snapshot, cancel: &Cancel) -> Outcome {
+    pub fn run_until(&self, snapshot: &Snapshot, cancel: &Cancel) -> CallOutcome {
         self.run_for(Caller::InCharge(cancel), snapshot)
     }
 
     /// Like [`Policy::run_until`], beside the policy in charge: never in its place at the gate.
-    pub fn try_out(&self, snapshot: &Snapshot, cancel: &Cancel) -> Outcome {
+    pub fn try_out(&self, snapshot: &Snapshot, cancel: &Cancel) -> CallOutcome {
         self.run_for(Caller::Aside(cancel), snapshot)
     }
 
-    fn run_for(&self, caller: Caller<'_>, snapshot: &Snapshot) -> Outcome {
+    fn run_for(&self, caller: Caller<'_>, snapshot: &Snapshot) -> CallOutcome {
         let Loaded { linked, info } = self.0.as_ref();
         let budget = linked.plan_budget(snapshot);
         let done = with_lowered(snapshot, info.uses_labels, |lowered| {
@@ -138,7 +138,7 @@ impl Policy {
             cost.result_bytes = bytes;
             plan
         });
-        Outcome { result, cost, logs, dropped_logs }
+        CallOutcome { result, cost, logs, dropped_logs }
     }
 }
 

@@ -32,11 +32,11 @@ pub struct Applied {
     /// Those that are still in flight, since the schedule was cut short.
     pub left: usize,
     /// Writes of earlier schedules that ended meanwhile.
-    pub late: Vec<Ended>,
+    pub late: Vec<EndedWrite>,
 }
 
 /// A write that is over, and what came of it.
-pub type Ended = (Write, Result<Written, WriteFailure>);
+pub type EndedWrite = (Write, Result<Written, WriteFailure>);
 
 /// Applies writes to their end. `versions` are the preconditions: the objects as they were when the schedule was made.
 /// `go_on` is asked before each write; one that it refuses is left, and so is what waits for that.
@@ -78,7 +78,7 @@ impl<'b, B: Backend> InFlight<'b, B> {
     }
 
     /// Waits for the next write to end; none is in flight: none.
-    pub async fn next(&mut self) -> Option<Ended> {
+    pub async fn next(&mut self) -> Option<EndedWrite> {
         let landed = self.land().await?;
         Some((landed.write, landed.result))
     }

@@ -14,7 +14,7 @@ const LONGEST: usize = 400;
 
 /// What a failure means for whoever wanted something.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum ErrorKind {
     /// The same request will fail again.
     Permanent,
     /// An address of the request can never be given: out of the subnet, reserved, malformed.
@@ -52,7 +52,7 @@ pub(crate) enum Kind {
 #[error("{text}")]
 pub(crate) struct ArmError {
     /// What it means.
-    pub(crate) kind: Kind,
+    pub(crate) kind: ErrorKind,
     /// Status of the answer; none: there was no answer, or it is the error of an operation.
     pub(crate) status: Option<u16>,
     /// The code that says most.
@@ -64,7 +64,7 @@ pub(crate) struct ArmError {
 
 impl ArmError {
     /// A failure that is not Azure's.
-    pub(crate) fn new(kind: Kind, code: &str, text: &str) -> Self {
+    pub(crate) fn new(kind: ErrorKind, code: &str, text: &str) -> Self {
         Self { kind, status: None, code: code.into(), retry_after: None, text: shown(text) }
     }
 
@@ -78,7 +78,7 @@ impl ArmError {
     pub(crate) fn of_operation(status: &str, error: &Value) -> Self {
         let mut failure = Self::read(None, None, error);
         if status.eq_ignore_ascii_case("Canceled") {
-            failure.kind = Kind::Stale;
+            failure.kind = ErrorKind::Stale;
         }
         if failure.code.is_empty() {
             failure.code = status.into();
@@ -104,7 +104,7 @@ impl ArmError {
             (None, Some((code, message))) => (by_status(status), code, message),
             (None, None) => return Self::new(by_status(status), "", "no reason given"),
         };
-        let kind = if matches!(status, Some(500..)) { Kind::Unknown } else { kind };
+        let kind = if matches!(status, Some(500..)) { ErrorKind::Unknown } else { kind };
         let head = match (status, code.as_str()) {
             (Some(status), "") => format!("HTTP {status}"),
             (_, code) => code.to_owned(),
@@ -114,51 +114,53 @@ impl ArmError {
     }
 }
 
-fn by_status(status: Option<u16>) -> Kind {
+fn by_status(status: Option<u16>) -> ErrorKind {
     match status {
-        Some(401) => Kind::Unauthenticated,
-        Some(403) => Kind::Forbidden { action: None, scope: None },
-        Some(404 | 410) => Kind::Gone,
-        Some(409 | 412) => Kind::Stale,
-        Some(429) => Kind::Throttled,
+        Some(401) => ErrorKind::Unauthenticated,
+        Some(403) => ErrorKind::Forbidden { action: None, scope: None },
+        Some(404 | 410) => ErrorKind::Gone,
+        Some(409 | 412) => ErrorKind::Stale,
+        Some(429) => ErrorKind::Throttled,
         // An operation without a known code failed for a reason of Azure's own: it may do better next time.
-        None | Some(408 | 500..) => Kind::Unknown,
-        Some(_) => Kind::Permanent,
+        None | Some(408 | 500..) => ErrorKind::Unknown,
+        Some(_) => ErrorKind::Permanent,
     }
 }
 
 /// What a code means whatever the status; none: the status decides.
-fn classify(code: &str, message: &str) -> Option<Kind> {
+fn classify(code: &str, message: &str) -> Option<ErrorKind> {
     Some(match code {
         "PrivateIPAddressIsAllocated" | "PrivateIPAddressInUse" => {
-            Kind::AddressTaken { address: address_in(message), by: last_id_in(message) }
+            ErrorKind::AddressTaken { address: address_in(message), by: last_id_in(message) }
         }
         "PrivateIPAddressNotInSubnet"
         | "PrivateIPAddressInReservedRange"
         | "InvalidPrivateIPAddressFormat"
         | "PrivateIPAddressNotInAnySubnet" => match address_in(message) {
-            Some(address) => Kind::BadAddress(address),
-            None => Kind::Permanent,
+            Some(address) => ErrorKind::BadAddress(address),
+            None => ErrorKind::Permanent,
         },
         "PreconditionFailed"
         | "PreconditionFailedEtagMismatch"
         | "Canceled"
-        | "CanceledAndSupersededDueToAnotherOperation" => Kind::Stale,
+        | "CanceledAndSupersededDueToAnotherOperation" => ErrorKind::Stale,
         "AnotherOperationInProgress"
         | "RetryableErrorDueToAnotherOperation"
         | "ReferencedResourceNotProvisioned"
-        | "NicReservedForAnotherVm" => Kind::Busy,
+        | "NicReservedForAnotherVm" => ErrorKind::Busy,
         "AuthorizationFailed" | "LinkedAuthorizationFailed" | "DenyAssignmentAuthorizationFailed" => {
             let (action, scope) = permission_in(code, message);
-            Kind::Forbidden { action, scope }
+            ErrorKind::Forbidden { action, scope }
         }
         "ScopeLocked" | "ReadOnlyDisabledSubscription" | "RequestDisallowedByPolicy" => {
-            Kind::Forbidden { action: None, scope: None }
+            ErrorKind::Forbidden { action: None, scope: None }
         }
-        "InvalidAuthenticationToken" | "ExpiredAuthenticationToken" | "AuthenticationFailed" => Kind::Unauthenticated,
-        "ResourceNotFound" | "ResourceGroupNotFound" | "NotFound" | "SubscriptionNotFound" => Kind::Gone,
-        "SubscriptionRequestsThrottled" | "ResourceRequestsThrottled" | "TooManyRequests" => Kind::Throttled,
-        code if code.starts_with("RetryableErrorDueTo") => Kind::Throttled,
+        "InvalidAuthenticationToken" | "ExpiredAuthenticationToken" | "AuthenticationFailed" => {
+            ErrorKind::Unauthenticated
+        }
+        "ResourceNotFound" | "ResourceGroupNotFound" | "NotFound" | "SubscriptionNotFound" => ErrorKind::Gone,
+        "SubscriptionRequestsThrottled" | "ResourceRequestsThrottled" | "TooManyRequests" => ErrorKind::Throttled,
+        code if code.starts_with("RetryableErrorDueTo") => ErrorKind::Throttled,
         _ => return None,
     })
 }

@@ -6,7 +6,7 @@
 
 mod error;
 
-pub(crate) use error::{ArmError, Kind};
+pub(crate) use error::{ArmError, ErrorKind};
 
 pub(crate) use error::bounded;
 
@@ -47,12 +47,12 @@ pub(crate) enum Verb {
 
 /// What a write has to say.
 #[derive(Clone, Debug)]
-pub(crate) struct Write<'a> {
+pub(crate) struct PutRequest<'a> {
     /// The version that was read.
     pub(crate) etag: &'a str,
     pub(crate) body: String,
-    /// The turn in which it was decided: it is not sent in a later one, nor in between.
-    pub(crate) turn: u64,
+    /// The term in which it was decided: it is not sent in a later one, nor in between.
+    pub(crate) term: u64,
 }
 
 /// An answer that is no error.
@@ -76,8 +76,8 @@ struct Shared {
     environment: Environment,
     tokens: Tokens,
     throttle: Mutex<Throttle>,
-    /// The turn in which something may be written; zero: nothing may.
-    turn: AtomicU64,
+    /// The term in which something may be written; zero: nothing may.
+    term: AtomicU64,
     meter: Arc<Meter>,
     pace: Pace,
 }
@@ -88,7 +88,7 @@ impl Arm {
         let tokens = Tokens::new(http.clone(), environment.clone(), pace, Arc::clone(&meter));
         let throttle = Mutex::new(Throttle::default());
         Ok(Self {
-            shared: Arc::new(Shared { http, environment, tokens, throttle, turn: AtomicU64::new(0), meter, pace }),
+            shared: Arc::new(Shared { http, environment, tokens, throttle, term: AtomicU64::new(0), meter, pace }),
         })
     }
 
@@ -114,9 +114,9 @@ impl Arm {
         self.throttle(|throttle| *throttle = Throttle::default());
     }
 
-    /// From now on what was decided in this turn may be written, and nothing else; zero: nothing.
-    pub(crate) fn set_turn(&self, turn: u64) {
-        self.shared.turn.store(turn, Ordering::SeqCst);
+    /// From now on what was decided in this term may be written, and nothing else; zero: nothing.
+    pub(crate) fn set_term(&self, term: u64) {
+        self.shared.term.store(term, Ordering::SeqCst);
     }
 
     /// Reads a resource of Microsoft.Network.
@@ -125,13 +125,13 @@ impl Arm {
     }
 
     /// Writes a resource of Microsoft.Network if it is still the version that was read. Never repeated here.
-    pub(crate) async fn put(&self, id: &ResourceId, write: Write<'_>) -> Result<Answer, ArmError> {
+    pub(crate) async fn put(&self, id: &ResourceId, write: PutRequest<'_>) -> Result<Answer, ArmError> {
         self.send(Verb::Put, self.url(id.as_str(), NETWORK_VERSION)?, Some(write)).await
     }
 
     /// The address of a resource.
     pub(crate) fn url(&self, path: &str, version: &str) -> Result<Url, ArmError> {
-        let bad = |_| ArmError::new(Kind::Permanent, "BadAddress", &format!("{path} makes no address"));
+        let bad = |_| ArmError::new(ErrorKind::Permanent, "BadAddress", &format!("{path} makes no address"));
         let base = self.shared.environment.manager();
         let mut url = base.join(path.trim_start_matches('/')).map_err(bad)?;
         url.query_pairs_mut().append_pair("api-version", version);
@@ -140,23 +140,24 @@ impl Arm {
 
     /// Reads an address that Azure gave: of an operation, or of a list's next page.
     pub(crate) async fn follow(&self, verb: Verb, url: &str) -> Result<Answer, ArmError> {
-        let url = Url::parse(url).map_err(|_| ArmError::new(Kind::Permanent, "BadAddress", "azure gave no address"))?;
+        let url =
+            Url::parse(url).map_err(|_| ArmError::new(ErrorKind::Permanent, "BadAddress", "azure gave no address"))?;
         self.send(verb, url, None).await
     }
 
     /// Sends a request. A token that is refused is replaced once.
-    pub(crate) async fn send(&self, verb: Verb, url: Url, write: Option<Write<'_>>) -> Result<Answer, ArmError> {
+    pub(crate) async fn send(&self, verb: Verb, url: Url, write: Option<PutRequest<'_>>) -> Result<Answer, ArmError> {
         if !self.shared.environment.owns(&url) {
             let text = "azure answered with an address at another host, which is not asked: it would get our token";
-            return Err(ArmError::new(Kind::Permanent, "ForeignAddress", text));
+            return Err(ArmError::new(ErrorKind::Permanent, "ForeignAddress", text));
         }
         let mut refused: Option<Arc<Hidden>> = None;
         loop {
             self.admit(verb).await?;
             let token = self.shared.tokens.get(refused.as_ref()).await?;
-            if write.as_ref().is_some_and(|write| write.turn != self.shared.turn.load(Ordering::SeqCst)) {
+            if write.as_ref().is_some_and(|write| write.term != self.shared.term.load(Ordering::SeqCst)) {
                 let text = "it was decided by a leader that leads no more";
-                return Err(ArmError::new(Kind::Stale, "NotInCharge", text));
+                return Err(ArmError::new(ErrorKind::Stale, "NotInCharge", text));
             }
             match self.exchange(verb, &url, &token, write.as_ref()).await {
                 Err(error) if error.status == Some(401) && refused.is_none() => refused = Some(token),
@@ -170,11 +171,11 @@ impl Arm {
         verb: Verb,
         url: &Url,
         token: &Hidden,
-        write: Option<&Write<'_>>,
+        write: Option<&PutRequest<'_>>,
     ) -> Result<Answer, ArmError> {
         let lost = |text: String| {
             self.shared.meter.answered(verb, None);
-            ArmError::new(Kind::Unknown, "NoAnswer", &format!("no answer from {}: {text}", self.host()))
+            ArmError::new(ErrorKind::Unknown, "NoAnswer", &format!("no answer from {}: {text}", self.host()))
         };
         let method = if verb == Verb::Put { Method::PUT } else { Method::GET };
         let mut request = self.shared.http.request(method, url.clone());
@@ -193,7 +194,7 @@ impl Arm {
             return Ok(Answer { body, retry_after, operation });
         }
         let error = ArmError::of_answer(status, retry_after, &body);
-        if error.kind == Kind::Throttled {
+        if error.kind == ErrorKind::Throttled {
             let span = retry_after.unwrap_or(Duration::from_secs(10)).max(Duration::from_secs(1));
             self.throttle(|throttle| throttle.close(verb, self.shared.pace.now(), span));
         }
@@ -206,7 +207,7 @@ impl Arm {
         let pace = self.shared.pace;
         let deadline = pace.now() + LONGEST_WAIT;
         let throttled = |wait| {
-            let mut error = ArmError::new(Kind::Throttled, "Throttled", "azure allows no requests for now");
+            let mut error = ArmError::new(ErrorKind::Throttled, "Throttled", "azure allows no requests for now");
             error.retry_after = Some(wait);
             error
         };
@@ -234,7 +235,8 @@ impl Arm {
 }
 
 fn header(text: &str, hidden: bool) -> Result<HeaderValue, ArmError> {
-    let bad = |_| ArmError::new(Kind::Permanent, "BadHeader", "a token or etag has characters that no header may have");
+    let bad =
+        |_| ArmError::new(ErrorKind::Permanent, "BadHeader", "a token or etag has characters that no header may have");
     let mut value = HeaderValue::from_str(text).map_err(bad)?;
     value.set_sensitive(hidden);
     Ok(value)

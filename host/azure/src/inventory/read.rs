@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::arm::{Arm, ArmError, Kind};
+use crate::arm::{Arm, ArmError, ErrorKind};
 use crate::inventory::{Listing, groups_of};
 use crate::lists;
 
@@ -34,7 +34,7 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
     for group in &networks {
         match listing.or_missing(group, lists::networks(arm, subscription, group).await) {
             Ok(found) => found.iter().for_each(|network| listing.add_network(network)),
-            Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
+            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => {
                 listing.complaints.push(format!("the networks of resource group {group} cannot be read: {error}"));
             }
             Err(error) => return Err(error),
@@ -43,7 +43,7 @@ pub(crate) async fn read(arm: &Arm, subscription: &str, groups: &BTreeSet<String
     for group in networks.difference(&seen) {
         match listing.or_missing(group, lists::interfaces(arm, subscription, group).await) {
             Ok(found) => found.iter().for_each(|interface| listing.add_interface(interface)),
-            Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
+            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => {
                 tracing::debug!(group, "strangers in the network's resource group are not seen: no permission");
             }
             Err(error) => return Err(error),
@@ -65,7 +65,7 @@ async fn read_balancers(
     for group in &groups {
         match listing.or_missing(group, lists::balancers(arm, subscription, group).await) {
             Ok(found) => found.iter().for_each(|balancer| listing.add_balancer(balancer)),
-            Err(error) if matches!(error.kind, Kind::Forbidden { .. }) => {
+            Err(error) if matches!(error.kind, ErrorKind::Forbidden { .. }) => {
                 if referred.contains(group) {
                     let text = format!(
                         "the load balancers of resource group {group} cannot be read, so their pools are not joined: \
@@ -84,7 +84,7 @@ impl Listing {
     /// What was found in a group; nothing if the group is not there, which is noted.
     fn or_missing<T>(&mut self, group: &str, found: Result<Vec<T>, ArmError>) -> Result<Vec<T>, ArmError> {
         match found {
-            Err(error) if error.kind == Kind::Gone => {
+            Err(error) if error.kind == ErrorKind::Gone => {
                 self.missing.insert(group.to_owned());
                 Ok(Vec::new())
             }

@@ -27,7 +27,7 @@ pub fn name_of(address: IpAddr) -> String {
 
 /// How the last change of an interface went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
+pub(crate) enum ProvisioningState {
     /// Well.
     Succeeded,
     /// It has not ended.
@@ -44,7 +44,7 @@ pub(crate) struct Interface {
     /// Its version.
     pub(crate) etag: String,
     /// How its last change went.
-    pub(crate) state: State,
+    pub(crate) state: ProvisioningState,
     /// The machine that it is attached to.
     pub(crate) machine: Option<ResourceId>,
     /// Whether it is that machine's primary one.
@@ -128,9 +128,9 @@ impl Interface {
             id: id_in(value)?,
             etag: text(value, "etag").unwrap_or_default().to_owned(),
             state: match text(value, "provisioningState").unwrap_or("Succeeded") {
-                "Succeeded" => State::Succeeded,
-                "Failed" | "Canceled" => State::Failed,
-                _ => State::Updating,
+                "Succeeded" => ProvisioningState::Succeeded,
+                "Failed" | "Canceled" => ProvisioningState::Failed,
+                _ => ProvisioningState::Updating,
             },
             machine: field(value, "virtualMachine").and_then(id_in),
             primary: flag(value, "primary").unwrap_or(false),

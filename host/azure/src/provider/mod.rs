@@ -176,12 +176,12 @@ impl Azure {
 
     /// Whether we are the one who may write, from now on; at first we are not. Then there are no facts until the cloud
     /// has been read again: who was in charge before may have changed everything.
-    pub fn set_in_charge(&self, in_charge: bool) {
-        let is_news = self.state().is_in_charge() != in_charge;
+    pub fn set_may_write(&self, may_write: bool) {
+        let is_news = self.state().may_write() != may_write;
         if is_news {
             self.change(|state, now| {
-                state.set_in_charge(in_charge, now);
-                self.shared.arm.set_turn(state.turn());
+                state.set_may_write(may_write, now);
+                self.shared.arm.set_term(state.term());
             });
             self.shared.hurry.notify_one();
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sluice_core::name::NodeName;
 use sluice_core::retry::Backoff;
 
-use crate::arm::{ArmError, Kind};
+use crate::arm::{ArmError, ErrorKind};
 use crate::id::ResourceId;
 
 /// A rest after a failure.
@@ -33,20 +33,22 @@ pub(crate) fn after(error: &ArmError, count: u32, blame: Blame) -> Pause {
     let growing = |first: u64, most: u64| Backoff::new(secs(first), secs(most)).after(count.saturating_sub(1));
     let (span, tell_from) = match &error.kind {
         // Something else happened in between: that is usual, as long as it does not go on.
-        Kind::Stale => (told.max(growing(1, 60)), 5),
-        Kind::Busy if &*error.code == "NicReservedForAnotherVm" => {
+        ErrorKind::Stale => (told.max(growing(1, 60)), 5),
+        ErrorKind::Busy if &*error.code == "NicReservedForAnotherVm" => {
             (error.retry_after.unwrap_or(secs(180)).max(growing(10, 180)), 2)
         }
-        Kind::Busy => (told.max(growing(10, 60)), 10),
+        ErrorKind::Busy => (told.max(growing(10, 60)), 10),
         // The complaint about throttling is the whole subscription's.
-        Kind::Throttled => (error.retry_after.unwrap_or(secs(10)).max(growing(1, 60)), u32::MAX),
-        Kind::AddressTaken { .. } | Kind::BadAddress(_) if blame == Blame::Found => (Duration::ZERO, u32::MAX),
-        Kind::AddressTaken { .. } | Kind::BadAddress(_) => (growing(10, 300), 2),
-        Kind::Unknown if error.status.is_none() && &*error.code != "NoAnswer" => (told.max(growing(5, 120)), 1),
-        Kind::Unknown => (told.max(growing(5, 120)), 2),
-        Kind::Permanent | Kind::Gone => (growing(10, 300), 1),
-        Kind::Forbidden { .. } => (secs(300), 1),
-        Kind::Unauthenticated => (growing(15, 120), 1),
+        ErrorKind::Throttled => (error.retry_after.unwrap_or(secs(10)).max(growing(1, 60)), u32::MAX),
+        ErrorKind::AddressTaken { .. } | ErrorKind::BadAddress(_) if blame == Blame::Found => {
+            (Duration::ZERO, u32::MAX)
+        }
+        ErrorKind::AddressTaken { .. } | ErrorKind::BadAddress(_) => (growing(10, 300), 2),
+        ErrorKind::Unknown if error.status.is_none() && &*error.code != "NoAnswer" => (told.max(growing(5, 120)), 1),
+        ErrorKind::Unknown => (told.max(growing(5, 120)), 2),
+        ErrorKind::Permanent | ErrorKind::Gone => (growing(10, 300), 1),
+        ErrorKind::Forbidden { .. } => (secs(300), 1),
+        ErrorKind::Unauthenticated => (growing(15, 120), 1),
     };
     let span = if blame == Blame::Narrowed { span.min(secs(1)) } else { span };
     Pause { span, complaint: (count >= tell_from).then(|| words(error)) }
@@ -82,7 +84,7 @@ pub(crate) fn membership(node: &NodeName, interface: &ResourceId, configuration:
 /// A failure for people.
 pub(crate) fn words(error: &ArmError) -> String {
     match &error.kind {
-        Kind::Forbidden { action: Some(action), scope: Some(scope) } => {
+        ErrorKind::Forbidden { action: Some(action), scope: Some(scope) } => {
             format!("not allowed: {action} on {scope} ({})", error.code)
         }
         _ => error.to_string(),
@@ -120,7 +122,7 @@ mod tests {
             assert!(after(&hasty, 1, Blame::Unknown).span >= Duration::from_secs(1), "{status} {code}");
             assert!(after(&hasty, 9, Blame::Unknown).span >= Duration::from_mins(1), "{status} {code}");
         }
-        let bad = ArmError::new(Kind::BadAddress([10, 0, 0, 1].into()), "X", "m");
+        let bad = ArmError::new(ErrorKind::BadAddress([10, 0, 0, 1].into()), "X", "m");
         assert_eq!(after(&bad, 1, Blame::Found), Pause { span: Duration::ZERO, complaint: None });
         assert_eq!(after(&bad, 1, Blame::Unknown).span, Duration::from_secs(10), "it is not one of the change");
         assert!(after(&bad, 2, Blame::Unknown).complaint.is_some());

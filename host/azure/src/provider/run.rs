@@ -10,7 +10,7 @@ use super::Azure;
 use super::pause::words;
 use super::state::{Job, Report, Seen};
 use super::worker;
-use crate::arm::{ArmError, Kind};
+use crate::arm::{ArmError, ErrorKind};
 use crate::inventory;
 use crate::token::NOT_TOLD;
 
@@ -88,7 +88,7 @@ impl Azure {
             Ok(listing) => {
                 let doubt = self.state().doubts(&listing);
                 if let Some(text) = doubt {
-                    return self.is_blind(&ArmError::new(Kind::Gone, "ResourceGroupNotFound", &text));
+                    return self.is_blind(&ArmError::new(ErrorKind::Gone, "ResourceGroupNotFound", &text));
                 }
                 self.change(|state, now| state.listed(listing, started, now));
                 true
@@ -131,7 +131,7 @@ impl Azure {
                     }
                     Err(error) => {
                         if let Some(job) = jobs.remove(&error.id()) {
-                            let failure = ArmError::new(Kind::Unknown, "WorkerEnded", "the worker ended by itself");
+                            let failure = ArmError::new(ErrorKind::Unknown, "WorkerEnded", "the worker ended by itself");
                             self.finish(&job, Report { seen: Seen::Nothing, failure: Some(failure) });
                         }
                     }

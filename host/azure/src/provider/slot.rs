@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use sluice_core::cloud::{InterfaceAddress, InterfaceFacts};
 use sluice_core::snapshot::{Capacity, Phase};
 
-use crate::nic::{Interface, LIMIT, Pools, State};
+use crate::nic::{Interface, LIMIT, Pools, ProvisioningState};
 
 /// A change under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) struct Slot {
     /// Addresses of ours that Azure is still taking off, although it shows them no more.
     pub(crate) leaving: BTreeSet<IpAddr>,
     /// It was being updated when it was first seen, and still is: nobody knows what it gives back.
-    is_obscure: bool,
+    may_hide_removals: bool,
 }
 
 /// The first span for which an address is avoided; it doubles with each refusal, up to an hour.
@@ -77,7 +77,7 @@ pub(crate) struct Avoided {
 impl Slot {
     pub(crate) fn new(view: Interface, read_at: Duration) -> Self {
         Self {
-            is_obscure: view.state == State::Updating,
+            may_hide_removals: view.state == ProvisioningState::Updating,
             view,
             read_at,
             unread: false,
@@ -95,13 +95,13 @@ impl Slot {
 
     /// Takes over what was read. A release shows as soon as it is accepted, and the addresses are free when it ends.
     pub(crate) fn see(&mut self, view: Interface) {
-        if view.state == State::Updating {
+        if view.state == ProvisioningState::Updating {
             let ours = self.view.addresses().into_iter().filter(|(_, ours)| *ours).map(|(address, _)| address);
             self.leaving.extend(ours);
             self.leaving.retain(|address| !view.has(*address));
         } else {
             self.leaving.clear();
-            self.is_obscure = false;
+            self.may_hide_removals = false;
         }
         self.view = view;
     }
@@ -117,7 +117,10 @@ impl Slot {
 
     /// Whether it is not to be written now.
     pub(crate) fn is_busy(&self, now: Duration) -> bool {
-        self.work.is_some() || self.is_paused(now) || self.view.state == State::Updating || self.own_task(now).is_some()
+        self.work.is_some()
+            || self.is_paused(now)
+            || self.view.state == ProvisioningState::Updating
+            || self.own_task(now).is_some()
     }
 
     /// What is to be done about it although nobody asked.
@@ -127,15 +130,15 @@ impl Slot {
         }
         match self.view.state {
             _ if self.unread => Some(Task::Watch),
-            State::Updating => Some(Task::Watch),
-            State::Failed | State::Succeeded => None,
+            ProvisioningState::Updating => Some(Task::Watch),
+            ProvisioningState::Failed | ProvisioningState::Succeeded => None,
         }
     }
 
     /// Whether its last change failed and it is ours to mend. One that never had an address of ours is somebody else's,
     /// until it is to get one.
     pub(crate) fn is_failed(&self) -> bool {
-        self.view.state == State::Failed && (self.view.has_ours() || !self.unsure.is_empty())
+        self.view.state == ProvisioningState::Failed && (self.view.has_ours() || !self.unsure.is_empty())
     }
 
     /// Narrows a change down to what may be tried: releases alone, then fewer and fewer additions, those that were
@@ -198,7 +201,7 @@ impl Slot {
             own,
             busy: writes && self.is_busy(now),
             failed: writes && self.is_failed(),
-            obscure: writes && self.is_obscure,
+            may_hide_removals: writes && self.may_hide_removals,
             complaint: self.complaint.clone(),
         }
     }
@@ -207,9 +210,9 @@ impl Slot {
     /// knows either whether an address is new.
     fn phase(&self, address: IpAddr, ours: bool, writes: bool) -> Phase {
         let is_unsure = match self.view.state {
-            State::Updating => self.work.as_ref().is_none_or(|work| !matches!(work.task, Task::Change(_))),
-            State::Failed => self.unsure.contains(&address),
-            State::Succeeded => false,
+            ProvisioningState::Updating => self.work.as_ref().is_none_or(|work| !matches!(work.task, Task::Change(_))),
+            ProvisioningState::Failed => self.unsure.contains(&address),
+            ProvisioningState::Succeeded => false,
         };
         if writes && ours && is_unsure { Phase::Arriving } else { Phase::Settled }
     }

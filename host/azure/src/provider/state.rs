@@ -11,7 +11,7 @@ use super::NotSubmitted;
 use super::pause::{Blame, after, membership, passed_over, words};
 use super::refused::Refused;
 use super::slot::{Change, Slot, Task, Work};
-use crate::arm::{ArmError, Kind};
+use crate::arm::{ArmError, ErrorKind};
 use crate::id::ResourceId;
 use crate::inventory::{Judged, Listing, groups_of, judge};
 use crate::machine::{LoadBalancerChoice, MachineRef, Named};
@@ -21,8 +21,8 @@ use crate::nic::{Interface, Pools};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) interface: ResourceId,
-    /// The turn in which it began.
-    pub(crate) turn: u64,
+    /// The term in which it began.
+    pub(crate) term: u64,
     pub(crate) task: Task,
 }
 
@@ -47,7 +47,7 @@ const MOST_DOUBTED: u32 = 5;
 
 /// A time for which we may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Turn {
+struct Term {
     number: u64,
     since: Duration,
 }
@@ -58,8 +58,8 @@ pub(crate) struct State {
     nodes: Option<BTreeMap<NodeName, MachineRef>>,
     writes: bool,
     /// None: somebody else may be writing.
-    turn: Option<Turn>,
-    turns: u64,
+    term: Option<Term>,
+    terms: u64,
     listing: Option<Listing>,
     /// When the listing began.
     listed_from: Duration,
@@ -109,27 +109,27 @@ impl State {
         self.writes = writes;
     }
 
-    pub(crate) fn is_in_charge(&self) -> bool {
-        self.turn.is_some()
+    pub(crate) fn may_write(&self) -> bool {
+        self.term.is_some()
     }
 
     /// From now on we may write, or may not. What has not begun yet is dropped: others decide.
-    pub(crate) fn set_in_charge(&mut self, in_charge: bool, now: Duration) {
-        self.turns += 1;
-        self.turn = in_charge.then_some(Turn { number: self.turns, since: now });
+    pub(crate) fn set_may_write(&mut self, may_write: bool, now: Duration) {
+        self.terms += 1;
+        self.term = may_write.then_some(Term { number: self.terms, since: now });
         for slot in self.slots.values_mut() {
             slot.work = slot.work.take().filter(|work| work.runs);
         }
     }
 
-    /// The number of the turn; zero: there is none.
-    pub(crate) fn turn(&self) -> u64 {
-        self.turn.map_or(0, |turn| turn.number)
+    /// The number of the term; zero: there is none.
+    pub(crate) fn term(&self) -> u64 {
+        self.term.map_or(0, |term| term.number)
     }
 
-    /// Whether the lists are older than our turn: whoever wrote before may have changed what they show.
+    /// Whether the lists are older than our term: whoever wrote before may have changed what they show.
     pub(crate) fn is_outdated(&self) -> bool {
-        self.turn.is_some_and(|turn| self.listing.is_none() || self.listed_from < turn.since)
+        self.term.is_some_and(|term| self.listing.is_none() || self.listed_from < term.since)
     }
 
     /// New credentials: what was not allowed may be now.
@@ -249,7 +249,7 @@ impl State {
         on: &BTreeSet<IpAddr>,
         off: &BTreeSet<IpAddr>,
     ) -> Result<(), NotSubmitted> {
-        let is_ready = self.nodes.is_some() && self.turn.is_some() && !self.is_outdated();
+        let is_ready = self.nodes.is_some() && self.term.is_some() && !self.is_outdated();
         let listing = self.listing.as_ref().filter(|_| is_ready).ok_or(NotSubmitted::NotReady)?;
         if !self.writes {
             return Err(NotSubmitted::ReadOnly);
@@ -280,7 +280,7 @@ impl State {
 
     /// The next thing to do, if there is any. It counts as being done from now on.
     pub(crate) fn next_job(&mut self, now: Duration) -> Option<Job> {
-        let turn = self.turn?.number;
+        let term = self.term?.number;
         if self.writes {
             for id in self.judged.carriers.values() {
                 let Some(slot) = self.slots.get_mut(id) else { continue };
@@ -293,7 +293,7 @@ impl State {
         let waiting = self.slots.iter_mut().filter_map(|(id, slot)| Some((id, slot.work.as_mut()?)));
         let (id, work) = waiting.filter(|(_, work)| !work.runs).min_by_key(|(_, work)| work.order)?;
         work.runs = true;
-        Some(Job { interface: id.clone(), turn, task: work.task.clone() })
+        Some(Job { interface: id.clone(), term, task: work.task.clone() })
     }
 
     /// Takes over what came of a job.
@@ -352,7 +352,7 @@ impl State {
     /// Finds out which address of a change is to blame, so that the others get on.
     fn blame(&mut self, interface: &ResourceId, change: &Change, error: &ArmError, now: Duration) -> Blame {
         match &error.kind {
-            Kind::AddressTaken { address, by } => {
+            ErrorKind::AddressTaken { address, by } => {
                 let single = || change.on.first().copied().filter(|_| change.on.len() == 1);
                 let Some(address) = address.filter(|address| change.on.contains(address)).or_else(single) else {
                     return self.narrow(interface, change, error, now);
@@ -363,12 +363,12 @@ impl State {
                 self.is_curious |= is_first && !holder.is_some_and(|slot| slot.view.has(address));
                 Blame::Found
             }
-            Kind::BadAddress(address) if change.on.contains(address) => {
+            ErrorKind::BadAddress(address) if change.on.contains(address) => {
                 self.refused.is_lost(*address, words(error), now);
                 Blame::Found
             }
             // What Azure does not understand, or forbids, in a body that was fine before.
-            Kind::Permanent if error.status == Some(400) => self.narrow(interface, change, error, now),
+            ErrorKind::Permanent if error.status == Some(400) => self.narrow(interface, change, error, now),
             _ => Blame::Unknown,
         }
     }

@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::slot::{Change, Task};
 use super::state::{Job, Report, Seen};
-use crate::arm::{Arm, ArmError, Kind, Verb, Write};
+use crate::arm::{Arm, ArmError, ErrorKind, PutRequest, Verb};
 use crate::id::ResourceId;
-use crate::nic::{Interface, State, edit};
+use crate::nic::{Interface, ProvisioningState, edit};
 use crate::operation::{Operation, Step};
 
 /// Between two looks at an interface that somebody is updating.
@@ -35,7 +35,7 @@ pub(crate) async fn work(arm: &Arm, job: &Job) -> Report {
     };
     let (seen, unread) = match settled(arm, id).await {
         Ok((_, interface)) => (Seen::Interface(interface), None),
-        Err(error) if error.kind == Kind::Gone => (Seen::Gone, None),
+        Err(error) if error.kind == ErrorKind::Gone => (Seen::Gone, None),
         Err(error) => (Seen::Nothing, Some(error)),
     };
     let failure = judge(&job.task, &seen, failure).or(unread);
@@ -54,14 +54,14 @@ fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError
     };
     match view.state {
         // Whatever was answered, or not: it was done.
-        State::Succeeded if is_done => None,
-        State::Failed if failure.is_none() => {
+        ProvisioningState::Succeeded if is_done => None,
+        ProvisioningState::Failed if failure.is_none() => {
             let text = "azure did not carry out the last change of the interface: its state is Failed";
-            Some(ArmError::new(Kind::Unknown, "InterfaceFailed", text))
+            Some(ArmError::new(ErrorKind::Unknown, "InterfaceFailed", text))
         }
-        State::Updating | State::Succeeded if failure.is_none() => {
+        ProvisioningState::Updating | ProvisioningState::Succeeded if failure.is_none() => {
             let text = "the interface was changed by somebody else meanwhile";
-            Some(ArmError::new(Kind::Stale, "Overwritten", text))
+            Some(ArmError::new(ErrorKind::Stale, "Overwritten", text))
         }
         _ => failure,
     }
@@ -72,15 +72,15 @@ fn judge(task: &Task, seen: &Seen, failure: Option<ArmError>) -> Option<ArmError
 async fn change(arm: &Arm, job: &Job, wanted: &Change) -> Result<bool, ArmError> {
     // Whatever is the matter before the write, it is not the change.
     let before = |mut error: ArmError| {
-        if error.kind == Kind::Permanent {
-            error.kind = Kind::Unknown;
+        if error.kind == ErrorKind::Permanent {
+            error.kind = ErrorKind::Unknown;
         }
         error
     };
     let (body, view) = settled(arm, &job.interface).await.map_err(before)?;
     let edited = edit(&body, &wanted.on, &wanted.off, &wanted.pools)
-        .map_err(|error| ArmError::new(Kind::Permanent, "NotEditable", &error.to_string()))?;
-    if !edited.changed && view.state == State::Succeeded {
+        .map_err(|error| ArmError::new(ErrorKind::Permanent, "NotEditable", &error.to_string()))?;
+    if !edited.changed && view.state == ProvisioningState::Succeeded {
         return Ok(false);
     }
     write(arm, job, &view.etag, edited.body).await?;
@@ -90,10 +90,10 @@ async fn change(arm: &Arm, job: &Job, wanted: &Change) -> Result<bool, ArmError>
 async fn write(arm: &Arm, job: &Job, etag: &str, body: String) -> Result<(), ArmError> {
     if etag.is_empty() {
         let text = "azure's answer has no etag, and nothing is written without one";
-        return Err(ArmError::new(Kind::Permanent, "NoEtag", text));
+        return Err(ArmError::new(ErrorKind::Permanent, "NoEtag", text));
     }
     let _in_flight = arm.meter().operation();
-    let answer = arm.put(&job.interface, Write { etag, body, turn: job.turn }).await?;
+    let answer = arm.put(&job.interface, PutRequest { etag, body, term: job.term }).await?;
     let now = arm.pace().now();
     let accepted = Operation::accepted(answer.operation, answer.retry_after, &answer.body, now);
     let Some((operation, mut step)) = accepted else { return Ok(()) };
@@ -122,15 +122,18 @@ async fn settled(arm: &Arm, id: &ResourceId) -> Result<(String, Interface), ArmE
     loop {
         let wait = match arm.get(id).await {
             Ok(answer) => {
-                let view = Interface::parse(&answer.body)
-                    .ok_or_else(|| ArmError::new(Kind::Permanent, "BadAnswer", "azure's answer is not an interface"))?;
-                if view.state != State::Updating {
+                let view = Interface::parse(&answer.body).ok_or_else(|| {
+                    ArmError::new(ErrorKind::Permanent, "BadAnswer", "azure's answer is not an interface")
+                })?;
+                if view.state != ProvisioningState::Updating {
                     return Ok((answer.body, view));
                 }
                 failures = 0;
                 answer.retry_after.unwrap_or(INTERVAL).max(Duration::from_secs(1))
             }
-            Err(error) if matches!(error.kind, Kind::Unknown | Kind::Throttled) && failures < MOST_FAILURES => {
+            Err(error)
+                if matches!(error.kind, ErrorKind::Unknown | ErrorKind::Throttled) && failures < MOST_FAILURES =>
+            {
                 failures += 1;
                 error.retry_after.unwrap_or(INTERVAL / 2)
             }
@@ -138,7 +141,7 @@ async fn settled(arm: &Arm, id: &ResourceId) -> Result<(String, Interface), ArmE
         };
         if arm.pace().now() + wait > deadline {
             let text = format!("the interface has been updating for {} s", DEADLINE.as_secs());
-            return Err(ArmError::new(Kind::Busy, "StillUpdating", &text));
+            return Err(ArmError::new(ErrorKind::Busy, "StillUpdating", &text));
         }
         arm.pace().sleep(wait).await;
     }

@@ -111,7 +111,7 @@ pub(crate) async fn start_with(config: Config, arm: Arm, place: Place, subnet: S
     let nodes: BTreeMap<NodeName, MachineRef> =
         ["w1", "w2", "w3"].into_iter().map(|name| (node(name), machine(&place, name))).collect();
     azure.set_nodes(nodes.clone());
-    azure.set_in_charge(true);
+    azure.set_may_write(true);
     let stop = CancellationToken::new();
     let task = Some(tokio::spawn(azure.clone().run(stop.clone())));
     let setup = Setup { arm, azure, place, subnet, nodes, stop, task };

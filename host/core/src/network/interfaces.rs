@@ -67,7 +67,7 @@ impl<'a> Interfaces<'a> {
             cloud,
             listed: cloud.map(|_| listed(inputs.observed, inputs.snapshot)).unwrap_or_default(),
             left_behind: left_behind(inputs, all.clone()),
-            unshown: all.filter(|interface| interface.obscure).collect(),
+            unshown: all.filter(|interface| interface.may_hide_removals).collect(),
         }
     }
 

@@ -178,7 +178,8 @@ impl Round {
     fn judge(&self, slice: &Slice, answer: Result<Plan, String>) -> Result<Plan, Failure> {
         let plan = self.that_counts(slice, answer.map_err(Failure::Policy)?);
         let seen = slice.snapshot(&self.settlement.snapshot);
-        let saw_all = slice.is_whole() && self.settlement.patches.is_empty() && self.survey.immovable.is_empty();
+        let saw_all =
+            slice.is_whole() && self.settlement.patches.is_empty() && self.survey.constraints.immovable.is_empty();
         let base = if saw_all { self.base.clone() } else { EndState::before(seen) };
         check(seen, &base, &plan).map_err(Failure::Rejected)?;
         Ok(slice.lift(plan))

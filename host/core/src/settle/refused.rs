@@ -12,7 +12,7 @@ impl Settlement {
     /// Of a node that carries more than it can, what the cloud refused to it leaves first, if another node has room: the
     /// others work, and a policy does not know which do.
     pub(super) fn unassign_refused(&mut self, survey: &Survey) {
-        if survey.refused.is_empty() {
+        if survey.constraints.refused.is_empty() {
             return;
         }
         let mut loads: BTreeMap<NodeIndex, u32> = BTreeMap::new();
@@ -22,8 +22,9 @@ impl Settlement {
         let load = |loads: &BTreeMap<NodeIndex, u32>, node| loads.get(&node).copied().unwrap_or_default();
         let most = |node: &Node| node.capacity.total.unwrap_or(u32::MAX);
         let homes = Homes::of(&self.snapshot);
-        let is_refused =
-            |on: &&Assignment| on.phase == Phase::Settled && survey.refused.contains(&(on.address, on.node));
+        let is_refused = |on: &&Assignment| {
+            on.phase == Phase::Settled && survey.constraints.refused.contains(&(on.address, on.node))
+        };
         let mut refused = Vec::new();
         for on in self.snapshot.assignments.iter().filter(is_refused) {
             let Some(node) = self.snapshot.node(on.node).filter(|node| load(&loads, on.node) > most(node)) else {

@@ -83,7 +83,7 @@ impl Survey {
 
     /// Whether its owner loses it anyway.
     fn is_displaced(&self, address: IpAddr) -> bool {
-        self.displaced.iter().any(|gone| gone.address == address)
+        self.constraints.displaced.iter().any(|gone| gone.address == address)
     }
 
     /// Addresses of pools that machines have as their own.

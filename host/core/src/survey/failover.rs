@@ -3,7 +3,7 @@
 
 use ipnet::IpNet;
 
-use super::Note;
+use super::PoolNote;
 use super::members::{Member, shown};
 use crate::name::{NodeName, PoolIndex, PoolName};
 use crate::observed::PoolFacts;
@@ -20,7 +20,7 @@ pub(super) fn open_zones(
     (pool, facts): (&PoolName, &PoolFacts),
     nodes: &[Node],
     members: &[Member<'_>],
-) -> Vec<Note> {
+) -> Vec<PoolNote> {
     if !facts.spec.zone_failover {
         return Vec::new();
     }
@@ -42,11 +42,11 @@ pub(super) fn open_zones(
     stay
 }
 
-fn stays(pool: &PoolName, zone: &Zone, range: IpNet, elsewhere: &[&NodeName]) -> Note {
+fn stays(pool: &PoolName, zone: &Zone, range: IpNet, elsewhere: &[&NodeName]) -> PoolNote {
     let nodes = shown(elsewhere);
     let text = format!(
         "zoneFailover is Any, but the addresses of zone {} stay there: the subnet of {nodes} does not contain {range}",
         zone.name
     );
-    Note { pool: pool.clone(), text }
+    PoolNote { pool: pool.clone(), text }
 }

@@ -7,7 +7,7 @@ use ipnet::IpNet;
 
 use super::network::all_held;
 use super::ranges::spec_ranges;
-use super::{Displaced, Note, Survey};
+use super::{Displaced, PoolNote, Survey};
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
 use crate::plan::Reason;
@@ -42,7 +42,7 @@ impl Survey {
                 displaced.push(Displaced { owner, address, reason, text });
             }
         }
-        self.displaced.extend(displaced);
+        self.constraints.displaced.extend(displaced);
     }
 
     /// Says which addresses get requests from load balancers although their pool wants them out of that: they joined
@@ -52,7 +52,7 @@ impl Survey {
         for (pool, facts) in observed.pools.iter().filter(|(_, facts)| facts.no_load_balancer && !facts.deleting) {
             let inside = |address: IpAddr| spec_ranges(&facts.spec).any(|range| range.contains(&address));
             let all: Vec<(&IpAddr, &String)> = cloud.balanced.iter().filter(|(address, _)| inside(**address)).collect();
-            let note = |text: String| Note { pool: pool.clone(), text };
+            let note = |text: String| PoolNote { pool: pool.clone(), text };
             self.notes.extend(
                 all.iter()
                     .take(BALANCED_SHOWN)
@@ -99,14 +99,16 @@ impl Survey {
         let mut seen = BTreeSet::new();
         let allocations = self.snapshot.owners.iter().flat_map(Owner::held);
         let twice = allocations.filter(|&address| !seen.insert(address));
-        twice.chain(self.displaced.iter().map(|gone| gone.address)).collect()
+        twice.chain(self.constraints.displaced.iter().map(|gone| gone.address)).collect()
     }
 
     /// Whether an owner can still have an address that was meant for it. One that cannot is nobody's, and is taken off
     /// its interface.
     fn may_arrive(&self, index: OwnerIndex, address: IpAddr, zone: Option<&str>, lost: &BTreeSet<IpAddr>) -> bool {
         let snapshot = &self.snapshot;
-        let Some(owner) = snapshot.owner(index).filter(|_| !self.suspended.contains(&index)) else { return false };
+        let Some(owner) = snapshot.owner(index).filter(|_| !self.constraints.suspended.contains(&index)) else {
+            return false;
+        };
         let Some(pool) = snapshot.pool(owner.pool) else { return false };
         let inside = |ranges: &[IpNet]| ranges.iter().any(|range| range.contains(&address));
         let mut zones = snapshot.zones_of(owner.pool).map(|(_, of)| of);

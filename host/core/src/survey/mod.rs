@@ -2,6 +2,7 @@
 //! not ours. Judges nothing about the future: that is the policy's, and `settle`'s for an inherited mess.
 
 mod conflicts;
+mod constraints;
 mod failover;
 mod interfaces;
 mod members;
@@ -13,11 +14,12 @@ mod topology;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, PoolName};
+use crate::name::{OwnerName, PoolIndex, PoolName};
 use crate::observed::{Blind, NamespaceFacts, Observed};
-use crate::plan::{HoldCode, Reason};
+use crate::plan::HoldCode;
 use crate::snapshot::{Allocation, Flapped, Snapshot};
 
+pub(crate) use constraints::{Constraints, Displaced};
 pub(crate) use owners::at_most;
 pub(crate) use ranges::Territory;
 
@@ -29,29 +31,17 @@ pub struct Survey {
     /// Namespaces that the host itself holds, before any policy.
     pub holds: Vec<NamedHold>,
     /// Warnings by pool.
-    pub notes: Vec<Note>,
+    pub notes: Vec<PoolNote>,
     /// When something is due although nothing changes, in Unix milliseconds.
     pub again_at: Option<u64>,
     /// Namespaces so young that the network has not made their holding yet.
     pub(crate) newborn: BTreeSet<OwnerName>,
-    /// Held addresses that their owners have to give up: to be released (R4, R18).
-    pub(crate) displaced: Vec<Displaced>,
-    /// Addresses that interfaces have under names that are not ours: nobody can take them off.
-    pub(crate) foreign: BTreeSet<(IpAddr, NodeIndex)>,
-    /// Addresses that only one of network and interface of a node has.
-    pub(crate) incomplete: BTreeSet<(IpAddr, NodeIndex)>,
-    /// Addresses that somebody else who writes interfaces refused to give to the node that carries them.
-    pub(crate) refused: BTreeSet<(IpAddr, NodeIndex)>,
+    /// What must not change, and what has to, whatever a policy wants.
+    pub(crate) constraints: Constraints,
     /// What each owner asks for.
     pub(crate) wishes: Vec<Wish>,
-    /// Owners that keep what they have and get nothing new: of invalid pools, of a shared network, or going away.
-    pub(crate) suspended: BTreeSet<OwnerIndex>,
-    /// Addresses of suspended owners that are in no range of the pool, as far as it can be read: they stay where they are.
-    pub(crate) immovable: Vec<(OwnerIndex, IpAddr)>,
     /// Everything that is or was some pool's.
     pub(crate) territory: Territory,
-    /// Pools whose spec has errors: they keep what they have.
-    pub(crate) invalid: BTreeSet<PoolIndex>,
     /// Opted-in namespaces whose network is another namespace's too, with the words for it.
     pub(crate) sharing: BTreeMap<OwnerName, String>,
     /// Something cannot be seen, so that everybody keeps what he has and gets nothing new.
@@ -77,15 +67,6 @@ impl Unseen {
     }
 }
 
-/// A held address that its owner cannot keep.
-#[derive(Clone, Debug)]
-pub(crate) struct Displaced {
-    pub(crate) owner: OwnerIndex,
-    pub(crate) address: IpAddr,
-    pub(crate) reason: Reason,
-    pub(crate) text: String,
-}
-
 /// A hold with names instead of indices: what people and status see.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct NamedHold {
@@ -103,7 +84,7 @@ pub struct NamedHold {
 
 /// A warning about a pool.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Note {
+pub struct PoolNote {
     /// The pool.
     pub pool: PoolName,
     /// The warning.
@@ -126,7 +107,7 @@ impl Survey {
                 ..Snapshot::default()
             },
             notes: topology.notes,
-            invalid: topology.invalid,
+            constraints: Constraints { invalid: topology.invalid, ..Constraints::default() },
             blind: Unseen::of(observed),
             sharing: conflicts::shared_networks(observed),
             territory,

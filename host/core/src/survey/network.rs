@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::{Displaced, Note, Strangers, Survey};
+use super::{Displaced, PoolNote, Strangers, Survey};
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
 use crate::observed::{Blind, HoldingFacts, Listed, Observed, PrivateIpFacts};
@@ -53,10 +53,10 @@ impl Survey {
             if let Some(interface) = observed.interface(&node.name) {
                 let listed: BTreeSet<IpAddr> = carried.keys().copied().collect();
                 let foreign = add_interface(interface, node, &mut carried, occupied, &mut is_held);
-                self.foreign.extend(foreign.into_iter().map(|address| (address, index)));
+                self.constraints.foreign.extend(foreign.into_iter().map(|address| (address, index)));
                 let whole = |address| listed.contains(address) && interface.addresses.contains_key(address);
                 let incomplete = carried.keys().filter(|address| !whole(address));
-                self.incomplete.extend(incomplete.map(|&address| (address, index)));
+                self.constraints.incomplete.extend(incomplete.map(|&address| (address, index)));
             }
             for (address, phase) in carried {
                 // Outside every pool an address is still ours to move or to take off while one of ours holds it.
@@ -88,7 +88,7 @@ impl Survey {
         for on in &self.snapshot.assignments {
             match told.get(&on.address) {
                 None => {}
-                Some(PrivateIpFacts::Refused(_)) => _ = self.refused.insert((on.address, on.node)),
+                Some(PrivateIpFacts::Refused(_)) => _ = self.constraints.refused.insert((on.address, on.node)),
                 Some(PrivateIpFacts::Given(_) | PrivateIpFacts::Awaited(_)) => {
                     let (ipv4, ipv6) = working.entry(on.node).or_default();
                     *if on.address.is_ipv4() { ipv4 } else { ipv6 } += 1;
@@ -111,7 +111,7 @@ impl Survey {
             let zones = self.snapshot.zones.iter().filter(|zone| zone.nodes.binary_search(&index).is_ok());
             let pools: BTreeSet<PoolIndex> = zones.map(|zone| zone.pool).collect();
             let pools = pools.into_iter().filter_map(|pool| self.snapshot.pool(pool));
-            self.notes.extend(pools.map(|pool| Note { pool: pool.name.clone(), text: text.clone() }));
+            self.notes.extend(pools.map(|pool| PoolNote { pool: pool.name.clone(), text: text.clone() }));
         }
     }
 
@@ -120,7 +120,7 @@ impl Survey {
         for (position, owner) in self.snapshot.owners.iter().enumerate() {
             for address in owner.allocations.iter().map(|allocation| allocation.address) {
                 if let Some(stranger) = strangers.get(&address) {
-                    self.displaced.push(Displaced {
+                    self.constraints.displaced.push(Displaced {
                         owner: OwnerIndex::at(position),
                         address,
                         reason: Reason::Duplicate,
@@ -130,8 +130,8 @@ impl Survey {
             }
         }
         // Twice displaced is displaced as a duplicate: that one cannot wait for a replacement.
-        self.displaced.sort_by_key(|gone| (gone.owner, gone.address, gone.reason != Reason::Duplicate));
-        self.displaced.dedup_by_key(|gone| (gone.owner, gone.address));
+        self.constraints.displaced.sort_by_key(|gone| (gone.owner, gone.address, gone.reason != Reason::Duplicate));
+        self.constraints.displaced.dedup_by_key(|gone| (gone.owner, gone.address));
     }
 
     /// An address of a pool-wide range without recorded home is at home where it is carried (R3).

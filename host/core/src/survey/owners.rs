@@ -111,7 +111,7 @@ impl Survey {
     ) {
         let allocations = self.allocations(net, facts, pool);
         let wish = Wish::of(namespace, &allocations);
-        let is_invalid = self.invalid.contains(&pool);
+        let is_invalid = self.constraints.invalid.contains(&pool);
         if let Wish::Malformed(text) = &wish {
             self.hold_in(pool, name, HoldCode::RequestInvalid, text.clone());
         }
@@ -137,7 +137,7 @@ impl Survey {
         // something cannot be seen, keeps what it has and gets nothing new.
         let index = OwnerIndex::at(self.snapshot.owners.len());
         if suspended {
-            self.suspended.insert(index);
+            self.constraints.suspended.insert(index);
         }
         self.sort_out(index, &allocations, facts, suspended);
         self.snapshot.owners.push(Owner {
@@ -159,10 +159,10 @@ impl Survey {
     fn sort_out(&mut self, owner: OwnerIndex, allocations: &[Allocation], facts: &PoolFacts, suspended: bool) {
         for address in allocations.iter().map(|allocation| allocation.address) {
             if suspended && !in_spec(facts, address) {
-                self.immovable.push((owner, address));
+                self.constraints.immovable.push((owner, address));
             } else if !suspended && !still_given(facts, address) {
                 let text = "no longer an address of its pool".to_owned();
-                self.displaced.push(Displaced { owner, address, reason: Reason::PoolChanged, text });
+                self.constraints.displaced.push(Displaced { owner, address, reason: Reason::PoolChanged, text });
             }
         }
     }

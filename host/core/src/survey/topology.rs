@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use super::failover::open_zones;
 use super::members::{Member, Members, shown};
 use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract};
-use super::{Note, Survey};
+use super::{PoolNote, Survey};
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
 use crate::network::write::Target;
@@ -19,7 +19,7 @@ pub(super) struct Topology {
     pub(super) pools: Vec<Pool>,
     pub(super) zones: Vec<Zone>,
     pub(super) nodes: Vec<Node>,
-    pub(super) notes: Vec<Note>,
+    pub(super) notes: Vec<PoolNote>,
     pub(super) invalid: BTreeSet<PoolIndex>,
 }
 
@@ -43,7 +43,7 @@ impl Topology {
         if !facts.errors.is_empty() {
             self.invalid.insert(index);
         }
-        self.notes.extend(facts.warnings.iter().map(|text| Note { pool: name.clone(), text: text.clone() }));
+        self.notes.extend(facts.warnings.iter().map(|text| PoolNote { pool: name.clone(), text: text.clone() }));
         let older = older(observed, name, facts);
         self.note_overlaps(name, facts, &older);
         let holes: Vec<IpNet> = older.iter().flat_map(|(_, other)| spec_ranges(&other.spec)).collect();
@@ -98,7 +98,7 @@ impl Topology {
         }
         self.notes.extend(of_reason.into_iter().map(|(reason, nodes)| {
             let text = format!("no address can be carried by {}: {reason}", shown(&nodes));
-            Note { pool: pool.clone(), text }
+            PoolNote { pool: pool.clone(), text }
         }));
     }
 
@@ -109,11 +109,11 @@ impl Topology {
                     spec_ranges(&other.spec).filter(|theirs| theirs.contains(&range) || range.contains(theirs))
                 {
                     let intersection = if theirs.contains(&range) { range } else { theirs };
-                    self.notes.push(Note {
+                    self.notes.push(PoolNote {
                         pool: name.clone(),
                         text: format!("{range} overlaps {theirs} of the older pool {older_name}, which owns {intersection} for new addresses"),
                     });
-                    self.notes.push(Note {
+                    self.notes.push(PoolNote {
                         pool: (*older_name).clone(),
                         text: format!("{theirs} overlaps {range} of the younger pool {name}; this pool owns {intersection} for new addresses"),
                     });
@@ -187,7 +187,7 @@ impl Survey {
             let pools: BTreeSet<PoolIndex> = zones_of(node).map(|zone| zone.pool).collect();
             let text = format!("{what} refuses writes: the node gets nothing new");
             let names = pools.iter().filter_map(|&pool| self.snapshot.pool(pool));
-            self.notes.extend(names.map(|pool| Note { pool: pool.name.clone(), text: text.clone() }));
+            self.notes.extend(names.map(|pool| PoolNote { pool: pool.name.clone(), text: text.clone() }));
             if let Some(node) = self.snapshot.nodes.get_mut(node.position())
                 && node.health == Health::Healthy
             {

@@ -227,7 +227,7 @@ tests! {
     cloud_node_down
     cloud_node_down_in_one_call
     cloud_node_gone
-    cloud_obscure
+    cloud_hides_removals
     cloud_opted_out
     cloud_own_zones
     cloud_pool_deleted

@@ -4,7 +4,7 @@
 //! pool egress zone=a:10.20.0.0/29 cidr=10.9.0.0/24 reserved=10.20.0.3 created=1 label=zone failover deleting unguarded error
 //! node n1 zone=a carries=10.20.0.2 cidrs=10.20.0.0/29 ip=10.0.0.1 also=10.20.0.9 room=9 down cordoned unselected nosubnet nonode
 //! cloud azure reads reassigns reserved=10.20.0.0/30 occupied=10.20.0.9 lingering=10.20.0.4 doubtful=10.20.0.7   before any node
-//! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 limit4=9 limit6=9 busy obscure complains=why nonic=why
+//! node n2 zone=a nic=10.20.0.2 theirs=10.20.0.3 subnet=10.20.0.0/16 limit=256 limit4=9 limit6=9 busy may_hide_removals complains=why nonic=why
 //! private 10.20.0.2 given=n1 awaited=why refused=why
 //! ns shop pool=egress holds=10.20.0.2 says=10.20.0.2 mark=egress zones=a,10.20.0.9=b created=1 netcreated=1 net=7 hold=text terminating nonet nons
 //! blind nodes
@@ -238,7 +238,7 @@ fn interface(observed: &mut Observed, name: &NodeName, words: &Words<'_>) {
         own: 1,
         busy: words.is("busy"),
         failed: words.is("failed"),
-        obscure: words.is("obscure"),
+        may_hide_removals: words.is("may_hide_removals"),
         complaint: words.value("complains").map(str::to_owned),
     };
     cloud.interfaces.insert(name.clone(), facts);

@@ -8,7 +8,7 @@ use sluice_core::name::PoolName;
 use sluice_core::observed::{CloudPlatform, NamespaceFacts, NodeFacts, Platform};
 use sluice_core::snapshot::Capacity;
 
-use super::read::{Note, Notes, address, check_texts, flag, list, shown, text};
+use super::read::{FieldNote, FieldNotes, address, check_texts, flag, list, shown, text};
 use crate::names;
 use crate::object::{Object, unix_milliseconds};
 
@@ -39,7 +39,7 @@ const CLOUDS: [(&str, &str); 1] = [("Azure", "azure")];
 
 /// Who serves addresses to the machines, from `Infrastructure/cluster`. A platform that is not known to need nothing
 /// is taken to need a provider: the mistake is then a missing service, not a black hole.
-pub fn platform(object: &Object, notes: &mut Notes) -> Platform {
+pub fn platform(object: &Object, notes: &mut FieldNotes) -> Platform {
     let current = text(object.at("/status/platformStatus/type"), "status.platformStatus.type", notes);
     let old = text(object.at("/status/platform"), "status.platform", notes);
     match [current, old].into_iter().flatten().find(|name| !name.is_empty()) {
@@ -65,7 +65,7 @@ fn settings(object: &Object, cloud: &str) -> BTreeMap<String, String> {
 }
 
 /// Labels, health and addresses of a node. A condition that cannot be read is not `True`.
-pub fn node_facts(object: &Object, notes: &mut Notes) -> NodeFacts {
+pub fn node_facts(object: &Object, notes: &mut FieldNotes) -> NodeFacts {
     check_texts(object.at("/metadata/labels"), "metadata.labels", notes);
     let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
     let ready = conditions.iter().find(|condition| condition.get("type").is_some_and(|kind| kind == "Ready"));
@@ -94,7 +94,7 @@ pub fn node_facts(object: &Object, notes: &mut Notes) -> NodeFacts {
             capacity(json).unwrap_or_else(|| {
                 let field = format!("metadata.annotations[{}]", names::CAPACITY_ANNOTATION);
                 let json = shown(&Value::from(json));
-                notes.push(Note::new(field, format!("{json} is no list of interfaces with their capacity")));
+                notes.push(FieldNote::new(field, format!("{json} is no list of interfaces with their capacity")));
                 Capacity::default()
             })
         }),
@@ -111,7 +111,7 @@ fn capacity(json: &str) -> Option<Capacity> {
 }
 
 /// What a namespace asks for.
-pub fn namespace_facts(object: &Object, notes: &mut Notes) -> NamespaceFacts {
+pub fn namespace_facts(object: &Object, notes: &mut FieldNotes) -> NamespaceFacts {
     check_texts(object.at("/metadata/labels"), "metadata.labels", notes);
     check_texts(object.at("/metadata/annotations"), "metadata.annotations", notes);
     let annotation = |name| object.annotation(name).map(str::to_owned);
@@ -138,13 +138,13 @@ pub struct LockRecord {
 }
 
 /// Who holds redhat-cop's lock, if anybody does: no record, or no holder in it, is nobody.
-pub fn lock_record(object: &Object, notes: &mut Notes) -> Option<LockRecord> {
+pub fn lock_record(object: &Object, notes: &mut FieldNotes) -> Option<LockRecord> {
     let field = format!("metadata.annotations[{}]", names::LEADER_ANNOTATION);
     let text = object.annotation(names::LEADER_ANNOTATION)?;
     let record: Value = match serde_json::from_str(text) {
         Ok(record) => record,
         Err(error) => {
-            notes.push(Note::new(field, format!("not JSON: {error}")));
+            notes.push(FieldNote::new(field, format!("not JSON: {error}")));
             return None;
         }
     };
@@ -152,7 +152,7 @@ pub fn lock_record(object: &Object, notes: &mut Notes) -> Option<LockRecord> {
     let seconds = record.get("leaseDurationSeconds").and_then(Value::as_u64);
     let renewed = record.get("renewTime").and_then(|time| unix_milliseconds(time.as_str()?));
     let (Some(seconds), Some(renewed)) = (seconds, renewed) else {
-        notes.push(Note::new(field, format!("no renewTime or leaseDurationSeconds in {}", shown(&record))));
+        notes.push(FieldNote::new(field, format!("no renewTime or leaseDurationSeconds in {}", shown(&record))));
         return None;
     };
     Some(LockRecord { identity: identity.to_owned(), renewed, lasts: seconds.saturating_mul(1000) })

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use sluice_core::observed::{PoolEntry, PoolFacts, PoolSpec, SpecError};
 
-use super::read::{Note, Notes, list, shown, text, unknown_fields};
+use super::read::{FieldNote, FieldNotes, list, shown, text, unknown_fields};
 use super::selector::node_selector;
 use crate::names;
 use crate::object::Object;
@@ -39,13 +39,13 @@ pub fn pool_facts(object: &Object) -> PoolFacts {
 
 #[derive(Default)]
 struct Reading {
-    errors: Notes,
+    errors: FieldNotes,
     warnings: Vec<String>,
 }
 
 impl Reading {
     fn error(&mut self, field: impl Into<String>, text: impl Into<String>) {
-        self.errors.push(Note::new(field, text));
+        self.errors.push(FieldNote::new(field, text));
     }
 
     fn warn_of_unknown(&mut self, value: &Value, field: &str, known: &[&str]) {

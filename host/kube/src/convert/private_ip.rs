@@ -7,7 +7,7 @@ use serde_json::Value;
 use sluice_core::name::NodeName;
 use sluice_core::observed::PrivateIpFacts;
 
-use super::read::{Notes, list};
+use super::read::{FieldNotes, list};
 use crate::failure;
 use crate::object::Object;
 
@@ -19,7 +19,7 @@ pub fn private_ip(name: &str) -> Option<IpAddr> {
 
 /// What the cloud network config controller says of an address. Its condition `Assigned` is `False` when the cloud
 /// refused, `Unknown` while it works, and missing until it begins.
-pub fn private_ip_facts(object: &Object, notes: &mut Notes) -> PrivateIpFacts {
+pub fn private_ip_facts(object: &Object, notes: &mut FieldNotes) -> PrivateIpFacts {
     let conditions = list(object.at("/status/conditions"), "status.conditions", notes).unwrap_or_default();
     let condition = conditions.iter().find(|condition| condition.get("type").is_some_and(|name| name == "Assigned"));
     let field = |name| condition.and_then(|condition| condition.get(name)).and_then(Value::as_str);

@@ -9,27 +9,27 @@ use sluice_core::observed::Listed;
 
 /// A field that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Note {
+pub struct FieldNote {
     /// Path of the field, such as `status.addresses[1].address`.
     pub field: String,
     /// What is wrong with which value.
     pub text: String,
 }
 
-impl Note {
+impl FieldNote {
     pub(crate) fn new(field: impl Into<String>, text: impl Into<String>) -> Self {
         Self { field: field.into(), text: text.into() }
     }
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for FieldNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.field, self.text)
     }
 }
 
 /// What was noted while an object was read.
-pub type Notes = Vec<Note>;
+pub type FieldNotes = Vec<FieldNote>;
 
 /// Longest value that is shown in a note, in characters: notes end up in status and on terminals.
 const SHOWN: usize = 80;
@@ -44,61 +44,61 @@ pub(crate) fn shown(value: &Value) -> String {
 }
 
 /// Text; `null` is none; anything else is noted.
-pub(crate) fn text<'v>(value: &'v Value, field: &str, notes: &mut Notes) -> Option<&'v str> {
+pub(crate) fn text<'v>(value: &'v Value, field: &str, notes: &mut FieldNotes) -> Option<&'v str> {
     match value {
         Value::Null => None,
         Value::String(text) => Some(text),
         other => {
-            notes.push(Note::new(field, format!("expected text, found {}", shown(other))));
+            notes.push(FieldNote::new(field, format!("expected text, found {}", shown(other))));
             None
         }
     }
 }
 
 /// A list; `null` is an empty one; anything else is noted and none.
-pub(crate) fn list<'v>(value: &'v Value, field: &str, notes: &mut Notes) -> Option<&'v [Value]> {
+pub(crate) fn list<'v>(value: &'v Value, field: &str, notes: &mut FieldNotes) -> Option<&'v [Value]> {
     match value {
         Value::Null => Some(&[]),
         Value::Array(items) => Some(items),
         other => {
-            notes.push(Note::new(field, format!("expected a list, found {}", shown(other))));
+            notes.push(FieldNote::new(field, format!("expected a list, found {}", shown(other))));
             None
         }
     }
 }
 
 /// True or false; `null` is false; anything else is noted and false.
-pub(crate) fn flag(value: &Value, field: &str, notes: &mut Notes) -> bool {
+pub(crate) fn flag(value: &Value, field: &str, notes: &mut FieldNotes) -> bool {
     match value {
         Value::Null => false,
         Value::Bool(flag) => *flag,
         other => {
-            notes.push(Note::new(field, format!("expected true or false, found {}", shown(other))));
+            notes.push(FieldNote::new(field, format!("expected true or false, found {}", shown(other))));
             false
         }
     }
 }
 
 /// An address; `null` and empty text are none; anything else is noted.
-pub(crate) fn address(value: &Value, field: &str, notes: &mut Notes) -> Option<IpAddr> {
+pub(crate) fn address(value: &Value, field: &str, notes: &mut FieldNotes) -> Option<IpAddr> {
     let text = text(value, field, notes)?;
     if text.is_empty() {
         return None;
     }
     let parsed = text.parse().ok();
     if parsed.is_none() {
-        notes.push(Note::new(field, format!("{} is not an address", shown(value))));
+        notes.push(FieldNote::new(field, format!("{} is not an address", shown(value))));
     }
     parsed
 }
 
 /// A list of addresses in which entries that are none are kept as they are.
-pub(crate) fn listed(items: &[Value], field: &str, notes: &mut Notes) -> Vec<Listed> {
+pub(crate) fn listed(items: &[Value], field: &str, notes: &mut FieldNotes) -> Vec<Listed> {
     let mut result = Vec::with_capacity(items.len());
     for (position, item) in items.iter().enumerate() {
         let entry = item.as_str().map_or_else(|| Listed::Other(item.to_string()), Listed::from);
         if let Listed::Other(_) = entry {
-            notes.push(Note::new(format!("{field}[{position}]"), format!("{} is not an address", shown(item))));
+            notes.push(FieldNote::new(format!("{field}[{position}]"), format!("{} is not an address", shown(item))));
         }
         result.push(entry);
     }
@@ -106,14 +106,14 @@ pub(crate) fn listed(items: &[Value], field: &str, notes: &mut Notes) -> Vec<Lis
 }
 
 /// A note for each field of a map that nobody knows: a misspelt one would do nothing without a word.
-pub(crate) fn unknown_fields(value: &Value, field: &str, known: &[&str]) -> Notes {
+pub(crate) fn unknown_fields(value: &Value, field: &str, known: &[&str]) -> FieldNotes {
     let names = value.as_object().into_iter().flatten().map(|(name, _)| name);
     let unknown = names.filter(|name| !known.contains(&name.as_str()));
     let note = |name: &String| {
         let alike = known.iter().find(|known| known.eq_ignore_ascii_case(name));
         let meant =
             alike.map_or_else(|| format!("known are {}", known.join(", ")), |known| format!("did you mean {known}?"));
-        Note::new(format!("{field}.{}", shown_name(name)), format!("unknown field; {meant}"))
+        FieldNote::new(format!("{field}.{}", shown_name(name)), format!("unknown field; {meant}"))
     };
     unknown.map(note).collect()
 }
@@ -124,14 +124,14 @@ fn shown_name(name: &str) -> String {
 }
 
 /// Labels or annotations are noted if they are no map of texts; what can be read of them counts.
-pub(crate) fn check_texts(value: &Value, field: &str, notes: &mut Notes) {
+pub(crate) fn check_texts(value: &Value, field: &str, notes: &mut FieldNotes) {
     match value {
         Value::Null => {}
         Value::Object(entries) => {
             for (key, value) in entries.iter().filter(|(_, value)| !value.is_string()) {
-                notes.push(Note::new(format!("{field}[{key}]"), format!("expected text, found {}", shown(value))));
+                notes.push(FieldNote::new(format!("{field}[{key}]"), format!("expected text, found {}", shown(value))));
             }
         }
-        other => notes.push(Note::new(field, format!("expected a map, found {}", shown(other)))),
+        other => notes.push(FieldNote::new(field, format!("expected a map, found {}", shown(other)))),
     }
 }

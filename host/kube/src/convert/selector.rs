@@ -6,14 +6,14 @@ use serde_json::Value;
 
 use sluice_core::observed::{NodeSelector, Requirement};
 
-use super::read::{Note, Notes, list, shown, text, unknown_fields};
+use super::read::{FieldNote, FieldNotes, list, shown, text, unknown_fields};
 
 /// Reads a label selector. A condition that cannot be read selects nothing: leaving it out would put addresses onto
 /// nodes that nobody chose.
-pub(super) fn node_selector(value: &Value, field: &str, errors: &mut Notes) -> NodeSelector {
+pub(super) fn node_selector(value: &Value, field: &str, errors: &mut FieldNotes) -> NodeSelector {
     let mut requirements = Vec::new();
     if !matches!(value, Value::Null | Value::Object(_)) {
-        errors.push(Note::new(field, format!("expected a label selector, found {}", shown(value))));
+        errors.push(FieldNote::new(field, format!("expected a label selector, found {}", shown(value))));
         requirements.push(nothing(""));
     }
     // A plain map of labels has none of a selector's fields: read as one, it would take in all nodes.
@@ -32,7 +32,10 @@ pub(super) fn node_selector(value: &Value, field: &str, errors: &mut Notes) -> N
             }
         }
         other => {
-            errors.push(Note::new(format!("{field}.matchLabels"), format!("expected a map, found {}", shown(other))));
+            errors.push(FieldNote::new(
+                format!("{field}.matchLabels"),
+                format!("expected a map, found {}", shown(other)),
+            ));
             requirements.push(nothing(""));
         }
     }
@@ -53,13 +56,13 @@ fn nothing(key: &str) -> Requirement {
     Requirement::In(key.to_owned(), BTreeSet::new())
 }
 
-fn requirement(item: &Value, field: &str, errors: &mut Notes) -> Requirement {
+fn requirement(item: &Value, field: &str, errors: &mut FieldNotes) -> Requirement {
     let before = errors.len();
     let part = |name: &str| item.get(name).unwrap_or(&Value::Null);
     errors.extend(unknown_fields(item, field, &["key", "operator", "values"]));
     let key = text(part("key"), &format!("{field}.key"), errors).unwrap_or_default();
     if key.is_empty() && errors.len() == before {
-        errors.push(Note::new(format!("{field}.key"), "missing"));
+        errors.push(FieldNote::new(format!("{field}.key"), "missing"));
     }
     let mut values = BTreeSet::new();
     for (position, value) in
@@ -68,7 +71,7 @@ fn requirement(item: &Value, field: &str, errors: &mut Notes) -> Requirement {
         let field = format!("{field}.values[{position}]");
         match text(value, &field, errors) {
             Some(value) => _ = values.insert(value.to_owned()),
-            None if value.is_null() => errors.push(Note::new(field, "expected text, found null")),
+            None if value.is_null() => errors.push(FieldNote::new(field, "expected text, found null")),
             None => {}
         }
     }
@@ -77,11 +80,11 @@ fn requirement(item: &Value, field: &str, errors: &mut Notes) -> Requirement {
     let of_key = matches!(operator.as_str(), Some("Exists" | "DoesNotExist"));
     if !of_set && !of_key {
         let text = format!("unknown operator {}; known are In, NotIn, Exists and DoesNotExist", shown(operator));
-        errors.push(Note::new(format!("{field}.operator"), text));
+        errors.push(FieldNote::new(format!("{field}.operator"), text));
     } else if of_set && values.is_empty() && errors.len() == before {
-        errors.push(Note::new(format!("{field}.values"), "In and NotIn need values"));
+        errors.push(FieldNote::new(format!("{field}.values"), "In and NotIn need values"));
     } else if of_key && !values.is_empty() {
-        errors.push(Note::new(format!("{field}.values"), "Exists and DoesNotExist take no values"));
+        errors.push(FieldNote::new(format!("{field}.values"), "Exists and DoesNotExist take no values"));
     }
     let key = key.to_owned();
     match operator.as_str() {

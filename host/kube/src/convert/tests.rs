@@ -9,7 +9,7 @@ use std::fmt::{Debug, Write as _};
 
 use expect_test::Expect;
 
-use super::Notes;
+use super::FieldNotes;
 use crate::object::Object;
 
 /// An object from YAML.
@@ -18,8 +18,8 @@ pub(crate) fn object(yaml: &str) -> Object {
 }
 
 /// Reads an object and shows its facts, then what was noted.
-pub(crate) fn check<F: Debug>(yaml: &str, read: impl Fn(&Object, &mut Notes) -> F, expected: &Expect) {
-    let mut notes = Notes::new();
+pub(crate) fn check<F: Debug>(yaml: &str, read: impl Fn(&Object, &mut FieldNotes) -> F, expected: &Expect) {
+    let mut notes = FieldNotes::new();
     let facts = read(&object(yaml), &mut notes);
     let mut shown = format!("{facts:#?}\n");
     for note in notes {

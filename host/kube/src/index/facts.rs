@@ -9,20 +9,20 @@ use sluice_core::observed::{CarrierFacts, HoldingFacts, NamespaceFacts, NodeFact
 use super::identity::Key;
 use super::lock::Lock;
 use super::{Index, PoolObject};
-use crate::convert::{self, Notes, Unreadable};
+use crate::convert::{self, FieldNotes, Unreadable};
 use crate::kind::Kind;
 use crate::network;
 use crate::object::Object;
 
-/// Facts that can be compared without the version they were read at.
-trait Facts: Clone + PartialEq {
+/// Versioned that can be compared without the version they were read at.
+trait Versioned: Clone + PartialEq {
     /// Takes over the other's version.
     fn at_version_of(&mut self, other: &Self);
 }
 
 macro_rules! versioned {
     ($($facts:ty),*) => {$(
-        impl Facts for $facts {
+        impl Versioned for $facts {
             fn at_version_of(&mut self, other: &Self) {
                 self.resource_version.clone_from(&other.resource_version);
             }
@@ -32,12 +32,12 @@ macro_rules! versioned {
 
 versioned!(PoolFacts, NamespaceFacts, HoldingFacts, CarrierFacts);
 
-impl Facts for NodeFacts {
+impl Versioned for NodeFacts {
     fn at_version_of(&mut self, _: &Self) {}
 }
 
 /// Stores facts; true if they decide otherwise than those before.
-fn put<K: Ord, F: Facts>(map: &mut BTreeMap<K, Arc<F>>, key: K, facts: F) -> bool {
+fn put<K: Ord, F: Versioned>(map: &mut BTreeMap<K, Arc<F>>, key: K, facts: F) -> bool {
     let changed = match map.get(&key) {
         None => true,
         Some(before) if **before == facts => return false,
@@ -52,11 +52,11 @@ fn put<K: Ord, F: Facts>(map: &mut BTreeMap<K, Arc<F>>, key: K, facts: F) -> boo
 }
 
 /// Stores readable facts; unreadable ones count as a missing object.
-fn put_readable<K: Ord, F: Facts>(
+fn put_readable<K: Ord, F: Versioned>(
     map: &mut BTreeMap<K, Arc<F>>,
     key: K,
     facts: Result<F, Unreadable>,
-    notes: &mut Notes,
+    notes: &mut FieldNotes,
 ) -> bool {
     match facts {
         Ok(facts) => put(map, key, facts),
@@ -70,7 +70,7 @@ fn put_readable<K: Ord, F: Facts>(
 impl Index {
     /// Stores what an object says; true if that decides something.
     pub(super) fn store(&mut self, kind: Kind, key: &Key, object: &Object) -> bool {
-        let mut notes = Notes::new();
+        let mut notes = FieldNotes::new();
         let observed = &mut self.observed;
         let name = key.name();
         let changed = match kind {
@@ -119,7 +119,7 @@ impl Index {
     /// Forgets an object; true if it was known for something.
     pub(super) fn forget(&mut self, kind: Kind, key: &Key) -> bool {
         self.identities.remove(&(kind, key.clone()));
-        self.problems.set(kind, key, Notes::new());
+        self.problems.set(kind, key, FieldNotes::new());
         let observed = &mut self.observed;
         match kind {
             Kind::Pool => {

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use crate::convert::{LockRecord, Notes, lock_record};
+use crate::convert::{FieldNotes, LockRecord, lock_record};
 use crate::object::Object;
 
 use super::lock_scope::LockGround;
@@ -44,7 +44,7 @@ pub(super) struct Lock {
 
 impl Lock {
     /// Reads the lock at `now`. `before`: what was known of it, if anything.
-    pub(super) fn read(object: &Object, before: Option<&Self>, now: u64, notes: &mut Notes) -> Self {
+    pub(super) fn read(object: &Object, before: Option<&Self>, now: u64, notes: &mut FieldNotes) -> Self {
         let record = lock_record(object, notes);
         let seen = match before {
             Some(before) if before.record == record => before.seen,

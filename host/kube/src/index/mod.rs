@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use sluice_core::name::{NodeName, PoolName};
 use sluice_core::observed::{Blind, NodeFacts, Observed, PoolFacts};
 
-use crate::convert::Note;
+use crate::convert::Unreadable;
 use crate::kind::Kind;
 use crate::object::Object;
 use crate::{names, network};
@@ -249,7 +249,7 @@ impl Index {
     }
 
     /// Fields of one object that could not be read; of an EgressIPAM also what is wrong with its spec.
-    pub(crate) fn notes_of(&self, kind: Kind, object: &Object) -> Vec<Note> {
+    pub(crate) fn notes_of(&self, kind: Kind, object: &Object) -> Vec<FieldNote> {
         let mut notes = self.problems.of(kind, Key::of(kind, object));
         if kind == Kind::Pool {
             notes.extend(self.observed.pools.get(object.name()).into_iter().flat_map(|facts| spec_notes(facts)));
@@ -315,8 +315,8 @@ impl Index {
 }
 
 /// What is wrong with the spec of an EgressIPAM.
-fn spec_notes(facts: &PoolFacts) -> impl Iterator<Item = Note> {
-    facts.errors.iter().map(|error| Note { field: error.field.clone(), text: error.text.clone() })
+fn spec_notes(facts: &PoolFacts) -> impl Iterator<Item = FieldNote> {
+    facts.errors.iter().map(|error| FieldNote { field: error.field.clone(), text: error.text.clone() })
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::identity::Key;
-use crate::convert::{Note, Notes};
+use crate::convert::{FieldNote, FieldNotes};
 use crate::kind::Kind;
 
 /// A field of an object that could not be read.
@@ -14,20 +14,20 @@ pub struct Problem {
     /// Its name; of a namespaced one with the namespace in front.
     pub name: String,
     /// Which field, and what is wrong.
-    pub note: Note,
+    pub note: FieldNote,
 }
 
 /// What is wrong now, by object.
 #[derive(Debug, Default)]
 pub(super) struct Problems {
-    notes: BTreeMap<(Kind, Key), Notes>,
+    notes: BTreeMap<(Kind, Key), FieldNotes>,
     /// In the order they were found. Never more than what is wrong now.
     untold: Vec<Problem>,
 }
 
 impl Problems {
-    /// Notes all that is wrong with an object. The same note as before is no news.
-    pub(super) fn set(&mut self, kind: Kind, key: &Key, notes: Notes) {
+    /// FieldNotes all that is wrong with an object. The same note as before is no news.
+    pub(super) fn set(&mut self, kind: Kind, key: &Key, notes: FieldNotes) {
         let entry = (kind, key.clone());
         let before = self.notes.remove(&entry).unwrap_or_default();
         if before.is_empty() && notes.is_empty() {
@@ -42,7 +42,7 @@ impl Problems {
         }
     }
 
-    pub(super) fn of(&self, kind: Kind, key: Key) -> Notes {
+    pub(super) fn of(&self, kind: Kind, key: Key) -> FieldNotes {
         self.notes.get(&(kind, key)).cloned().unwrap_or_default()
     }
 

@@ -9,7 +9,7 @@ use sluice_core::network::{Home, Words};
 use sluice_core::observed::{CarrierFacts, HoldingFacts, Listed};
 
 use crate::convert::read::{address, check_texts, list, listed, shown, text};
-use crate::convert::{Note, Notes, Unreadable};
+use crate::convert::{FieldNote, FieldNotes, Unreadable};
 use crate::kind::{Coordinates, Kind};
 use crate::object::Object;
 
@@ -33,7 +33,7 @@ const OWNED_BY_POOL_ANNOTATION: &str = "sluice.dev/pool";
 const ZONES_ANNOTATION: &str = "sluice.dev/zones";
 
 /// What a node carries. Unreadable without its list of addresses: a write would lose what is there.
-pub(crate) fn carrier_facts(object: &Object, notes: &mut Notes) -> Result<CarrierFacts, Unreadable> {
+pub(crate) fn carrier_facts(object: &Object, notes: &mut FieldNotes) -> Result<CarrierFacts, Unreadable> {
     let egress_ips = addresses(object, notes)?;
     let cidrs = readable(list(object.at("/egressCIDRs"), "egressCIDRs", notes), notes)?;
     let mut ranges = Vec::with_capacity(cidrs.len());
@@ -50,7 +50,7 @@ pub(crate) fn carrier_facts(object: &Object, notes: &mut Notes) -> Result<Carrie
 }
 
 /// What a namespace holds. Unreadable without its list of addresses: a write would lose what is there.
-pub(crate) fn holding_facts(object: &Object, notes: &mut Notes) -> Result<HoldingFacts, Unreadable> {
+pub(crate) fn holding_facts(object: &Object, notes: &mut FieldNotes) -> Result<HoldingFacts, Unreadable> {
     check_texts(object.at("/metadata/annotations"), "metadata.annotations", notes);
     let egress_ips = addresses(object, notes)?;
     let pool = object.annotation(OWNED_BY_POOL_ANNOTATION).filter(|name| !name.is_empty());
@@ -71,32 +71,32 @@ pub(crate) fn holding_facts(object: &Object, notes: &mut Notes) -> Result<Holdin
 }
 
 /// The network's number; none is noted if it is something else.
-fn network_id(value: &Value, notes: &mut Notes) -> Option<u32> {
+fn network_id(value: &Value, notes: &mut FieldNotes) -> Option<u32> {
     let id = value.as_u64().and_then(|id| u32::try_from(id).ok());
     if id.is_none() && !value.is_null() {
-        notes.push(Note::new("netid", format!("{} is no network id", shown(value))));
+        notes.push(FieldNote::new("netid", format!("{} is no network id", shown(value))));
     }
     id
 }
 
 /// An address and its zone, whose name may be empty as a label's value may.
-fn home(text: &str, notes: &mut Notes) -> Option<(IpAddr, String)> {
+fn home(text: &str, notes: &mut FieldNotes) -> Option<(IpAddr, String)> {
     let home = text.split_once('=').and_then(|(address, zone)| Some((address.parse().ok()?, zone.to_owned())));
     if home.is_none() {
         let field = format!("metadata.annotations[{ZONES_ANNOTATION}]");
-        notes.push(Note::new(field, format!("{} is not like 10.20.0.5=east-1", shown(&text.into()))));
+        notes.push(FieldNote::new(field, format!("{} is not like 10.20.0.5=east-1", shown(&text.into()))));
     }
     home
 }
 
-fn addresses(object: &Object, notes: &mut Notes) -> Result<Vec<Listed>, Unreadable> {
+fn addresses(object: &Object, notes: &mut FieldNotes) -> Result<Vec<Listed>, Unreadable> {
     let items = readable(list(object.at("/egressIPs"), "egressIPs", notes), notes)?;
     Ok(listed(items, "egressIPs", notes))
 }
 
 /// Turns the last note into the reason why nothing can be read.
-fn readable<T>(value: Option<T>, notes: &mut Notes) -> Result<T, Unreadable> {
-    value.ok_or_else(|| Unreadable(notes.pop().unwrap_or_else(|| Note::new("", "cannot be read"))))
+fn readable<T>(value: Option<T>, notes: &mut FieldNotes) -> Result<T, Unreadable> {
+    value.ok_or_else(|| Unreadable(notes.pop().unwrap_or_else(|| FieldNote::new("", "cannot be read"))))
 }
 
 /// The body of a merge patch of a HostSubnet, without the precondition.

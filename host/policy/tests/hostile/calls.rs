@@ -237,13 +237,13 @@ fn a_trial_that_nobody_waits_for_ends_and_one_that_waits_for_a_place_too() {
 #[test]
 fn trials_never_take_the_place_of_the_policy_in_charge() {
     let host = host(without_end());
-    let in_charge = host.load(&Guest::default().component(), "").unwrap();
+    let active = host.load(&Guest::default().component(), "").unwrap();
     let tried = host.load(&endless().component(), "").unwrap();
     let cancel = Cancel::default();
     std::thread::scope(|scope| {
         let trials: Vec<_> = (0..4).map(|_| scope.spawn(|| tried.try_out(&snapshot(), &cancel).result)).collect();
         for _ in 0..20 {
-            assert!(in_charge.plan(&snapshot()).is_ok());
+            assert!(active.plan(&snapshot()).is_ok());
         }
         assert!(trials.iter().all(|trial| !trial.is_finished()), "they were at it meanwhile");
         cancel.cancel();

@@ -4,7 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use sluice_core::plan::Plan;
-use sluice_policy::{CallError, Compiler, Limits, LoadError, Outcome, PolicyHost, Refusal};
+use sluice_policy::{CallError, CallOutcome, Compiler, Limits, LoadError, PolicyHost, Refusal};
 
 use crate::compile::{BOMB_MEMORY, compiler, memory_bomb, time_bomb};
 use crate::guest::{Answer, Description, Guest, Hold, Patch};
@@ -27,7 +27,7 @@ const LIMITED: [&str; 12] = [
 ];
 
 /// A load and a call in which something goes over a limit.
-type Fired = Result<Outcome, LoadError>;
+type Fired = Result<CallOutcome, LoadError>;
 
 struct Row {
     limited: &'static str,

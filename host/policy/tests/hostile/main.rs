@@ -17,7 +17,7 @@ use sluice_core::name::{NodeIndex, PoolIndex, ZoneIndex};
 use sluice_core::snapshot::{
     Allocation, Assignment, Capacity, Health, Node, Owner, Phase, Placement, Pool, Snapshot, Zone,
 };
-use sluice_policy::{Compiler, Limits, LoadError, Outcome, PolicyHost};
+use sluice_policy::{CallOutcome, Compiler, Limits, LoadError, PolicyHost};
 
 use guest::Guest;
 
@@ -79,10 +79,10 @@ fn host(limits: Limits) -> PolicyHost {
 }
 
 /// Loads with empty settings and plans once.
-fn run(guest: &Guest, limits: Limits) -> Result<Outcome, LoadError> {
+fn run(guest: &Guest, limits: Limits) -> Result<CallOutcome, LoadError> {
     load_and_run(&host(limits), guest)
 }
 
-fn load_and_run(host: &PolicyHost, guest: &Guest) -> Result<Outcome, LoadError> {
+fn load_and_run(host: &PolicyHost, guest: &Guest) -> Result<CallOutcome, LoadError> {
     host.load(&guest.component(), "{}").map(|policy| policy.run(&snapshot()))
 }

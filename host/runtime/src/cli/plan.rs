@@ -12,7 +12,7 @@ use sluice_core::observed::Observed;
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_core::rows::{FindingRow, HoldRow, PatchRow};
-use sluice_core::survey::Note;
+use sluice_core::survey::PoolNote;
 use sluice_kube::api::PolicyStatus;
 use sluice_kube::client::{ClientOptions, connect};
 use sluice_kube::files::{self, InputError};
@@ -214,7 +214,7 @@ impl Document {
             field: error.field.clone(),
             text: error.line.map_or_else(|| error.text.clone(), |line| format!("line {line}: {}", error.text)),
         };
-        let note = |note: &Note| NoteRow { pool: note.pool.to_string(), text: note.text.clone() };
+        let note = |note: &PoolNote| NoteRow { pool: note.pool.to_string(), text: note.text.clone() };
         Self {
             policy: named(policy),
             generation: rehearsal.first.plan.generation(),

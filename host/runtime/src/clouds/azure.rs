@@ -179,8 +179,8 @@ impl CloudProvider for Provider {
         self.azure.set_nodes(machines(observed));
     }
 
-    fn set_in_charge(&self, in_charge: bool) {
-        self.azure.set_in_charge(in_charge);
+    fn set_may_write(&self, may_write: bool) {
+        self.azure.set_may_write(may_write);
     }
 
     fn submit(&self, node: &NodeName, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> Result<(), String> {

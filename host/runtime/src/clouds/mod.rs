@@ -76,7 +76,7 @@ pub(crate) trait CloudProvider: Send + Sync {
 
     /// Whether anything may be written now; at first nothing may. What was taken up before and has not begun is dropped
     /// when that ends.
-    fn set_in_charge(&self, in_charge: bool);
+    fn set_may_write(&self, may_write: bool);
 
     /// Takes up a change of a node's interface: addresses to put on, and to take off. The facts show it as under way when
     /// this returns, and later what came of it. The error says for people why it was not taken up; to plan again is all

@@ -21,7 +21,7 @@ pub(super) fn hostile_policies(stage: &mut Stage<'_>, host: &PolicyHost) -> Resu
     let mut intruders = forgery::all()?;
     stage.dice.shuffle(&mut intruders);
     let before = stage.sandbox.observe();
-    let in_charge = stage.policy.info().digest.clone();
+    let active = stage.policy.info().digest.clone();
     for intruder in intruders {
         stage.wait(5_000, 20_000);
         let (name, what) = (intruder.name, intruder.what);
@@ -32,7 +32,7 @@ pub(super) fn hostile_policies(stage: &mut Stage<'_>, host: &PolicyHost) -> Resu
     let mut after = stage.sandbox.observe();
     after.now = before.now;
     stage.claim(after == before, "a hostile policy changed the cluster")?;
-    stage.claim(stage.policy.info().digest == in_charge, "a hostile policy took over")?;
+    stage.claim(stage.policy.info().digest == active, "a hostile policy took over")?;
     let done = stage.rest()?;
     stage.claim(done.is_empty(), "something changed after the hostile policies")?;
     stage.verify()

@@ -68,7 +68,7 @@ impl Cloud {
     }
 
     /// Tells the provider what the cluster is like, and whether it may write, and adds what it knows of the interfaces.
-    pub(super) fn show(&self, observed: &mut Observed, in_charge: bool) {
+    pub(super) fn show(&self, observed: &mut Observed, may_write: bool) {
         let Platform::Cloud(platform) = &observed.platform else { return };
         let Some(setup) = self.setups.iter().find(|setup| setup.name() == platform.name) else {
             observed.cloud_obstacle = Some("this version has no provider for it".to_owned());
@@ -78,7 +78,7 @@ impl Cloud {
         match self.provider() {
             Some(provider) => {
                 provider.set_cluster(observed, writes);
-                provider.set_in_charge(in_charge);
+                provider.set_may_write(may_write);
                 observed.cloud = provider.facts();
             }
             // What it says first counts: a cluster does not move.
@@ -96,7 +96,7 @@ impl Cloud {
     /// Nothing may be written for now.
     pub(super) fn stand_by(&self) {
         if let Some(provider) = self.provider() {
-            provider.set_in_charge(false);
+            provider.set_may_write(false);
         }
     }
 

@@ -58,7 +58,7 @@ use lease::{Candidate, Identity, Term};
 use locks::LockArgs;
 use metrics::Metrics;
 use planner::{Memory, Planner};
-use probes::{Facts, Pulse, serve};
+use probes::{Probed, Pulse, serve};
 use reporter::{Reporter, Story};
 use scrape::ScrapeArgs;
 use slice::Slice;
@@ -165,7 +165,7 @@ impl Operator {
         let pulse = Arc::new(Pulse::default());
         let (stop, release) = (CancellationToken::new(), CancellationToken::new());
         let (mut work, mut lease, mut services) = (JoinSet::new(), JoinSet::new(), JoinSet::new());
-        let facts = Facts {
+        let facts = Probed {
             index: Arc::clone(&index),
             pulse: Arc::clone(&pulse),
             metrics: Arc::clone(&metrics),
@@ -309,7 +309,7 @@ impl Named for Policy {
 /// Opens the ports. Probes and metrics share one if they are told the same.
 async fn listen(
     options: &RunOptions,
-    facts: &Facts,
+    facts: &Probed,
     client: &Client,
     services: &mut JoinSet<(&'static str, Result<()>)>,
 ) -> Result<()> {

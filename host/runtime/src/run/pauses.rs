@@ -40,12 +40,12 @@ pub(super) struct Setbacks {
 /// What went wrong, by object.
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
-    failed: BTreeMap<Target, Failed>,
-    written: BTreeMap<Target, Vec<Written>>,
+    failed: BTreeMap<Target, FailedWrite>,
+    written: BTreeMap<Target, Vec<RepeatedWrite>>,
 }
 
 #[derive(Debug)]
-struct Failed {
+struct FailedWrite {
     times: u32,
     until: Instant,
     /// Of a failure that needs a human: what to tell.
@@ -53,7 +53,7 @@ struct Failed {
 }
 
 #[derive(Debug)]
-struct Written {
+struct RepeatedWrite {
     change: Change,
     times: u32,
     last: Instant,
@@ -69,7 +69,7 @@ impl Pauses {
             WriteFailure::Denied(_) | WriteFailure::Invalid(_) => (SLOW.after(times), Some(failure.to_string())),
             _ => (QUICK.after(times), None),
         };
-        self.failed.insert(target, Failed { times: times.saturating_add(1), until: now + pause, complaint });
+        self.failed.insert(target, FailedWrite { times: times.saturating_add(1), until: now + pause, complaint });
     }
 
     /// Notes a write that succeeded.
@@ -80,7 +80,7 @@ impl Pauses {
         let before = changes.iter().position(|before| before.change == change).map(|at| changes.remove(at));
         let times = before.map_or(1, |before| before.times.saturating_add(1));
         let pause = times.checked_sub(REPAIRS).map_or(Duration::ZERO, |over| DISPUTED.after(over));
-        changes.push(Written { change, times, last: now, until: now + pause });
+        changes.push(RepeatedWrite { change, times, last: now, until: now + pause });
         if changes.len() > REMEMBERED {
             changes.remove(0);
         }
@@ -104,7 +104,7 @@ impl Pauses {
 
     /// How many objects pause, for a failure or with a change.
     pub(super) fn pausing(&self, now: Instant) -> usize {
-        let rests = |changes: &[Written]| changes.iter().any(|written| written.until > now);
+        let rests = |changes: &[RepeatedWrite]| changes.iter().any(|written| written.until > now);
         let failed = self.failed.iter().filter(|(_, failed)| failed.until > now).map(|(target, _)| target);
         let disputed = self.written.iter().filter(|(_, changes)| rests(changes)).map(|(target, _)| target);
         failed.chain(disputed).collect::<BTreeSet<_>>().len()
@@ -113,7 +113,7 @@ impl Pauses {
     /// What the next round has to know.
     pub(super) fn setbacks(&self, now: Instant) -> Setbacks {
         // A node is not given up for a failure that may pass by itself, and gets another chance after each pause.
-        let counts = |target: &Target, failed: &Failed| match target {
+        let counts = |target: &Target, failed: &FailedWrite| match target {
             Target::Carrier(_) => failed.complaint.is_some() && failed.until > now,
             _ => true,
         };

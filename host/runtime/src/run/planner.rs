@@ -36,7 +36,7 @@ use super::slice::{self, Slice};
 use super::succession::Turn;
 use super::swap::Offer;
 use super::trial::Verdict;
-use crate::apply::{Applied, Ended, InFlight};
+use crate::apply::{Applied, EndedWrite, InFlight};
 use crate::{steady_milliseconds, unix_milliseconds};
 
 /// Events that come closer together than this are one: a node that dies changes several objects.
@@ -197,11 +197,11 @@ impl Planner {
         }
         let lock_ends = lock.as_ref().map(|lock| lock.until);
         let lock = lock.map(|lock| format!("egressip-ipam-operator is at work: {lock}"));
-        let may_tell = leads && lock.is_none();
-        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed, may_tell, in_flight)))
+        let may_write = leads && lock.is_none();
+        let Some(observed) = observed.map(|observed| Arc::new(self.complete_view(observed, may_write, in_flight)))
         else {
             self.writer.cloud.stand_by();
-            self.wait_for_cluster(may_tell);
+            self.wait_for_cluster(may_write);
             return Ok(Next::Wait);
         };
         self.tell_unsure(&observed);
@@ -229,7 +229,7 @@ impl Planner {
         let reports = self.reports(&observed, &thought, !applied.written.is_empty());
         self.metrics.planned(&observed, &thought);
         self.metrics.show_pools(&reports);
-        let story = self.story(&observed, &thought, reports, may_tell, !goes_on && in_flight.writes().is_empty());
+        let story = self.story(&observed, &thought, reports, may_write, !goes_on && in_flight.writes().is_empty());
         self.stories.send_replace(Arc::new(story));
         self.pulse.has_planned();
         let goes_on = self.pass_the_turn(&thought) || goes_on;
@@ -252,9 +252,9 @@ impl Planner {
     }
 
     /// Adds what the API server does not know.
-    fn complete_view(&mut self, mut observed: Observed, in_charge: bool, in_flight: &InFlight<'_, Writer>) -> Observed {
+    fn complete_view(&mut self, mut observed: Observed, may_write: bool, in_flight: &InFlight<'_, Writer>) -> Observed {
         observed.blind = self.index.read(|index| index.blind(Instant::now()));
-        self.writer.cloud.show(&mut observed, in_charge);
+        self.writer.cloud.show(&mut observed, may_write);
         in_flight.writes().values().for_each(|write| observed.may_become(write));
         observed.promise(&self.memory.promises);
         self.memory.promises.clone_from(&observed.promises);
@@ -382,7 +382,7 @@ impl Planner {
         }
     }
 
-    fn note(&mut self, (write, result): &Ended) {
+    fn note(&mut self, (write, result): &EndedWrite) {
         match result {
             Ok(_) => self.note_written(write, Instant::now()),
             Err(failure) => self.note_failed(&write.target, failure, Instant::now()),

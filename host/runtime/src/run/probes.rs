@@ -72,14 +72,14 @@ impl Pulse {
 
 /// What the answers are made from.
 #[derive(Clone)]
-pub(super) struct Facts {
+pub(super) struct Probed {
     pub(super) index: Arc<SharedIndex>,
     pub(super) pulse: Arc<Pulse>,
     pub(super) metrics: Arc<Metrics>,
     pub(super) cloud: Arc<Cloud>,
 }
 
-impl Facts {
+impl Probed {
     /// Routes of the probes.
     pub(super) fn probes(&self) -> Router {
         let (alive, ready, started) = (self.clone(), self.clone(), self.clone());

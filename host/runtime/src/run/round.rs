@@ -13,7 +13,7 @@ use sluice_policy::{CallError, Cancel, Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
 use super::pauses::Setbacks;
-use super::succession::Failed;
+use super::succession::Tries;
 
 /// A round before its writes.
 pub(super) struct Thought {
@@ -36,7 +36,7 @@ pub(super) struct Assigned {
 pub(super) struct Ran {
     pub(super) cost: Cost,
     /// How many tries a failure stands for.
-    pub(super) tries: Failed,
+    pub(super) tries: Tries,
 }
 
 /// Plans all slices. Takes a processor for as long as policies may, or until it is cancelled.
@@ -51,7 +51,7 @@ pub(super) fn think(observed: &Observed, assigned: &[Assigned], setbacks: &Setba
     }
     let ask = |(assigned, input): (&Assigned, &Snapshot)| {
         let ran = assigned.policy.run_until(input, cancel);
-        let tries = if matches!(ran.result, Err(CallError::Timeout { .. })) { Failed::Twice } else { Failed::Once };
+        let tries = if matches!(ran.result, Err(CallError::Timeout { .. })) { Tries::Two } else { Tries::One };
         (Ran { cost: ran.cost, tries }, answer(&assigned.policy, ran))
     };
     let (ran, answers) = assigned.iter().zip(round.inputs()).map(ask).unzip();
@@ -78,7 +78,7 @@ pub(super) fn try_out(
 }
 
 /// Passes on what a policy said, and takes its plan.
-fn answer(policy: &Policy, ran: sluice_policy::Outcome) -> Result<Plan, String> {
+fn answer(policy: &Policy, ran: sluice_policy::CallOutcome) -> Result<Plan, String> {
     let name = &policy.info().name;
     ran.logs.iter().for_each(|record| pass_on(name, record));
     if ran.dropped_logs > 0 {

@@ -39,7 +39,7 @@ pub(super) enum Rank {
 
 /// How many tries a failed plan stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Failed {
+pub(super) enum Tries {
     /// It would fail in the same way again.
     Once,
     /// It ran out of time, and was tried again at once with twice the time.
@@ -118,15 +118,15 @@ impl<P: Named> Succession<P> {
     }
 
     /// A plan of the one that plans: good, or why not.
-    pub(super) fn planned(&mut self, plan: Result<(), (Failed, String)>, now: Instant) -> Turn {
+    pub(super) fn planned(&mut self, plan: Result<(), (Tries, String)>, now: Instant) -> Turn {
         let Err((failed, why)) = plan else {
             self.failures = 0;
             self.has_proved_itself |= self.plans == Rank::Chosen;
             return Turn::Stays;
         };
         self.failures += match failed {
-            Failed::Once => 1,
-            Failed::Twice => 2,
+            Tries::One => 1,
+            Tries::Two => 2,
         };
         let next = match self.plans {
             Rank::BuiltIn => return Turn::Stays,

@@ -37,7 +37,7 @@ pub(super) struct Files {
     host: PolicyHost,
     /// What was loaded last, or is being loaded.
     loaded: Prints,
-    load: Option<Load>,
+    load: Option<Loading>,
     /// When to load the same once more.
     again: Option<Instant>,
     /// How often that was done.
@@ -46,13 +46,13 @@ pub(super) struct Files {
     refused: Option<String>,
 }
 
-struct Load {
-    task: JoinHandle<Result<Policy, Trouble>>,
+struct Loading {
+    task: JoinHandle<Result<Policy, LoadError>>,
     wanted: DropGuard,
 }
 
 /// Why files cannot be loaded.
-struct Trouble {
+struct LoadError {
     text: String,
     /// They are not to blame, as far as one can tell.
     may_pass: bool,
@@ -72,10 +72,12 @@ impl Files {
         let wanted = cancel.drop_guard();
         let (files, host) = (self.paths.clone(), self.host.until(cancel));
         let task = spawn_blocking(move || match pipe_among(&files) {
-            Some(path) => Err(Trouble { text: format!("{}: a pipe, not a file", path.display()), may_pass: false }),
-            None => files.load(&host).map_err(|error| Trouble { text: error.to_string(), may_pass: error.may_pass() }),
+            Some(path) => Err(LoadError { text: format!("{}: a pipe, not a file", path.display()), may_pass: false }),
+            None => {
+                files.load(&host).map_err(|error| LoadError { text: error.to_string(), may_pass: error.may_pass() })
+            }
         });
-        (self.load, self.again) = (Some(Load { task, wanted }), None);
+        (self.load, self.again) = (Some(Loading { task, wanted }), None);
     }
 
     /// What comes of the load that was begun first, if it comes in time.
@@ -94,7 +96,7 @@ impl Files {
                 return Some(Offer::Policy(Box::new(policy)));
             }
             Ok(Err(trouble)) => trouble,
-            Err(error) => Trouble { text: error.to_string(), may_pass: true },
+            Err(error) => LoadError { text: error.to_string(), may_pass: true },
         };
         self.again = trouble.may_pass.then(|| Instant::now() + AGAIN.after(self.repeated));
         let is_news = self.refused.as_ref() != Some(&trouble.text);
@@ -104,7 +106,7 @@ impl Files {
 
     /// Ends the load that is under way, and waits for its end.
     async fn abandon(&mut self) {
-        if let Some(Load { task, wanted }) = self.load.take() {
+        if let Some(Loading { task, wanted }) = self.load.take() {
             drop(wanted);
             // What became of it is nobody's concern any more.
             let _ = task.await;

@@ -17,14 +17,14 @@ fn a_taken_address_tells_who_has_it() {
     );
     let failure = error(400, "PrivateIPAddressIsAllocated", &message, &[]);
     let by = ResourceId::parse(&format!("{NIC}/b/ipConfigurations/x"));
-    assert_eq!(failure.kind, Kind::AddressTaken { address: Some("10.2.1.5".parse().unwrap()), by });
+    assert_eq!(failure.kind, ErrorKind::AddressTaken { address: Some("10.2.1.5".parse().unwrap()), by });
     let message = format!(
         "IP configuration {NIC}/a/ipConfigurations/x is using the same private IP address 10.10.16.57 as IP \
          configuration {NIC}/b/ipConfigurations/y."
     );
     let failure = error(400, "PrivateIPAddressInUse", &message, &[]);
     let by = ResourceId::parse(&format!("{NIC}/b/ipConfigurations/y"));
-    assert_eq!(failure.kind, Kind::AddressTaken { address: Some("10.10.16.57".parse().unwrap()), by });
+    assert_eq!(failure.kind, ErrorKind::AddressTaken { address: Some("10.10.16.57".parse().unwrap()), by });
 }
 
 #[test]
@@ -40,36 +40,36 @@ fn an_address_that_can_never_be_given_is_told() {
         ),
     ];
     for (code, message) in told {
-        assert_eq!(error(400, code, message, &[]).kind, Kind::BadAddress("10.0.0.123".parse().unwrap()));
+        assert_eq!(error(400, code, message, &[]).kind, ErrorKind::BadAddress("10.0.0.123".parse().unwrap()));
     }
     let message = "Private static IP address value 10.11.12.13.14 is invalid.";
-    assert_eq!(error(400, "InvalidPrivateIPAddressFormat", message, &[]).kind, Kind::Permanent);
+    assert_eq!(error(400, "InvalidPrivateIPAddressFormat", message, &[]).kind, ErrorKind::Permanent);
 }
 
 #[test]
 fn each_row_of_the_catalogue_has_its_kind() {
     let rows = [
-        (400, "SubnetIsFull", Kind::Permanent),
-        (400, "IpConfigDeleteNotSupported", Kind::Permanent),
-        (400, "AllIpConfigurationsOnANicMustBelongToTheSameApplicationSecurityGroups", Kind::Permanent),
-        (400, "NicReservedForAnotherVm", Kind::Busy),
-        (400, "InvalidRequestFormat", Kind::Permanent),
-        (401, "ExpiredAuthenticationToken", Kind::Unauthenticated),
-        (404, "ResourceNotFound", Kind::Gone),
-        (404, "ResourceGroupNotFound", Kind::Gone),
-        (404, "NotFound", Kind::Gone),
-        (409, "AnotherOperationInProgress", Kind::Busy),
-        (409, "SomethingElse", Kind::Stale),
-        (409, "ScopeLocked", Kind::Forbidden { action: None, scope: None }),
-        (412, "PreconditionFailed", Kind::Stale),
-        (429, "TooManyRequests", Kind::Throttled),
-        (429, "SubscriptionRequestsThrottled", Kind::Throttled),
-        (429, "OperationNotAllowed", Kind::Throttled),
-        (500, "InternalServerError", Kind::Unknown),
-        (503, "ServerTimeout", Kind::Unknown),
-        (504, "GatewayTimeout", Kind::Unknown),
+        (400, "SubnetIsFull", ErrorKind::Permanent),
+        (400, "IpConfigDeleteNotSupported", ErrorKind::Permanent),
+        (400, "AllIpConfigurationsOnANicMustBelongToTheSameApplicationSecurityGroups", ErrorKind::Permanent),
+        (400, "NicReservedForAnotherVm", ErrorKind::Busy),
+        (400, "InvalidRequestFormat", ErrorKind::Permanent),
+        (401, "ExpiredAuthenticationToken", ErrorKind::Unauthenticated),
+        (404, "ResourceNotFound", ErrorKind::Gone),
+        (404, "ResourceGroupNotFound", ErrorKind::Gone),
+        (404, "NotFound", ErrorKind::Gone),
+        (409, "AnotherOperationInProgress", ErrorKind::Busy),
+        (409, "SomethingElse", ErrorKind::Stale),
+        (409, "ScopeLocked", ErrorKind::Forbidden { action: None, scope: None }),
+        (412, "PreconditionFailed", ErrorKind::Stale),
+        (429, "TooManyRequests", ErrorKind::Throttled),
+        (429, "SubscriptionRequestsThrottled", ErrorKind::Throttled),
+        (429, "OperationNotAllowed", ErrorKind::Throttled),
+        (500, "InternalServerError", ErrorKind::Unknown),
+        (503, "ServerTimeout", ErrorKind::Unknown),
+        (504, "GatewayTimeout", ErrorKind::Unknown),
         // Whatever it says: with a 5xx nobody knows.
-        (500, "PreconditionFailed", Kind::Unknown),
+        (500, "PreconditionFailed", ErrorKind::Unknown),
     ];
     for (status, code, kind) in rows {
         assert_eq!(error(status, code, "m", &[]).kind, kind, "{status} {code}");
@@ -79,10 +79,10 @@ fn each_row_of_the_catalogue_has_its_kind() {
 #[test]
 fn the_details_of_a_429_tell_whose_it_is() {
     let rows = [
-        ("RetryableErrorDueToAnotherOperation", Kind::Busy),
-        ("ReferencedResourceNotProvisioned", Kind::Busy),
-        ("RetryableErrorDueToTooManyCalls", Kind::Throttled),
-        ("RetryableErrorDueTooHighReadDataSize", Kind::Throttled),
+        ("RetryableErrorDueToAnotherOperation", ErrorKind::Busy),
+        ("ReferencedResourceNotProvisioned", ErrorKind::Busy),
+        ("RetryableErrorDueToTooManyCalls", ErrorKind::Throttled),
+        ("RetryableErrorDueTooHighReadDataSize", ErrorKind::Throttled),
     ];
     for (code, kind) in rows {
         let failure = error(429, "RetryableError", "A retryable error occurred.", &[(code, "why")]);
@@ -114,7 +114,7 @@ fn a_refusal_for_want_of_permission_tells_which_and_where() {
         ),
     ];
     for (code, message) in rows {
-        let wanted = Kind::Forbidden { action: Some("N/write".to_owned()), scope: Some("/s/x".to_owned()) };
+        let wanted = ErrorKind::Forbidden { action: Some("N/write".to_owned()), scope: Some("/s/x".to_owned()) };
         assert_eq!(error(403, code, &message, &[]).kind, wanted, "{code}");
     }
 }
@@ -125,7 +125,7 @@ fn nothing_is_too_long_or_too_odd() {
     assert!(long.to_string().chars().count() <= LONGEST + 3);
     assert!(!long.to_string().contains('\n'));
     for body in ["", "no json", "[]", "{\"error\": 3}", "{\"error\":{\"details\":7}}"] {
-        assert_eq!(ArmError::of_answer(502, None, body).kind, Kind::Unknown);
+        assert_eq!(ArmError::of_answer(502, None, body).kind, ErrorKind::Unknown);
         assert_eq!(ArmError::of_answer(400, None, body).to_string(), "HTTP 400");
     }
 }
@@ -148,10 +148,10 @@ fn recorded_errors_are_read() {
         let status = value["response"]["status"].as_u64().unwrap().try_into().unwrap();
         let failure = ArmError::of_answer(status, None, &value["response"]["body"].to_string());
         let wanted = match status {
-            404 => Kind::Gone,
-            409 => Kind::Busy,
-            412 => Kind::Stale,
-            500.. => Kind::Unknown,
+            404 => ErrorKind::Gone,
+            409 => ErrorKind::Busy,
+            412 => ErrorKind::Stale,
+            500.. => ErrorKind::Unknown,
             _ => continue,
         };
         assert_eq!(failure.kind, wanted, "{line}");

@@ -64,7 +64,7 @@ fn listing(nics: &[Value]) -> Listing {
 /// Nodes a and bb.
 fn state(nics: &[Value]) -> State {
     let mut state = State::new(true);
-    state.set_in_charge(true, s(0));
+    state.set_may_write(true, s(0));
     state.set_nodes([(node("a"), MachineRef::default()), (node("bb"), MachineRef::default())].into());
     state.listed(listing(nics), s(0), s(0));
     state
@@ -111,13 +111,13 @@ fn what_was_seen_before_our_turn_does_not_count() {
     let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"]), nic("bb", "Failed", &["10.0.0.51"])]);
     let job = start(&mut state, s(10), "a", &["10.0.0.52"], &[]);
     assert_eq!(state.submit(s(10), &node("bb"), &ips(&[]), &ips(&[])), Ok(()));
-    state.set_in_charge(false, s(20));
-    assert_eq!((state.turn(), state.next_job(s(400))), (0, None), "nothing is mended, either");
+    state.set_may_write(false, s(20));
+    assert_eq!((state.term(), state.next_job(s(400))), (0, None), "nothing is mended, either");
     assert!(state.facts(s(20), false).is_some(), "who stands by may look");
     assert_eq!(state.submit(s(20), &node("a"), &ips(&[]), &ips(&["10.0.0.50"])), Err(NotSubmitted::NotReady));
 
-    state.set_in_charge(true, s(30));
-    assert!(state.is_in_charge() && state.turn() != job.turn);
+    state.set_may_write(true, s(30));
+    assert!(state.may_write() && state.term() != job.term);
     state.listed(listing(&[nic("a", "Succeeded", &["10.0.0.50"])]), s(29), s(31));
     assert!(state.is_outdated() && state.facts(s(31), false).is_none(), "it was begun too early");
     state.listed(listing(&[nic("a", "Succeeded", &[])]), s(30), s(32));
@@ -146,8 +146,8 @@ fn a_group_that_vanishes_is_believed_when_it_stays_away() {
 fn what_waits_for_its_turn_is_dropped_with_it() {
     let mut state = state(&[nic("a", "Succeeded", &["10.0.0.50"])]);
     state.submit(s(1), &node("a"), &ips(&[]), &ips(&["10.0.0.50"])).unwrap();
-    state.set_in_charge(false, s(2));
-    state.set_in_charge(true, s(3));
+    state.set_may_write(false, s(2));
+    state.set_may_write(true, s(3));
     assert_eq!(state.next_job(s(4)), None);
 }
 
@@ -264,7 +264,10 @@ fn an_interface_that_is_updating_or_failed_is_looked_after() {
     let told = facts(&state, s(0));
     assert!(told.interfaces["a"].busy && !told.interfaces["a"].failed);
     assert!(!told.interfaces["bb"].busy && told.interfaces["bb"].failed);
-    assert!(told.interfaces["a"].obscure && !told.interfaces["bb"].obscure, "what a gives back is not known");
+    assert!(
+        told.interfaces["a"].may_hide_removals && !told.interfaces["bb"].may_hide_removals,
+        "what a gives back is not known"
+    );
     assert_eq!(told.interfaces["a"].addresses[&ip("10.0.0.50")].phase, sluice_core::snapshot::Phase::Arriving);
     let one = state.next_job(s(0)).unwrap();
     assert_eq!((one.task.clone(), state.next_job(s(0))), (Task::Watch, None));
@@ -277,9 +280,9 @@ fn an_interface_that_is_updating_or_failed_is_looked_after() {
     state.finish(&one, Report { seen: Seen::Nothing, failure: None }, s(7));
     let one = state.next_job(s(7)).unwrap();
     assert_eq!(one.task, Task::Watch, "until it could be read");
-    assert!(facts(&state, s(7)).interfaces["a"].obscure);
+    assert!(facts(&state, s(7)).interfaces["a"].may_hide_removals);
     state.finish(&one, report(view("a", "Succeeded", &["10.0.0.50"]), None), s(8));
-    assert!(!facts(&state, s(8)).interfaces["a"].obscure, "it has ended");
+    assert!(!facts(&state, s(8)).interfaces["a"].may_hide_removals, "it has ended");
 }
 
 #[test]
@@ -358,7 +361,7 @@ fn many_changes_in_a_row_are_told_as_one() {
     let azure = super::super::Azure::new(super::super::Config::new(environment.unwrap())).unwrap();
     let names: Vec<String> = (0..200).map(|number| format!("n{number:03}")).collect();
     let nics: Vec<Value> = names.iter().map(|name| nic(name, "Succeeded", &[])).collect();
-    azure.set_in_charge(true);
+    azure.set_may_write(true);
     azure.set_nodes(names.iter().map(|name| (node(name), MachineRef::default())).collect());
     azure.change(|state, now| state.listed(listing(&nics), now, now));
     assert_eq!(azure.facts().unwrap().interfaces.len(), 200);

@@ -72,9 +72,11 @@ pub(super) fn parted(draft: &Draft<'_>) -> Vec<Patch> {
         if addresses.len() < 2 || !acts || !addresses.iter().all(at_rest) {
             continue;
         }
-        let stays =
-            |address: IpAddr| survey.foreign.contains(&(address, node)) || survey.immovable.contains(&(owner, address));
-        let is_incomplete = |address: IpAddr| survey.incomplete.contains(&(address, node));
+        let stays = |address: IpAddr| {
+            survey.constraints.foreign.contains(&(address, node))
+                || survey.constraints.immovable.contains(&(owner, address))
+        };
+        let is_incomplete = |address: IpAddr| survey.constraints.incomplete.contains(&(address, node));
         addresses.sort_by_key(|&address| {
             (!stays(address), is_incomplete(address), !is_at_home(draft, owner, address, node), address)
         });

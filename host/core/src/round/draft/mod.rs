@@ -64,7 +64,7 @@ impl<'a> Draft<'a> {
         let mut patches: Vec<Patch> = answered.chain(settled).cloned().collect();
         cancel(&mut patches);
         let end = round.base.after(&round.survey.snapshot, &patches, &mut Vec::new());
-        let is_altered = answers.len() > 1 || !settled.is_empty() || !round.survey.immovable.is_empty();
+        let is_altered = answers.len() > 1 || !settled.is_empty() || !round.survey.constraints.immovable.is_empty();
         Self { round, patches, end, waiting: BTreeMap::new(), is_altered }
     }
 

@@ -12,18 +12,18 @@ use crate::plan::Operation;
 /// of an owner for whom it wants more, nothing counts.
 pub(super) fn patches(draft: &Draft<'_>) -> Withdrawal {
     let survey = &draft.round.survey;
-    if survey.suspended.is_empty() {
+    if survey.constraints.suspended.is_empty() {
         return Withdrawal::default();
     }
     let settled = &draft.round.settlement.snapshot;
-    let held = survey.suspended.iter().filter_map(|&index| Some((index, settled.owner(index)?)));
+    let held = survey.constraints.suspended.iter().filter_map(|&index| Some((index, settled.owner(index)?)));
     let mut owner_of: BTreeMap<IpAddr, OwnerIndex> = held
         .flat_map(|(index, owner)| owner.allocations.iter().map(move |allocation| (allocation.address, index)))
         .collect();
     let mut refused: BTreeSet<OwnerIndex> = BTreeSet::new();
     for (_, patch) in draft.answered() {
         match patch.operation {
-            Operation::Allocate { owner, address, .. } if survey.suspended.contains(&owner) => {
+            Operation::Allocate { owner, address, .. } if survey.constraints.suspended.contains(&owner) => {
                 owner_of.insert(address, owner);
                 refused.insert(owner);
             }
@@ -35,6 +35,7 @@ pub(super) fn patches(draft: &Draft<'_>) -> Withdrawal {
     }
     // A policy does not see the addresses that stay, so it may choose their nodes for others of the same owner.
     let forbidden: BTreeSet<(OwnerIndex, NodeIndex)> = survey
+        .constraints
         .immovable
         .iter()
         .flat_map(|&(owner, address)| draft.round.base.carriers_of(address).iter().map(move |&node| (owner, node)))

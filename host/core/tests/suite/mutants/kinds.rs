@@ -12,10 +12,10 @@ use super::parts::{
 };
 
 /// One way to break a plan: a name, what the checker must call it, and how; none if this plan cannot be broken so.
-pub(super) type Kind = (&'static str, Invariant, fn(&mut Snapshot, &mut Plan) -> Option<()>);
+pub(super) type Mutant = (&'static str, Invariant, fn(&mut Snapshot, &mut Plan) -> Option<()>);
 
 #[rustfmt::skip]
-pub(super) const KINDS: &[Kind] = &[
+pub(super) const KINDS: &[Mutant] = &[
     ("made for another snapshot", Invariant::Contract, |_, plan| { plan.generation += 1; Some(()) }),
     ("allocates to an owner that does not exist", Invariant::Contract, |s, plan| {
         let (_, zone, address) = allocation(plan)?;

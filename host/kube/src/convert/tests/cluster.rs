@@ -7,7 +7,7 @@ use expect_test::expect;
 use sluice_core::snapshot::Capacity;
 
 use super::{check, object};
-use crate::convert::{Notes, lock_record, namespace_facts, node_facts, platform};
+use crate::convert::{FieldNotes, lock_record, namespace_facts, node_facts, platform};
 use crate::names;
 
 #[test]
@@ -78,7 +78,7 @@ fn node_that_says_nothing() {
 fn what_the_cloud_network_config_controller_says_of_a_node() {
     let capacity = |json: &str| {
         let annotations = format!("{{{}: '{json}'}}", names::CAPACITY_ANNOTATION);
-        let mut notes = Notes::new();
+        let mut notes = FieldNotes::new();
         let object = object(&format!("{{metadata: {{name: n1, annotations: {annotations}}}}}"));
         (node_facts(&object, &mut notes).capacity, notes.len())
     };
@@ -225,7 +225,7 @@ fn namespace_that_did_not_opt_in() {
 
 #[test]
 fn namespace_that_is_going_away() {
-    let is_terminating = |yaml| namespace_facts(&object(yaml), &mut Notes::new()).terminating;
+    let is_terminating = |yaml| namespace_facts(&object(yaml), &mut FieldNotes::new()).terminating;
     assert!(is_terminating("{metadata: {name: shop, deletionTimestamp: 2024-05-06T07:08:09Z}}"));
     assert!(is_terminating("{metadata: {name: shop}, status: {phase: Terminating}}"));
     assert!(!is_terminating("{metadata: {name: shop, deletionTimestamp: null}, status: {phase: Active}}"));
@@ -237,7 +237,8 @@ fn platforms() {
     let types = "AWS Azure BareMetal GCP Libvirt OpenStack None VSphere oVirt IBMCloud KubeVirt EquinixMetal PowerVS \
                  AlibabaCloud Nutanix External Ovirt SomethingNew";
     for name in types.split_whitespace() {
-        let found = platform(&object(&format!("{{status: {{platformStatus: {{type: {name}}}}}}}")), &mut Notes::new());
+        let found =
+            platform(&object(&format!("{{status: {{platformStatus: {{type: {name}}}}}}}")), &mut FieldNotes::new());
         writeln!(shown, "{name}: {found:?}").unwrap();
     }
     expect![[r#"

@@ -3,7 +3,7 @@
 use expect_test::expect;
 
 use super::object;
-use crate::convert::{Notes, private_ip, private_ip_facts};
+use crate::convert::{FieldNotes, private_ip, private_ip_facts};
 
 #[test]
 fn private_ips_are_named_after_their_address() {
@@ -17,7 +17,7 @@ fn private_ips_are_named_after_their_address() {
 fn private_ips_are_given_awaited_or_refused() {
     let told = |deleting: &str, status: &str| {
         let yaml = format!("{{metadata: {{name: 10.20.0.9{deleting}}}, spec: {{node: n1}}, status: {status}}}");
-        let mut notes = Notes::new();
+        let mut notes = FieldNotes::new();
         let facts = private_ip_facts(&object(&yaml), &mut notes);
         format!("{facts:?} {}\n", notes.iter().map(ToString::to_string).collect::<String>())
     };

@@ -102,7 +102,7 @@ fn host_subnet_without_a_list_is_unreadable() {
         &expect![[r#"
         Err(
             Unreadable(
-                Note {
+                FieldNote {
                     field: "egressIPs",
                     text: "expected a list, found \"10.20.0.9\"",
                 },
@@ -116,7 +116,7 @@ fn host_subnet_without_a_list_is_unreadable() {
         &expect![[r#"
         Err(
             Unreadable(
-                Note {
+                FieldNote {
                     field: "egressCIDRs",
                     text: "expected a list, found {\"a\":\"b\"}",
                 },
@@ -230,7 +230,7 @@ fn net_namespace_without_a_list_is_unreadable() {
         &expect![[r#"
         Err(
             Unreadable(
-                Note {
+                FieldNote {
                     field: "egressIPs",
                     text: "expected a list, found {}",
                 },

@@ -85,8 +85,8 @@ impl CloudProvider for Fake {
         ));
     }
 
-    fn set_in_charge(&self, in_charge: bool) {
-        self.note(format!("in charge {in_charge}"));
+    fn set_may_write(&self, may_write: bool) {
+        self.note(format!("may write {may_write}"));
     }
 
     fn submit(&self, node: &NodeName, on: &BTreeSet<IpAddr>, off: &BTreeSet<IpAddr>) -> Result<(), String> {

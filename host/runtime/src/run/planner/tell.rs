@@ -12,7 +12,7 @@ use sluice_core::repair::repairs;
 use sluice_core::round::Round;
 use sluice_core::rows::PatchRow;
 use sluice_core::status::{PoolReport, reports};
-use sluice_kube::convert::Note;
+use sluice_kube::convert::Unreadable;
 use sluice_kube::index::{Index, Problem, WatchReport};
 use sluice_kube::patch;
 use tokio::time::Instant;
@@ -45,11 +45,11 @@ impl Planner {
         observed: &Observed,
         thought: &Thought,
         mut reports: Vec<PoolReport>,
-        may_tell: bool,
+        may_write: bool,
         settled: bool,
     ) -> Story {
         // In the first seconds, a pool that says it is blocked would only be noise.
-        if !may_tell || observed.awaits_cloud() {
+        if !may_write || observed.awaits_cloud() {
             return Story::Silence;
         }
         self.complete(&mut reports, observed, &thought.round);
@@ -129,11 +129,11 @@ impl Planner {
     }
 
     /// Nothing can be planned yet, or no more.
-    pub(super) fn wait_for_cluster(&mut self, may_tell: bool) {
+    pub(super) fn wait_for_cluster(&mut self, may_write: bool) {
         let waiting = self.index.read(Index::waiting);
         // Until the first lists have come, a pool that says it is blocked would only be noise.
         let is_starting = waiting.iter().any(|text| text.starts_with("waiting for the first list"));
-        let story = if may_tell && !is_starting { Story::Blocked(waiting.join("; ")) } else { Story::Silence };
+        let story = if may_write && !is_starting { Story::Blocked(waiting.join("; ")) } else { Story::Silence };
         self.stories.send_replace(Arc::new(story));
         if waiting != self.memory.said.waiting {
             warn!(reasons = waiting.join("; "), "the cluster cannot be planned yet");
@@ -145,7 +145,7 @@ impl Planner {
     pub(super) fn remark_problems(&self) {
         let (news, count) = self.index.quietly(|index| (index.new_problems(SPELLED_OUT), index.problem_count()));
         self.metrics.cannot_read(count);
-        for Problem { kind, name, note: Note { field, text } } in news {
+        for Problem { kind, name, note: FieldNote { field, text } } in news {
             warn!(%kind, name, field, text, "cannot read a field");
         }
     }

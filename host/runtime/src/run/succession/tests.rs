@@ -37,11 +37,11 @@ impl Story {
     }
 
     fn bad(&mut self) -> Turn {
-        self.succession.planned(Err((Failed::Once, "trap".to_owned())), self.now)
+        self.succession.planned(Err((Tries::One, "trap".to_owned())), self.now)
     }
 
     fn timeout(&mut self) -> Turn {
-        self.succession.planned(Err((Failed::Twice, "timeout".to_owned())), self.now)
+        self.succession.planned(Err((Tries::Two, "timeout".to_owned())), self.now)
     }
 
     fn plans(&self) -> Name {
