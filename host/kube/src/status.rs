@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use sluice_core::status::{PoolReport, ZoneReport};
+use sluice_core::text::shortened;
 
 use crate::api::{Condition, OwnerCounts, PolicyStatus, Summary, ZoneStatus};
 use crate::names;
@@ -130,7 +131,7 @@ fn condition(verdict: Verdict, generation: i64, before: Option<&Value>, now: Tim
     let since = since.and_then(|before| before.get("lastTransitionTime")?.as_str());
     Condition {
         last_transition_time: since.map_or_else(|| seconds(now), str::to_owned),
-        message: shortened(verdict.message),
+        message: shortened(verdict.message, LONGEST_MESSAGE),
         observed_generation: Some(generation),
         reason: verdict.reason.to_owned(),
         status: status.to_owned(),
@@ -189,14 +190,6 @@ fn degraded(report: &PoolReport, errors: &str) -> Verdict {
     let rest = report.stand_in.iter().chain(&report.awaited).chain(&report.waits).chain(&report.warnings).cloned();
     let message = errors.chain(without_node).chain(rest).collect::<Vec<_>>().join("; ");
     Verdict { kind: names::DEGRADED, holds, reason, message }
-}
-
-fn shortened(mut message: String) -> String {
-    if message.len() > LONGEST_MESSAGE {
-        message.truncate(message.floor_char_boundary(LONGEST_MESSAGE));
-        message.push_str("...");
-    }
-    message
 }
 
 #[cfg(test)]

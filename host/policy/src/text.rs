@@ -2,8 +2,7 @@
 
 use std::fmt::Write;
 
-/// Marks a text that was cut off.
-const CUT: char = '…';
+use sluice_core::text::cut;
 
 /// The text with what could confuse a terminal or a reader escaped, and at most `limit` bytes long.
 pub(crate) fn tidy(text: &str, limit: usize) -> String {
@@ -29,15 +28,6 @@ pub(crate) fn tidy(text: &str, limit: usize) -> String {
     shown
 }
 
-/// Makes room for the mark.
-fn cut(mut shown: String, limit: usize) -> String {
-    while shown.len() + CUT.len_utf8() > limit && shown.pop().is_some() {}
-    if shown.len() + CUT.len_utf8() <= limit {
-        shown.push(CUT);
-    }
-    shown
-}
-
 /// Control characters, line separators, and marks that change the direction of what follows.
 fn misleading(character: char) -> bool {
     character.is_control()
@@ -56,8 +46,8 @@ mod tests {
     #[test]
     fn a_text_of_the_limit_stays_and_one_byte_more_is_cut() {
         assert_eq!(tidy(&"a".repeat(256), 256), "a".repeat(256));
-        assert_eq!(tidy(&"a".repeat(257), 256), "a".repeat(253) + "…");
-        assert_eq!(tidy("äöü", 5), "ä…");
+        assert_eq!(tidy(&"a".repeat(257), 256), "a".repeat(253) + "...");
+        assert_eq!(tidy("äöü", 5), "ä...");
         assert_eq!(tidy("abc", 2), "");
         assert!(tidy(&"\n".repeat(1000), 256).len() <= 256);
     }

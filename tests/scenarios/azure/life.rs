@@ -1,11 +1,12 @@
 //! The everyday life of addresses: they come, move, go.
 
 use expect_test::expect;
+use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use sluice_sandbox_azure::{Settings, Span};
 
 use super::ledger::Ledger;
 use super::stage::{A_WHILE, Stage};
-use crate::harness::{eventually, namespace};
+use crate::harness::{eventually, namespace, peer_lock};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn three_zones_share_a_subnet() {
@@ -40,5 +41,31 @@ async fn nobody_is_told_of_an_address_before_its_interface_has_it() {
     let transcript = ledger.transcript().await;
     let at = |kind: &str| transcript.lines().position(|line| line.starts_with(kind));
     assert!(at("HostSubnet ") < at("NetNamespace ") && at("NetNamespace ") < at("Namespace "), "{transcript}");
+    ledger.closes().await;
+}
+
+/// R17: interfaces have no writer's name on them, so that only the lock keeps two operators apart.
+#[tokio::test(flavor = "multi_thread")]
+async fn no_interface_is_written_while_the_old_operator_holds_its_lock() {
+    let stage = Stage::start().await;
+    let machines = ["w1", "w2", "w3"];
+    stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3)]).await;
+    let ledger = Ledger::open(&stage, &machines).await;
+    // It runs out fifteen seconds after it was renewed.
+    let until = Timestamp::now() + SignedDuration::from_secs(20);
+    let lock = peer_lock(until - SignedDuration::from_secs(15));
+    stage.cluster.create([lock, Stage::three_zones(), namespace("shop").in_pool("egress")]).await;
+    let operator = stage.operator().await;
+    eventually("the lock runs out", A_WHILE, || async {
+        if Timestamp::now() >= until {
+            return Ok(());
+        }
+        assert_eq!(stage.arm.count("PUT", "networkInterfaces"), 0, "written while the lock is held");
+        Err(format!("held until {until}, planned {:?}", operator.metric("sluice_rounds_total").await))
+    })
+    .await;
+    assert!(stage.arm.count("GET", "networkInterfaces") > 0, "it reads meanwhile");
+    stage.serves(&["shop"], 3).await;
+    assert_eq!(stage.arm.count("PUT", "networkInterfaces"), 3, "one for each address");
     ledger.closes().await;
 }

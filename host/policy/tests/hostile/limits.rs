@@ -363,7 +363,7 @@ fn logs() -> Rows {
         .with("bytes: n", Limits { log_bytes: 28, ..Limits::default() }, name(4), |fired| kept(fired) == (4, 0))
         .with("bytes: n+1", Limits { log_bytes: 27, ..Limits::default() }, name(4), |fired| kept(fired) == (3, 1))
         .with("bytes of a message: n+1", short, name(1), |fired| {
-            fired.as_ref().is_ok_and(|outcome| outcome.logs[0].message == "hos…")
+            fired.as_ref().is_ok_and(|outcome| outcome.logs[0].message == "hos...")
         })
         .with("a flood costs fuel", poor, says(65_536, 60_000, u32::MAX), |fired| {
             // 61,000 each: the seventeenth cannot be paid for.
@@ -373,7 +373,7 @@ fn logs() -> Rows {
 
 fn answers() -> Rows {
     fn is_cut(text: &str) -> bool {
-        text == "x".repeat(253) + "…"
+        text == "x".repeat(253) + "..."
     }
     let patches = |count, text: usize| {
         let patch = Patch { text: vec![b'x'; text], ..Patch::default() };

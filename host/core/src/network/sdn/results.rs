@@ -13,6 +13,7 @@ use crate::network::writes::Writes;
 use crate::network::{Change, Explained, Target};
 use crate::plan::HoldCode;
 use crate::survey::{NamedHold, Wish};
+use crate::text::shortened;
 
 /// The longest text of a hold in an annotation, in bytes.
 pub(super) const LONGEST_HOLD: usize = 512;
@@ -150,8 +151,5 @@ pub(super) fn hold_texts(holds: &[NamedHold]) -> BTreeMap<OwnerName, String> {
         }
         all.push_str(&text);
     }
-    for text in texts.values_mut() {
-        text.truncate(text.floor_char_boundary(LONGEST_HOLD));
-    }
-    texts
+    texts.into_iter().map(|(owner, text)| (owner, shortened(text, LONGEST_HOLD))).collect()
 }
