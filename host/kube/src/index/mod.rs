@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use sluice_core::name::{NodeName, PoolName};
 use sluice_core::observed::{Blind, NodeFacts, Observed, PoolFacts};
 
-use crate::convert::Unreadable;
+use crate::convert::FieldNote;
 use crate::kind::Kind;
 use crate::object::Object;
 use crate::{names, network};

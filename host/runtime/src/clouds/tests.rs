@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Parser as _;
 use serde_json::json;
-use sluice_kube::convert::{Notes, platform};
+use sluice_kube::convert::{FieldNotes, platform};
 use sluice_kube::object::Object;
 
 use super::*;
@@ -23,7 +23,7 @@ fn line(words: &[&str]) -> Line {
 
 fn on(name: &str) -> Observed {
     let infrastructure = Object::new(json!({"status": {"platformStatus": {"type": name}}}));
-    Observed { platform: platform(&infrastructure, &mut Notes::new()), ..Observed::default() }
+    Observed { platform: platform(&infrastructure, &mut FieldNotes::new()), ..Observed::default() }
 }
 
 #[test]

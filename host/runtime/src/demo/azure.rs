@@ -95,7 +95,7 @@ impl<'a> Stage<'a> {
         let environment = Environment::find(&options, &http).await?;
         let azure = Azure::new(Config { pace: Pace::new(SCALE), ..Config::new(environment) })?;
         azure.set_credentials(Ok(Credentials::from_secret(&account)?));
-        azure.set_in_charge(true);
+        azure.set_may_write(true);
         let stop = CancellationToken::new();
         tokio::spawn(azure.clone().run(stop.clone()));
         Ok(Self {

@@ -41,9 +41,9 @@ pub(super) enum Rank {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Tries {
     /// It would fail in the same way again.
-    Once,
+    One,
     /// It ran out of time, and was tried again at once with twice the time.
-    Twice,
+    Two,
 }
 
 /// What follows from a plan.

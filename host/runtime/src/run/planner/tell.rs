@@ -12,7 +12,7 @@ use sluice_core::repair::repairs;
 use sluice_core::round::Round;
 use sluice_core::rows::PatchRow;
 use sluice_core::status::{PoolReport, reports};
-use sluice_kube::convert::Unreadable;
+use sluice_kube::convert::FieldNote;
 use sluice_kube::index::{Index, Problem, WatchReport};
 use sluice_kube::patch;
 use tokio::time::Instant;
