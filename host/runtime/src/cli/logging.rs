@@ -11,7 +11,7 @@ pub(crate) enum LogFormat {
     /// For people
     #[default]
     Text,
-    /// For machines: one object a line
+    /// For programs: one JSON object a line
     Json,
 }
 

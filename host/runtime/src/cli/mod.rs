@@ -45,16 +45,18 @@ struct Cli {
 enum Command {
     /// Runs the operator until SIGTERM
     ///
-    /// Exits with 0 on SIGTERM, 1 when a task died, 3 when it cannot start. Leader election uses the Lease `sluice` in
-    /// `$NAMESPACE` (in a pod: the pod's own namespace), under the name `$POD_NAME`. `$RUST_LOG` chooses what is logged. The
-    /// files of --policy and --settings are watched: what changes in them takes over once it is checked.
+    /// Exits with 0 on SIGTERM, with 1 if a task died, and with 3 if it cannot start. Leader election uses the Lease `sluice`
+    /// in `$NAMESPACE` (in a pod: the pod's own namespace), under the name `$POD_NAME`; without a namespace there is no
+    /// election. `$RUST_LOG` chooses what is logged. Changes of the files of --policy and --settings are used as soon as they
+    /// have been checked.
     Run(RunArgs),
     /// Shows what would be done, and writes nothing
     ///
-    /// Exits with 0: nothing to do, 10: changes or writes, 11: holds, 12: plan, policy or settings refused, or policy failed (the
-    /// highest wins), and with 1 where input or cluster cannot be read.
+    /// Exits with 0 if there is nothing to do, 10 if there are changes or writes, 11 if a namespace is held, 12 if the plan,
+    /// policy or settings were refused or the policy failed (the highest of these), and with 1 if input or cluster cannot be
+    /// read or have errors.
     Plan(plan::PlanArgs),
-    /// Looks at policies
+    /// Inspects policies
     Policy {
         #[command(subcommand)]
         command: PolicyCommand,
@@ -62,7 +64,7 @@ enum Command {
     /// Prints the CRDs as YAML
     Crds,
     #[cfg(feature = "demo")]
-    /// Plays the main job on a cluster in memory, with failures, a swap of the policy and hostile policies
+    /// Plays failures, a change of the policy and hostile policies on a cluster in memory
     Demo(DemoOptions),
     /// Compiles a component from standard input
     #[command(hide = true)]
@@ -73,9 +75,9 @@ enum Command {
 enum PolicyCommand {
     /// Says what a component is, and whether it would be accepted; exits with 12 if not
     Inspect {
-        /// The component
+        /// The WebAssembly component
         file: PathBuf,
-        /// How to print it
+        /// Format of the output
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
@@ -83,16 +85,16 @@ enum PolicyCommand {
 
 #[derive(clap::Args)]
 struct RunArgs {
-    /// Which cluster [default: $KUBECONFIG, else the pod's service account, else ~/.kube/config]
+    /// The kubeconfig of the cluster [default: $KUBECONFIG, else the pod's service account, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Both files are watched: what changes in them takes over once it has proved itself
     #[command(flatten)]
     policy: PolicyFiles,
-    /// Where /metrics answers; 0: nowhere
+    /// Address that serves /metrics; 0 serves it nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":8080")]
     metrics_bind_address: Listen,
-    /// Where /healthz, /readyz and /startupz answer; 0: nowhere
+    /// Address that serves /healthz, /readyz and /startupz; 0 serves them nowhere
     #[arg(long, value_name = "ADDRESS", default_value = ":8081")]
     health_probe_bind_address: Listen,
     #[command(flatten)]
@@ -101,7 +103,7 @@ struct RunArgs {
     locks: LockArgs,
     #[command(flatten)]
     clouds: CloudArgs,
-    /// How to log, on standard error
+    /// Format of the log, which goes to standard error
     #[arg(long, value_enum, default_value_t)]
     log: LogFormat,
 }

@@ -45,23 +45,23 @@ const LOOK: Duration = Duration::from_millis(50);
 
 #[derive(clap::Args)]
 pub(super) struct PlanArgs {
-    /// Which cluster [default: $KUBECONFIG, else the pod's service account, else ~/.kube/config]
+    /// The kubeconfig of the cluster [default: $KUBECONFIG, else the pod's service account, else ~/.kube/config]
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
     /// Reads objects from a file, or from all files of a folder, instead of a cluster: YAML or JSON, as `oc get -o yaml` and
-    /// must-gather write them
+    /// must-gather write it
     #[arg(long, value_name = "PATH", conflicts_with = "kubeconfig")]
     from: Option<PathBuf>,
     #[command(flatten)]
     policy: PolicyFiles,
-    /// Plans as if egressip-ipam-operator did not run: what taking over its cluster would change
+    /// Plans as if egressip-ipam-operator did not run, to show what taking over its cluster would change
     #[arg(long)]
     adopt: bool,
     #[command(flatten)]
     locks: LockArgs,
     #[command(flatten)]
     clouds: DumpArgs,
-    /// How to print it
+    /// Format of the output
     #[arg(short, long, value_enum, default_value_t)]
     output: Output,
 }
