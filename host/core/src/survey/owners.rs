@@ -116,7 +116,10 @@ impl Survey {
             self.hold_in(pool, name, HoldCode::RequestInvalid, text.clone());
         }
         if is_invalid && (allocations.is_empty() || matches!(wish, Wish::Request(_))) {
-            let text = "the pool's spec has errors: see its status".to_owned();
+            let text = match facts.errors.first() {
+                Some(error) => format!("the pool's spec has errors, of which the first is {error}"),
+                None => HoldCode::PoolInvalid.meaning().to_owned(),
+            };
             self.hold_in(pool, name, HoldCode::PoolInvalid, text);
         }
         // Who waited before, for whatever reason, still does.

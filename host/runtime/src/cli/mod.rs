@@ -138,6 +138,11 @@ pub fn main() -> ExitCode {
         Command::Compile => return sluice_policy::compile_main(io::stdin().lock(), io::stdout().lock()),
     };
     done.unwrap_or_else(|error| {
+        // Whoever reads only the beginning, as head does, has what it wants.
+        let broken = error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+        if broken {
+            return ExitCode::SUCCESS;
+        }
         complain(&error);
         ExitCode::FAILURE
     })
