@@ -42,7 +42,9 @@ async fn breaks_and_is_mended(when: While) {
             shop: egress
         "]])
         .await;
-    cluster.hold_becomes("shop", Some("pool-invalid: the pool's spec has errors: see its status")).await;
+    let why = "pool-invalid: the pool's spec has errors, of which the first is \
+               spec.cidrAssignments[0].reservedIPs[0]: \"the gateway\" is not an address";
+    cluster.hold_becomes("shop", Some(why)).await;
     assert_eq!(cluster.hold_of("billing").await, None);
     let fine = expect!["False LastReconcileCycleSucceded: "];
     cluster.condition_becomes("dmz", "ReconcileError", fine).await;

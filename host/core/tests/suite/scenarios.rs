@@ -246,8 +246,8 @@ tests! {
     cloud_unusable
     cycle
     deletion_waits
-    frozen_pool
-    frozen_self_placing
+    invalid_pool
+    invalid_self_placing
     hold_annotation
     hold_causes
     hold_causes_of_a_cloud
