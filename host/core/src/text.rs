@@ -1,5 +1,7 @@
 //! Texts, made fit for logs, events, annotations and status: the one way to shorten them.
 
+use std::fmt::Write as _;
+
 /// Says that a text goes on.
 const MARK: &str = "...";
 
@@ -24,6 +26,36 @@ pub fn bounded(text: &str, longest: usize) -> String {
     shortened(text.split_whitespace().collect::<Vec<_>>().join(" "), longest)
 }
 
+/// The text with what could confuse a terminal or a reader escaped, and at most `limit` bytes long.
+pub fn printable(text: &str, limit: usize) -> String {
+    // Nearly all texts are short and plain, and a plan has tens of thousands.
+    if text.len() <= limit && text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        return text.to_owned();
+    }
+    // Never looks further than what can be shown, whatever the text's length.
+    let mut shown = String::with_capacity(text.len().min(limit));
+    for character in text.chars() {
+        let before = shown.len();
+        if misleading(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(shown, "{}", character.escape_default());
+        } else {
+            shown.push(character);
+        }
+        if shown.len() > limit {
+            shown.truncate(before);
+            return cut(shown, limit);
+        }
+    }
+    shown
+}
+
+/// Control characters, line separators, and marks that change the direction of what follows.
+fn misleading(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -35,5 +67,19 @@ mod tests {
         assert_eq!(shortened("äöüä".to_owned(), 6), "ä...");
         assert_eq!(shortened("abc".to_owned(), 2), "");
         assert_eq!(bounded(" a\n b\t c ", 9), "a b c");
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        assert_eq!(printable("a\nb\u{1b}[31m\u{202e}ü", 100), "a\\nb\\u{1b}[31m\\u{202e}ü");
+    }
+
+    #[test]
+    fn a_text_of_the_limit_stays_and_one_byte_more_is_cut() {
+        assert_eq!(printable(&"a".repeat(256), 256), "a".repeat(256));
+        assert_eq!(printable(&"a".repeat(257), 256), "a".repeat(253) + "...");
+        assert_eq!(printable("äöü", 5), "ä...");
+        assert_eq!(printable("abc", 2), "");
+        assert!(printable(&"\n".repeat(1000), 256).len() <= 256);
     }
 }

@@ -102,7 +102,7 @@ pub struct EventBook {
 }
 
 impl EventBook {
-    /// FieldNotes a repair that was made. It is a warning: who knows the namespace by the address it lost has to act.
+    /// Notes a repair that was made. It is a warning: who knows the namespace by the address it lost has to act.
     ///
     /// It is kept until it is told, in memory: a restart forgets it. Returns whether there was room for it.
     pub fn repaired(&mut self, repair: &Repair) -> bool {
@@ -159,7 +159,7 @@ impl EventBook {
         all.take(MOST_PER_ROUND).map(event).collect()
     }
 
-    /// FieldNotes that an event was created, or never can be.
+    /// Notes that an event was created, or never can be.
     pub fn told(&mut self, event: Event, now: Timestamp) {
         self.refused.remove(&(event.kind, event.name.clone()));
         if event.reason == names::EVENT_ADDRESSES_CHANGED {
@@ -173,7 +173,7 @@ impl EventBook {
         }
     }
 
-    /// FieldNotes that events of an object are refused: it is left alone for a while, so that others get their turn.
+    /// Notes that events of an object are refused: it is left alone for a while, so that others get their turn.
     pub fn refused(&mut self, event: &Event, now: Timestamp) {
         self.refused.insert((event.kind, event.name.clone()), now + REFUSED);
     }

@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
         self.failures = self.failures.saturating_add(1);
     }
 
-    /// FieldNotes a failure; says how to go on.
+    /// Notes a failure; says how to go on.
     async fn failed(&mut self, failure: Failure, step: Step) -> Step {
         match (failure, step) {
             (Failure::NotServed, _) => {
@@ -278,7 +278,7 @@ impl<'a> Reader<'a> {
         if version.is_empty() { Err(Failure::Expired) } else { Ok(version) }
     }
 
-    /// FieldNotes that changes are followed again.
+    /// Notes that changes are followed again.
     fn restored(&self, more: impl FnOnce(&mut Index, Kind) -> bool) {
         let kind = self.kind;
         if let WatchState::Interrupted(_) = self.index.read(|index| index.watch(kind)) {
@@ -287,7 +287,7 @@ impl<'a> Reader<'a> {
         self.index.change(|index| more(index, kind) | index.set_watch(kind, WatchState::Listed));
     }
 
-    /// FieldNotes a failure. What was listed once still counts: writes carry preconditions.
+    /// Notes a failure. What was listed once still counts: writes carry preconditions.
     fn interrupted(&self, failure: &str) {
         let text = format!("cannot read {}: {failure}", self.kind.resource());
         let before = self.index.read(|index| index.watch(self.kind));
@@ -301,7 +301,7 @@ impl<'a> Reader<'a> {
         self.index.change(|index| index.set_watch(self.kind, state));
     }
 
-    /// FieldNotes that the API server does not know the kind. What was known of it is gone with it, once that is believed.
+    /// Notes that the API server does not know the kind. What was known of it is gone with it, once that is believed.
     async fn not_served(&mut self) {
         let (kind, index, now) = (self.kind, self.index, Instant::now());
         let believed = match self.served {

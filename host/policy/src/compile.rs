@@ -21,7 +21,7 @@ use crate::confine::confine;
 use crate::engine;
 use crate::error::LoadError;
 use crate::limits::Limits;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// Bytes of the child's error text that are kept.
 const COMPLAINT_BYTES: usize = 4 << 10;
@@ -72,7 +72,7 @@ impl Compiler {
             Self::Child { program, args } => {
                 let left = spawn(program, args).and_then(|child| supervise(child, wasm, limits, cancel));
                 let unavailable = |error| LoadError::CompilerUnavailable {
-                    text: tidy(&format!("{}: {error}", program.display()), COMPLAINT_BYTES),
+                    text: printable(&format!("{}: {error}", program.display()), COMPLAINT_BYTES),
                 };
                 judge(left.map_err(unavailable)?, limits)
             }
@@ -195,7 +195,7 @@ fn judge(ended: ChildEnd, limits: &Limits) -> Result<Made, LoadError> {
     }
     let complaint = String::from_utf8_lossy(&complaint);
     if status.success() && !artifact.is_empty() {
-        return Ok(Made { artifact, remark: tidy(complaint.trim(), COMPLAINT_BYTES) });
+        return Ok(Made { artifact, remark: printable(complaint.trim(), COMPLAINT_BYTES) });
     }
     let signal = status.signal();
     // The kernel's own killer sends SIGKILL, a Rust program without memory aborts, and says so.
@@ -210,7 +210,7 @@ fn judge(ended: ChildEnd, limits: &Limits) -> Result<Made, LoadError> {
 }
 
 fn failed(text: &str) -> LoadError {
-    LoadError::CompileFailed { text: tidy(text, COMPLAINT_BYTES) }
+    LoadError::CompileFailed { text: printable(text, COMPLAINT_BYTES) }
 }
 
 /// Runs the work on a thread that nobody has to wait for.

@@ -7,7 +7,7 @@ use wasmparser::{BinaryReaderError, ElementItems, Parser, Payload};
 use crate::error::LoadError;
 use crate::format::known_format;
 use crate::limits::Limits;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// The contract this host implements.
 pub const CONTRACT: &str = "sluice:policy@0.1.0";
@@ -41,7 +41,7 @@ fn malformed(error: &BinaryReaderError) -> LoadError {
     let (what, at) = (text.lines().next().unwrap_or_default(), error.offset());
     let what = what.trim_end_matches(['[', ' ']).trim_end_matches(" - expected=");
     let at = if text.lines().count() > 1 { format!(" (at offset {at:#x})") } else { String::new() };
-    LoadError::Malformed { text: tidy(&format!("{what}{at}"), 256) }
+    LoadError::Malformed { text: printable(&format!("{what}{at}"), 256) }
 }
 
 impl Contents {
@@ -125,7 +125,7 @@ fn is_served(version: &str) -> bool {
 
 fn keep(names: &mut Vec<String>, name: &str) {
     if names.len() < NAMES {
-        names.push(tidy(name, NAME_BYTES));
+        names.push(printable(name, NAME_BYTES));
     }
 }
 

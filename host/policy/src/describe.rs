@@ -4,7 +4,7 @@ use crate::bindings::wit;
 use crate::error::LoadError;
 use crate::limits::Limits;
 use crate::schema::Schema;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// Longest name and version: both end up in metrics, in events and in columns of tables.
 const NAME_BYTES: usize = 63;
@@ -27,7 +27,7 @@ impl Description {
             uses_labels: !raw.attributes.iter().any(unused),
             name: word("name", raw.name, "-_.")?,
             version: word("version", raw.version, "-_.+")?,
-            summary: tidy(&raw.summary, limits.text_bytes),
+            summary: printable(&raw.summary, limits.text_bytes),
             schema: Schema::parse(&raw.settings_schema, limits).map_err(|text| LoadError::SchemaInvalid { text })?,
         })
     }
@@ -42,7 +42,7 @@ fn word(what: &str, text: String, marks: &str) -> Result<String, LoadError> {
     if sane {
         return Ok(text);
     }
-    let text = tidy(&text, NAME_BYTES);
+    let text = printable(&text, NAME_BYTES);
     let text = format!(
         "{what} {text:?}: 1 to {NAME_BYTES} letters, digits or any of `{marks}` are expected, a letter or digit first"
     );

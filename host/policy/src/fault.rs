@@ -10,7 +10,7 @@ use crate::error::{CallError, Trace};
 use crate::limiter::Breach;
 use crate::limits::Limits;
 use crate::logs::LogRecord;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// Frames kept of a backtrace.
 const FRAMES: usize = 12;
@@ -67,7 +67,7 @@ fn by_message(message: &str, fault: &Fault<'_>) -> Result<CallError, String> {
         Some(("instance", asked)) => Ok(CallError::InstanceLimit { asked, limit: limits.core_instances }),
         Some(("memory", asked)) => Ok(CallError::MemoriesLimit { asked, limit: limits.memories }),
         Some(("table", asked)) => Ok(CallError::TablesLimit { asked, limit: limits.tables }),
-        _ => Err(tidy(message, limits.text_bytes)),
+        _ => Err(printable(message, limits.text_bytes)),
     }
 }
 
@@ -85,7 +85,7 @@ fn frames(backtrace: &WasmBacktrace) -> Vec<String> {
     let _ = write!(text, "{backtrace}");
     let lines = text.0.lines().skip(1).take(FRAMES);
     let name = |line: &str| line.split_once(" - ").map_or_else(|| line.trim().to_owned(), |(_, name)| name.to_owned());
-    lines.map(|line| tidy(without_hash(&name(line)), 256)).collect()
+    lines.map(|line| printable(without_hash(&name(line)), 256)).collect()
 }
 
 /// A Rust name without the hash that tells equal ones apart: `::h` and 16 hexadecimal digits.

@@ -2,7 +2,7 @@
 
 use serde::de::IgnoredAny;
 
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// What every file of WebAssembly begins with.
 const WASM: &[u8] = b"\0asm";
@@ -49,7 +49,7 @@ pub(crate) fn known_format(bytes: &[u8]) -> Option<String> {
         }
         () => {
             let line = text.lines().next().unwrap_or_default().trim_end();
-            format!("text, which begins with \"{}\"", tidy(line, SHOWN))
+            format!("text, which begins with \"{}\"", printable(line, SHOWN))
         }
     })
 }

@@ -21,8 +21,8 @@ use crate::gate::{Caller, Gate};
 use crate::lift;
 use crate::limits::Limits;
 use crate::policy::{Policy, PolicyInfo};
-use crate::text::tidy;
 use crate::thread::{Lost, contain};
+use sluice_core::text::printable;
 
 /// Compiled components that are kept: the active policy, its predecessor, a candidate, and a few tenants'.
 const KEPT: usize = 8;
@@ -111,7 +111,7 @@ impl PolicyHost {
             None => self.compile(wasm, digest)?,
         };
         let unlinkable = |error: wasmtime::Error| LoadError::Unlinkable {
-            text: tidy(&format!("{error:#}"), self.limits.log_message_bytes),
+            text: printable(&format!("{error:#}"), self.limits.log_message_bytes),
         };
         let component = self.shared.linker.instantiate_pre(&component).map_err(unlinkable)?;
         let exports = PolicyPre::new(component).map_err(unlinkable)?;
@@ -197,7 +197,7 @@ fn deserialize(engine: &Engine, artifact: &[u8]) -> Result<Component, LoadError>
     // SAFETY: `Component::deserialize` trusts its bytes to be the output of `precompile_component`. These never
     // touched a file or a network: `Compiler::compile` got them from the compiler a moment ago.
     let component = unsafe { Component::deserialize(engine, artifact) };
-    component.map_err(|error| LoadError::CompileFailed { text: tidy(&format!("{error:#}"), 1 << 10) })
+    component.map_err(|error| LoadError::CompileFailed { text: printable(&format!("{error:#}"), 1 << 10) })
 }
 
 fn lost(lost: Lost) -> LoadError {

@@ -35,7 +35,6 @@ mod memory;
 mod policy;
 mod schema;
 mod source;
-mod text;
 mod thread;
 
 pub use call::Cost;

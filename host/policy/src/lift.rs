@@ -10,7 +10,7 @@ use sluice_core::snapshot::Snapshot;
 use crate::bindings::wit;
 use crate::error::{CallError, Refusal, SettingsProblem};
 use crate::limits::Limits;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// The answer of `make-plan` in core's terms.
 pub(crate) fn plan(
@@ -33,7 +33,7 @@ pub(crate) fn plan(
     let patch = |patch: wit::Patch| Patch {
         operation: holders.operation(patch.operation),
         reason: reason(patch.reason),
-        text: tidy(&patch.text, limits.text_bytes),
+        text: printable(&patch.text, limits.text_bytes),
         by_host: false,
     };
     Ok(Plan {
@@ -57,8 +57,8 @@ pub(crate) fn size(answer: &Result<wit::Plan, wit::PlanError>) -> usize {
 /// Problems as the guest reports them, cut to size.
 pub(crate) fn problems(problems: Vec<wit::SettingsError>, limits: &Limits) -> Vec<SettingsProblem> {
     let problem = |problem: wit::SettingsError| SettingsProblem {
-        path: tidy(&problem.path, limits.text_bytes),
-        text: tidy(&problem.text, limits.text_bytes),
+        path: printable(&problem.path, limits.text_bytes),
+        text: printable(&problem.text, limits.text_bytes),
     };
     problems.into_iter().take(limits.problems).map(problem).collect()
 }
@@ -66,8 +66,8 @@ pub(crate) fn problems(problems: Vec<wit::SettingsError>, limits: &Limits) -> Ve
 fn refusal(error: wit::PlanError, limits: &Limits) -> Refusal {
     match error {
         wit::PlanError::Settings(errors) => Refusal::Settings(problems(errors, limits)),
-        wit::PlanError::Unsupported(text) => Refusal::Unsupported(tidy(&text, limits.text_bytes)),
-        wit::PlanError::Internal(text) => Refusal::Internal(tidy(&text, limits.text_bytes)),
+        wit::PlanError::Unsupported(text) => Refusal::Unsupported(printable(&text, limits.text_bytes)),
+        wit::PlanError::Internal(text) => Refusal::Internal(printable(&text, limits.text_bytes)),
     }
 }
 
@@ -161,6 +161,6 @@ fn hold(hold: &wit::Hold, limits: &Limits) -> Hold {
             wit::HoldCode::InFlight => HoldCode::InFlight,
             wit::HoldCode::Other => HoldCode::Other,
         },
-        text: tidy(&hold.text, limits.text_bytes),
+        text: printable(&hold.text, limits.text_bytes),
     }
 }

@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::bindings::log::Level;
 use crate::limits::Limits;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// How much a message matters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -75,7 +75,7 @@ impl LogBook {
             self.dropped += 1;
             return;
         }
-        let message = tidy(message, self.max_message);
+        let message = printable(message, self.max_message);
         match self.bytes_left.checked_sub(message.len()) {
             Some(left) => {
                 self.bytes_left = left;

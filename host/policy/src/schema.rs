@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::error::SettingsProblem;
 use crate::limits::Limits;
-use crate::text::tidy;
+use sluice_core::text::printable;
 
 /// Most regular expressions in a schema.
 const PATTERNS: usize = 64;
@@ -35,9 +35,9 @@ impl Schema {
         let patterns = PatternOptions::regex().size_limit(PATTERN_BYTES).dfa_size_limit(PATTERN_BYTES);
         let options = jsonschema::options().with_draft(draft).with_pattern_options(patterns);
         let options = options.should_validate_formats(false).offline();
-        let validator = options
-            .build(&naming(&value))
-            .map_err(|error| format!("{}: {}", error.instance_path(), tidy(&error.to_string(), limits.text_bytes)))?;
+        let validator = options.build(&naming(&value)).map_err(|error| {
+            format!("{}: {}", error.instance_path(), printable(&error.to_string(), limits.text_bytes))
+        })?;
         Ok(Self { value, validator })
     }
 
@@ -45,8 +45,8 @@ impl Schema {
     pub(crate) fn problems(&self, settings: &Value, limits: &Limits) -> Vec<SettingsProblem> {
         let errors = self.validator.iter_errors(settings).take(limits.problems);
         let problem = |error: jsonschema::ValidationError<'_>| SettingsProblem {
-            path: tidy(error.instance_path().as_str(), limits.text_bytes),
-            text: tidy(&error.to_string(), limits.text_bytes),
+            path: printable(error.instance_path().as_str(), limits.text_bytes),
+            text: printable(&error.to_string(), limits.text_bytes),
         };
         errors.map(problem).collect()
     }
@@ -74,7 +74,7 @@ fn draft(schema: &Value) -> Result<Draft, String> {
     match name {
         None | Some("https://json-schema.org/draft/2020-12/schema") => Ok(Draft::Draft202012),
         Some("http://json-schema.org/draft-07/schema") => Ok(Draft::Draft7),
-        Some(other) => Err(format!("$schema is {:?}; use draft 2020-12 or draft 7", tidy(other, 128))),
+        Some(other) => Err(format!("$schema is {:?}; use draft 2020-12 or draft 7", printable(other, 128))),
     }
 }
 
@@ -108,7 +108,10 @@ impl<'a> Walk<'a> {
                 let local = target.strip_prefix('#').filter(|pointer| !pointer.contains('%'));
                 let found = local.and_then(|pointer| self.root.pointer(pointer));
                 let found = found.ok_or_else(|| {
-                    format!("$ref {:?}: only parts of this schema can be referred to, as `#/...`", tidy(target, 128))
+                    format!(
+                        "$ref {:?}: only parts of this schema can be referred to, as `#/...`",
+                        printable(target, 128)
+                    )
                 })?;
                 self.weigh(found, depth + 1)
             }

@@ -167,9 +167,9 @@ impl View {
 
 /// The owners of a grant, in order. Who is named by several is the first one's.
 fn owners_of(snapshot: &Snapshot, grants: &[Grant], nth: usize) -> Vec<OwnerIndex> {
-    let names = |grant: &Grant, owner: &OwnerName| grant.owners.as_ref().is_some_and(|owners| owners.contains(owner));
+    let has = |grant: &Grant, owner: &OwnerName| grant.owners.as_ref().is_some_and(|owners| owners.contains(owner));
     let planned_by = |owner: &OwnerName| {
-        let named = grants.iter().position(|grant| names(grant, owner));
+        let named = grants.iter().position(|grant| has(grant, owner));
         named.or_else(|| grants.iter().position(|grant| grant.owners.is_none()))
     };
     let owners = snapshot.owners.iter().enumerate();

@@ -18,6 +18,7 @@ use crate::name::{OwnerName, PoolIndex, PoolName};
 use crate::observed::{Blind, NamespaceFacts, Observed};
 use crate::plan::HoldCode;
 use crate::snapshot::{Allocation, Flapped, Snapshot};
+use crate::text::printable;
 
 pub(crate) use constraints::{Constraints, Displaced};
 pub(crate) use owners::at_most;
@@ -133,6 +134,10 @@ impl Survey {
     }
 }
 
+/// Most addresses that a namespace may ask for. A tenant writes the request, and every round and every policy reads it: this
+/// is far more than a pool has zones, and little enough for thousands of namespaces.
+const MOST_REQUESTED: usize = 64;
+
 /// What the annotation `egressips` of a namespace means, given what it holds (R1).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Wish {
@@ -150,15 +155,21 @@ impl Wish {
         let Some(text) = namespace.egress_ips.as_deref().filter(|text| !text.trim().is_empty()) else {
             return Self::None;
         };
-        let mut addresses = Vec::new();
+        let count = text.split(',').count();
+        if count > MOST_REQUESTED.max(held.len()) {
+            return Self::Malformed(format!(
+                "annotation egressips names {count} addresses; at most {MOST_REQUESTED} are read"
+            ));
+        }
+        let (mut addresses, mut seen) = (Vec::new(), BTreeSet::new());
         for part in text.split(',').map(str::trim) {
             match part.parse::<IpAddr>() {
-                Ok(address) if !addresses.contains(&address) => addresses.push(address),
+                Ok(address) if seen.insert(address) => addresses.push(address),
                 Ok(_) => {
                     return Self::Malformed(format!("annotation egressips names {part} twice"));
                 }
                 Err(_) => {
-                    let part: String = part.chars().take(40).filter(|c| !c.is_control()).collect();
+                    let part = printable(part, 40);
                     return Self::Malformed(format!("annotation egressips: \"{part}\" is not an address"));
                 }
             }

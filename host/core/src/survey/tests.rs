@@ -45,8 +45,21 @@ fn what_cannot_be_read_says_where() {
     assert_eq!(text("10.0.0.2,"), "annotation egressips: \"\" is not an address");
     assert_eq!(text("10.0.0.02"), "annotation egressips: \"10.0.0.02\" is not an address");
     assert_eq!(text("10.0.0.2, 10.0.0.2"), "annotation egressips names 10.0.0.2 twice");
-    assert_eq!(text("a\u{7}b"), "annotation egressips: \"ab\" is not an address");
+    assert_eq!(text("a\u{7}b"), "annotation egressips: \"a\\u{7}b\" is not an address");
+    assert_eq!(text("a\u{202e}b"), "annotation egressips: \"a\\u{202e}b\" is not an address");
     assert!(text(&"x".repeat(500)).len() < 100);
+}
+
+/// A tenant writes it, and everybody's rounds read it.
+#[test]
+fn a_request_for_thousands_of_addresses_is_not_read() {
+    let many = |count: u32| (1..=count).map(|n| format!("::{n:x}")).collect::<Vec<_>>().join(",");
+    assert!(matches!(wish(Some(&many(64)), &[]), Wish::Request(addresses) if addresses.len() == 64));
+    let text = "annotation egressips names 38000 addresses; at most 64 are read";
+    assert_eq!(wish(Some(&many(38_000)), &[]), Wish::Malformed(text.to_owned()));
+    let held: Vec<String> = (1..=70).map(|n| format!("::{n:x}")).collect();
+    let held: Vec<&str> = held.iter().map(String::as_str).collect();
+    assert_eq!(wish(Some(&many(70)), &held), Wish::None, "what is held is a result, however much it is");
 }
 
 /// A namespace that the network has no holding for, at another time.

@@ -63,6 +63,13 @@ impl Topology {
         let mut earlier: Vec<IpNet> = Vec::new();
         for entry in &spec.entries {
             let ranges = earlier.iter().fold(own(entry.cidr), |rest, &hole| subtract(&rest, hole));
+            if ranges.is_empty() {
+                let what = format!("{} of zone {}", entry.cidr, entry.label_value);
+                let text = format!(
+                    "{what} belongs to other entries or older pools as a whole, so that nothing of it is given out"
+                );
+                self.notes.push(PoolNote { pool: name.clone(), text });
+            }
             earlier.push(entry.cidr);
             self.zones.push(zone(index, (&entry.label_value, entry.cidr), ranges, &members));
         }

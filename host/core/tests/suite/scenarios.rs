@@ -51,7 +51,7 @@ impl Sliced {
             match word.split_once('=').unwrap_or((word, "")) {
                 ("owners", names) => sliced.grant.owners = Some(names.split(',').map(OwnerName::from).collect()),
                 ("ranges", ranges) => {
-                    sliced.grant.ranges = ranges.split(',').map(|cidr| cidr.parse().expect("a range")).collect()
+                    sliced.grant.ranges = ranges.split(',').map(|cidr| cidr.parse().expect("a range")).collect();
                 }
                 ("percent", percent) => sliced.grant.node_percent = Some(percent.parse().expect("a number")),
                 ("addresses", count) => sliced.addresses = count.parse().expect("a number"),
@@ -280,6 +280,7 @@ tests! {
     r04_only_address_reserved
     r04_reserved_in_use
     r05_never_anew
+    r06_inside_another_entry
     r06_overlap
     r07_both_annotations_gone
     r07_gone

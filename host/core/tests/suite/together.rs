@@ -217,7 +217,7 @@ fn who_was_to_get_the_place_of_an_owner_that_would_fall_silent_waits() {
             "allocate 10.20.0.6 other a",
             "assign 10.20.0.6 n3",
         ],
-        &expect![[r#"
+        &expect![[r"
             pool egress
               ! last held: other: the policy takes its last address and gives no other that works, so that it stays
               + other 10.20.0.6 a on n3  other
@@ -228,7 +228,7 @@ fn who_was_to_get_the_place_of_an_owner_that_would_fall_silent_waits() {
             4. Namespace last {{sluice.dev/hold: other:  the policy takes its last address and gives no other that works,  so that it stays}}
             5. Namespace other {{egressips: 10.20.0.6, 10.21.0.4}}  after 2 3
             6. Namespace shop {{sluice.dev/hold: no-capacity:  what was to make room for its address stays where it is}}
-        "#]],
+        "]],
     );
 }
 

@@ -8,9 +8,14 @@ use sluice_core::name::PoolName;
 use sluice_core::observed::{CloudPlatform, NamespaceFacts, NodeFacts, Platform};
 use sluice_core::snapshot::Capacity;
 
+use sluice_core::text::printable;
+
 use super::read::{FieldNote, FieldNotes, address, check_texts, flag, list, shown, text};
 use crate::names;
 use crate::object::{Object, unix_milliseconds};
+
+/// The longest name that an object can have, in bytes.
+const LONGEST_NAME: usize = 253;
 
 /// Platforms whose network does not have to agree to an address.
 ///
@@ -120,7 +125,11 @@ pub fn namespace_facts(object: &Object, notes: &mut FieldNotes) -> NamespaceFact
         created: object.created(),
         terminating: object.is_deleting() || object.at("/status/phase") == "Terminating",
         labels: object.labels(),
-        pool: object.annotation(names::POOL_ANNOTATION).filter(|name| !name.is_empty()).map(PoolName::from),
+        // No object has a name that is longer or has other characters, but this one is shown to people.
+        pool: object
+            .annotation(names::POOL_ANNOTATION)
+            .filter(|name| !name.is_empty())
+            .map(|name| PoolName::from(printable(name, LONGEST_NAME).as_str())),
         egress_ips: annotation(names::RESULT_ANNOTATION),
         hold: annotation(names::HOLD_ANNOTATION),
     }

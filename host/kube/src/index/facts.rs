@@ -108,6 +108,7 @@ impl Index {
             }),
             Kind::Lock => {
                 let lock = Lock::read(object, self.locks.get(key), self.now, &mut notes);
+                self.lock_scope.seen(key.namespace(), self.now);
                 let before = self.locks.insert(key.clone(), lock.clone()).unwrap_or_default();
                 lock.is_decisively_other(&before, self.now) && self.lock_counts(key)
             }

@@ -55,6 +55,7 @@ impl Index {
             let (identity, until) = lock.live(known_at)?;
             let until = if until > now { until } else { now.saturating_add(LOCK_LOOK) };
             let identity = bounded(identity, LONGEST_IDENTITY);
+            let until = self.lock_scope.until(key.namespace(), until, now);
             let ground = self.lock_scope.ground(key.namespace(), now);
             Some(LockHolder { namespace: key.namespace().to_owned(), identity, until, ground })
         })

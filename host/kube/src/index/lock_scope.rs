@@ -11,6 +11,9 @@ use std::fmt;
 const HOLDS: u64 = 10 * 60 * 1000;
 /// An answer that is older is asked for anew, so that it does not run out meanwhile.
 const REFRESHED: u64 = HOLDS / 2;
+/// For how long in all, within [`HOLDS`], locks count in namespaces of which nobody was asked yet, in milliseconds. A tenant
+/// may write locks in ever new namespaces, faster than the API server answers, and must not stop all writes by that.
+const UNASKED: u64 = 10 * 1000;
 /// How long to wait before a question that found no answer is asked again, in milliseconds.
 const RETRIED: u64 = 10 * 1000;
 
@@ -54,6 +57,8 @@ pub(super) struct LockScope {
     named: BTreeSet<String>,
     /// What was answered, and when, in Unix milliseconds.
     answers: BTreeMap<String, (WriteRights, u64)>,
+    /// When a lock was first seen of which nobody was asked, not counting those that are longer ago than [`HOLDS`].
+    unasked_since: Option<u64>,
 }
 
 impl LockScope {
@@ -67,17 +72,39 @@ impl LockScope {
         self.answers.insert(namespace.to_owned(), (rights, now));
     }
 
+    /// Notes that a namespace has a lock.
+    pub(super) fn seen(&mut self, namespace: &str, now: u64) {
+        let is_unasked = !self.named.contains(namespace) && self.valid(namespace, now).is_none();
+        if is_unasked && self.unasked_since.is_none_or(|since| now.abs_diff(since) >= HOLDS) {
+            self.unasked_since = Some(now);
+        }
+    }
+
+    fn valid(&self, namespace: &str, now: u64) -> Option<&WriteRights> {
+        let answer = self.answers.get(namespace).filter(|(_, asked)| now.abs_diff(*asked) < HOLDS);
+        answer.map(|(rights, _)| rights)
+    }
+
+    /// Until when a lock counts that is held until `until`.
+    pub(super) fn until(&self, namespace: &str, until: u64, now: u64) -> u64 {
+        let is_asked = self.named.contains(namespace) || self.valid(namespace, now).is_some();
+        let end = self.unasked_since.filter(|_| !is_asked).map(|since| since.saturating_add(UNASKED));
+        end.filter(|end| *end > now).map_or(until, |end| until.min(end))
+    }
+
     /// Why the lock of a namespace counts at `now`; none: it does not.
     pub(super) fn ground(&self, namespace: &str, now: u64) -> Option<LockGround> {
         if self.named.contains(namespace) {
             return Some(LockGround::Named);
         }
-        let answer = self.answers.get(namespace).filter(|(_, asked)| now.abs_diff(*asked) < HOLDS);
-        match answer.map(|(rights, _)| rights) {
+        match self.valid(namespace, now) {
             Some(WriteRights::NotGranted) => None,
             Some(WriteRights::Granted) => Some(LockGround::Rights),
             Some(WriteRights::NoAnswer(why)) => Some(LockGround::Unknown(why.clone())),
-            None => Some(LockGround::Unknown("nobody was asked yet".to_owned())),
+            None => {
+                let counts = self.unasked_since.is_none_or(|since| now.abs_diff(since) < UNASKED);
+                counts.then(|| LockGround::Unknown("nobody was asked yet".to_owned()))
+            }
         }
     }
 
@@ -93,7 +120,7 @@ impl LockScope {
 
 #[cfg(test)]
 mod tests {
-    use super::{HOLDS, LockGround, LockScope, REFRESHED, RETRIED, WriteRights};
+    use super::{HOLDS, LockGround, LockScope, REFRESHED, RETRIED, UNASKED, WriteRights};
 
     const NOW: u64 = 1_000_000_000;
 
@@ -118,6 +145,21 @@ mod tests {
         assert!(matches!(scope.ground("new", NOW), Some(LockGround::Unknown(_))));
         assert!(scope.has_to_ask("new", NOW));
         assert!(!scope.has_to_ask("ops", NOW + RETRIED - 1) && scope.has_to_ask("ops", NOW + RETRIED));
+    }
+
+    #[test]
+    fn ever_new_namespaces_stop_nothing_for_more_than_ten_seconds_in_ten_minutes() {
+        let mut scope = scope(WriteRights::NotGranted);
+        let mut stopped = 0;
+        for second in 0..1_200 {
+            let (namespace, now) = (format!("flood-{second}"), NOW + second * 1_000);
+            scope.seen(&namespace, now);
+            stopped += u64::from(scope.ground(&namespace, now).is_some());
+        }
+        assert_eq!(stopped, 2 * UNASKED / 1_000);
+        scope.answer("flood-1", WriteRights::Granted, NOW + 60_000);
+        assert_eq!(scope.ground("flood-1", NOW + 60_000), Some(LockGround::Rights), "once it is known it counts");
+        assert_eq!(scope.until("flood-601", NOW + 700_000, NOW + 601_000), NOW + 610_000, "when to look again");
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub(super) struct Problems {
 }
 
 impl Problems {
-    /// FieldNotes all that is wrong with an object. The same note as before is no news.
+    /// Notes all that is wrong with an object. The same note as before is no news.
     pub(super) fn set(&mut self, kind: Kind, key: &Key, notes: FieldNotes) {
         let entry = (kind, key.clone());
         let before = self.notes.remove(&entry).unwrap_or_default();

@@ -73,7 +73,7 @@ impl Watched {
         self.states.get(&kind).cloned().unwrap_or_default()
     }
 
-    /// FieldNotes a sign of life; true if the kind was blind.
+    /// Notes a sign of life; true if the kind was blind.
     pub(super) fn heard(&mut self, kind: Kind, at: Instant, unix: u64) -> bool {
         let was_blind = self.is_blind(kind, at);
         self.signs.insert(kind, Sign { at, unix });

@@ -9,11 +9,15 @@ use sluice_core::observed::Observed;
 use sluice_core::plan::Plan;
 use sluice_core::round::{Grant, Outcome, Round};
 use sluice_core::snapshot::Snapshot;
+use sluice_core::text::bounded;
 use sluice_policy::{CallError, Cancel, Cost, LogLevel, LogRecord, Policy};
 use tracing::{debug, error, info, warn};
 
 use super::pauses::Setbacks;
 use super::succession::Tries;
+
+/// The longest text about a failed call, in bytes.
+const LONGEST_FAILURE: usize = 2000;
 
 /// A round before its writes.
 pub(super) struct Thought {
@@ -84,7 +88,8 @@ fn answer(policy: &Policy, ran: sluice_policy::CallOutcome) -> Result<Plan, Stri
     if ran.dropped_logs > 0 {
         debug!(policy = name, dropped = ran.dropped_logs, "messages over the limits");
     }
-    ran.result.map_err(|failure| format!("{}: {failure}", failure.name()))
+    // A guest has its say in the text, which must not look like several lines of a log or of a condition.
+    ran.result.map_err(|failure| bounded(&format!("{}: {failure}", failure.name()), LONGEST_FAILURE))
 }
 
 fn pass_on(policy: &str, LogRecord { level, message }: &LogRecord) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::hold::Holders;
+use super::holdings::Holders;
 use super::ranges::Ranges;
 use crate::name::{NodeName, PoolName};
 use crate::network::guards::Guards;

@@ -9,7 +9,7 @@
 //! was lost, or undone by somebody else, is made again.
 
 mod carry;
-mod hold;
+mod holdings;
 mod ranges;
 mod results;
 mod waiting;
@@ -29,11 +29,12 @@ pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Wri
     let interfaces = Interfaces::of(inputs);
     let waiting = waiting::find(inputs, &intents, &guards, &interfaces);
     let unsettled = waiting.unsettled(inputs.moving(), interfaces.half_placed());
-    let holders = hold::holders(&intents, &unsettled);
+    let holders = holdings::holders(&intents, &unsettled);
     let ranges = ranges::Ranges::of(inputs);
     let changes = carry::changes(inputs, &interfaces, &ranges, &unsettled, &holders);
     let carrier_writes = carry::before_holdings(inputs, &changes, &ranges, &guards, &mut writes);
-    let holding_writes = hold::write(inputs, &intents, &guards, &interfaces, &waiting, &carrier_writes, &mut writes);
+    let holding_writes =
+        holdings::write(inputs, &intents, &guards, &interfaces, &waiting, &carrier_writes, &mut writes);
     let released = holding_writes.releases(&holders);
     let carrier_writes = carry::after_holdings(inputs, &changes, &released, carrier_writes, &mut writes);
     let before = Before { guards: &guards, unlisted: &carrier_writes.off, released: &released };

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::carry::CarrierWrites;
-use super::hold::HoldingWrites;
+use super::holdings::HoldingWrites;
 use crate::name::OwnerName;
 use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;

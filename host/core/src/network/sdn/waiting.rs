@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::hold::is_blocked;
+use super::holdings::is_blocked;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::network::Target;
 use crate::network::guards::Guards;
