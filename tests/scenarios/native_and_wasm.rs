@@ -18,7 +18,7 @@ use sluice_zone_spread::ZoneSpread;
 
 #[path = "../../host/sandbox/tests/simulation/script.rs"]
 #[allow(dead_code, reason = "the simulation uses the rest")]
-mod script;
+pub(super) mod script;
 #[path = "../bench/size.rs"]
 #[allow(dead_code, missing_docs, reason = "the bench uses the rest")]
 mod size;

@@ -6,16 +6,14 @@ use std::io::Write as _;
 
 use ipnet::IpNet;
 use sluice_core::network::versions;
-use sluice_core::observed::Observed;
+use sluice_core::observed::{Listed, Observed};
 use sluice_core::plan::Plan;
 use sluice_core::round::{Grant, Outcome, Round};
 use sluice_policy::{Compiler, Limits, Policy, PolicyHost};
 use sluice_runtime::apply::apply;
 use sluice_sandbox::{Dice, Expectation, Sandbox, audit};
 
-#[path = "../../host/sandbox/tests/simulation/script.rs"]
-#[allow(dead_code, reason = "the simulation uses the rest")]
-mod script;
+use super::native_and_wasm::script;
 
 const CLUSTERS: u64 = 12;
 const EVENTS: usize = 12;
@@ -49,7 +47,7 @@ impl Life {
         let observed = self.sandbox.observe();
         let round = Round::divided(&observed, &BTreeSet::new(), &grants(&observed));
         self.rounds += 1;
-        let traps = (self.rounds % 3 == 0).then_some(self.rounds / 3 % 2);
+        let traps = self.rounds.is_multiple_of(3).then_some(self.rounds / 3 % 2);
         let answer = |(nth, seen)| -> Result<Plan, String> {
             if traps == Some(nth) {
                 return Err("trap".to_owned());
@@ -86,7 +84,7 @@ impl Life {
         let grants = grants(&observed);
         let (tenant, ranges) = (grants[0].owners.as_ref().unwrap(), &grants[0].ranges);
         for (name, facts) in &observed.holdings {
-            for address in facts.egress_ips.iter().filter_map(|listed| listed.address()) {
+            for address in facts.egress_ips.iter().filter_map(Listed::address) {
                 let inside = ranges.iter().any(|range| range.contains(&address));
                 assert_eq!(inside, tenant.contains(name), "{when}: {name} holds {address}");
             }

@@ -137,9 +137,10 @@ impl Slice {
         let failure = failure.map(ToString::to_string);
         if failure != self.said {
             let policy = &self.policies.policy().info().name;
-            match &failure {
-                Some(failure) => error!(failure, policy, "what is applied stays"),
-                None => info!(policy, "the policy plans again"),
+            if let Some(failure) = &failure {
+                error!(failure, policy, "what is applied stays");
+            } else {
+                info!(policy, "the policy plans again");
             }
             self.said = failure;
         }
