@@ -51,8 +51,8 @@ async fn no_interface_is_written_while_the_old_operator_holds_its_lock() {
     let machines = ["w1", "w2", "w3"];
     stage.machines(&[("w1", 1), ("w2", 2), ("w3", 3)]).await;
     let ledger = Ledger::open(&stage, &machines).await;
-    // It runs out fifteen seconds after it was renewed.
-    let until = Timestamp::now() + SignedDuration::from_secs(20);
+    // It is held for fifteen seconds from when it is seen, if it has not run out by then.
+    let until = Timestamp::now() + SignedDuration::from_secs(14);
     let lock = peer_lock(until - SignedDuration::from_secs(15));
     stage.cluster.create([lock, Stage::three_zones(), namespace("shop").in_pool("egress")]).await;
     let operator = stage.operator().await;
