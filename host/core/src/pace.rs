@@ -90,7 +90,7 @@ impl Pace {
         snapshot: &Snapshot,
         plan: &VerifiedPlan,
         written: impl IntoIterator<Item = &'a Write>,
-        planner_of: impl Fn(OwnerIndex) -> Planner<'p>,
+        planner_of: impl Fn(OwnerIndex) -> Option<Planner<'p>>,
         now: u64,
     ) {
         self.forget(now);
@@ -98,7 +98,7 @@ impl Pace {
         let requests = granted(snapshot, plan);
         let mut spent: BTreeMap<&str, (u64, u32)> = BTreeMap::new();
         for patch in plan.patches().iter().filter(|patch| !patch.by_host) {
-            let Some(planner) = owner_of(plan, &patch.operation).map(&planner_of) else { continue };
+            let Some(planner) = owner_of(plan, &patch.operation).and_then(&planner_of) else { continue };
             let counts = match patch.operation {
                 Operation::Move { address, source, target } => {
                     let leg = Leg { at: now, forced: is_forced(snapshot, plan, address, source) };
@@ -202,10 +202,7 @@ fn owner_of(plan: &VerifiedPlan, operation: &Operation) -> Option<OwnerIndex> {
     if let Operation::Release { holder: Some(Holder::Owner(owner)), .. } = *operation {
         return Some(owner);
     }
-    plan.end().holders_of(operation.address()).iter().find_map(|holding| match holding.holder {
-        Holder::Owner(owner) => Some(owner),
-        Holder::Leaving(_) => None,
-    })
+    plan.end().owner_of(operation.address())
 }
 
 /// Owners who get an address that they ask for.

@@ -96,6 +96,15 @@ impl Operation {
         }
     }
 
+    /// The node that gets the address, if one does.
+    pub fn target(&self) -> Option<NodeIndex> {
+        match *self {
+            Self::Assign { node, .. } => Some(node),
+            Self::Move { target, .. } => Some(target),
+            Self::Allocate { .. } | Self::Release { .. } | Self::Unassign { .. } => None,
+        }
+    }
+
     /// Its name on the command line and in metrics.
     pub fn name(&self) -> &'static str {
         match self {

@@ -138,8 +138,7 @@ impl Settlement {
         self.snapshot.assignments.retain(|assignment| {
             let hidden = addresses.contains(&assignment.address);
             if hidden && let Some(node) = nodes.get_mut(assignment.node.position()) {
-                node.other_load += 1;
-                node.capacity.take(assignment.address);
+                node.hide(assignment.address);
             }
             !hidden
         });

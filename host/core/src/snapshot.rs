@@ -165,6 +165,14 @@ pub struct Node {
     pub other_load: u32,
 }
 
+impl Node {
+    /// Counts an address that the node carries as one for somebody who is not shown.
+    pub(crate) fn hide(&mut self, address: IpAddr) {
+        self.other_load += 1;
+        self.capacity.take(address);
+    }
+}
+
 /// An address bound to an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Allocation {

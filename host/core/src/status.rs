@@ -9,7 +9,7 @@ use crate::observed::{Observed, PoolFacts, PrivateIpFacts};
 use crate::round::{Outcome, Round};
 use crate::service::{self, Service};
 use crate::snapshot::{Health, Pool, Zone};
-use crate::survey::ranges::common;
+use crate::survey::ranges::{addresses, common};
 use crate::survey::{NamedHold, Survey};
 use crate::verify::VerifiedPlan;
 
@@ -220,10 +220,6 @@ fn usable(range: IpNet, reserved: &[IpNet]) -> u64 {
     let inside = reserved.iter().filter_map(|net| common(range, *net)).collect();
     let taken: u128 = IpNet::aggregate(&inside).into_iter().map(addresses).sum();
     u64::try_from(addresses(range).saturating_sub(taken)).unwrap_or(u64::MAX)
-}
-
-fn addresses(net: IpNet) -> u128 {
-    1u128.checked_shl(u32::from(net.max_prefix_len() - net.prefix_len())).unwrap_or(u128::MAX)
 }
 
 fn warnings(survey: &Survey, plan: &VerifiedPlan, holds: &[NamedHold], pool: &Pool) -> Vec<String> {

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::Target;
 use crate::name::{NodeIndex, NodeName, OwnerIndex};
 use crate::observed::Observed;
-use crate::plan::{Holder, Operation};
+use crate::plan::Operation;
 use crate::snapshot::{Allocation, Snapshot};
 use crate::survey::{Survey, Wish};
 use crate::verify::VerifiedPlan;
@@ -47,10 +47,7 @@ impl<'a> Inputs<'a> {
 
     /// The owner that shall hold an address; none: nobody, or somebody who leaves.
     pub(super) fn owner_after(&self, address: IpAddr) -> Option<OwnerIndex> {
-        self.plan.end().holders_of(address).iter().find_map(|holding| match holding.holder {
-            Holder::Owner(owner) => Some(owner),
-            Holder::Leaving(_) => None,
-        })
+        self.plan.end().owner_of(address)
     }
 
     /// Addresses that the plan brings to nodes or takes off them.

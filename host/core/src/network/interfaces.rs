@@ -97,13 +97,13 @@ impl<'a> Interfaces<'a> {
 
     /// Addresses that shall be on a node of which only the carrier or only the interface has them now: they change
     /// although the plan moves nothing.
-    pub(super) fn half_placed(&self) -> BTreeSet<IpAddr> {
+    pub(super) fn incomplete(&self) -> BTreeSet<IpAddr> {
         let carried = self.cloud.into_iter().flat_map(|_| self.inputs.plan.end().carried());
-        let is_half = |(address, nodes): &(IpAddr, &[NodeIndex])| {
+        let is_incomplete = |(address, nodes): &(IpAddr, &[NodeIndex])| {
             let listed = self.listed_on(*address);
             nodes.iter().any(|node| !listed.contains(node) || self.on_interface(*address, *node).is_none())
         };
-        carried.filter(is_half).map(|(address, _)| address).collect()
+        carried.filter(is_incomplete).map(|(address, _)| address).collect()
     }
 
     /// Whether an address would be taken off a node that works before the cloud can move it on, or cannot be moved. A node

@@ -75,7 +75,7 @@ fn moves(pace: &mut Pace, source: usize, health: Health, now: u64) {
     snapshot.nodes[source].health = health;
     let (from, to) = (NodeIndex::at(source), NodeIndex::at(1 - source));
     let plan = verified(&snapshot, &[Operation::Move { address: address(), source: from, target: to }]);
-    pace.note(&snapshot, &plan, &[lists(source, &[]), lists(1 - source, &[address()])], |_| RESTLESS, now);
+    pace.note(&snapshot, &plan, &[lists(source, &[]), lists(1 - source, &[address()])], |_| Some(RESTLESS), now);
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn what_was_not_written_did_not_happen() {
     let snapshot = snapshot(0);
     let mut pace = Pace::default();
     let operation = Operation::Move { address: address(), source: NodeIndex(0), target: NodeIndex(1) };
-    pace.note(&snapshot, &verified(&snapshot, &[operation]), &[lists(1, &[address()])], |_| RESTLESS, 0);
+    pace.note(&snapshot, &verified(&snapshot, &[operation]), &[lists(1, &[address()])], |_| Some(RESTLESS), 0);
     assert_eq!(spent_by_all(&pace.recent(0)), 0);
 }
 
@@ -169,7 +169,7 @@ fn a_release_counts_unless_the_owner_asks_for_another_address() {
     let write = Write { target: Target::Holding("shop".into()), change, after: Vec::new(), after_any: Vec::new() };
     let spent = |snapshot: &Snapshot| {
         let mut pace = Pace::default();
-        pace.note(snapshot, &verified(snapshot, &operations), [&write], |_| RESTLESS, 0);
+        pace.note(snapshot, &verified(snapshot, &operations), [&write], |_| Some(RESTLESS), 0);
         spent_by_all(&pace.recent(0))
     };
     assert_eq!(spent(&snapshot), 1);

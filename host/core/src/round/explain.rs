@@ -7,7 +7,7 @@ use super::{Failure, Round};
 use crate::name::{OwnerIndex, OwnerName, PoolIndex};
 use crate::observed::Observed;
 use crate::plan::{Hold, HoldCode, Holder, Operation, Plan};
-use crate::snapshot::Owner;
+use crate::snapshot::{Owner, Pool};
 use crate::survey::NamedHold;
 use crate::verify::VerifiedPlan;
 
@@ -19,6 +19,7 @@ impl Round {
         observed: &Observed,
         plan: &VerifiedPlan,
         judged: &[Result<Plan, Failure>],
+        unknown: &BTreeSet<OwnerIndex>,
     ) -> Vec<NamedHold> {
         let snapshot = &self.survey.snapshot;
         let mut holds = self.survey.holds.clone();
@@ -33,7 +34,7 @@ impl Round {
                 text: causes.words(hold, owner),
             })
         }));
-        holds.extend(self.unexplained(plan, &holds, judged));
+        holds.extend(self.unexplained(plan, &holds, judged, unknown));
         holds.sort();
         holds.dedup();
         holds
@@ -52,7 +53,7 @@ impl Round {
     /// Owners whose addresses the network places, in pools without a node that works: no policy says anything of them.
     pub(super) fn deserted(&self, holds: &[Hold]) -> Vec<Hold> {
         let snapshot = &self.survey.snapshot;
-        let is_deserted = |(at, pool): (usize, &crate::snapshot::Pool)| {
+        let is_deserted = |(at, pool): (usize, &Pool)| {
             let mut nodes = snapshot.zones_of(PoolIndex::at(at)).flat_map(|(_, zone)| &zone.nodes);
             pool.is_self_placing() && !nodes.any(|&node| snapshot.is_live(node))
         };
@@ -78,6 +79,7 @@ impl Round {
         plan: &VerifiedPlan,
         holds: &[NamedHold],
         judged: &[Result<Plan, Failure>],
+        unknown: &BTreeSet<OwnerIndex>,
     ) -> Vec<NamedHold> {
         let snapshot = &self.survey.snapshot;
         let mut counts: Vec<usize> = snapshot.owners.iter().map(|owner| owner.allocations.len()).collect();
@@ -95,12 +97,12 @@ impl Round {
         }
         let known: BTreeSet<&OwnerName> = holds.iter().map(|hold| &hold.owner).collect();
         let hold = |((position, owner), count): ((usize, &Owner), usize)| {
-            let holder = Holder::Owner(OwnerIndex::at(position));
-            let lacks = |address: &&IpAddr| plan.end().holders_of(**address).iter().all(|on| on.holder != holder);
+            let index = OwnerIndex::at(position);
+            let lacks = |address: &&IpAddr| !plan.end().is_held_by(**address, index);
             let (code, text) = if count > 0 {
                 let address = owner.requested.iter().find(lacks)?;
                 (HoldCode::Other, format!("it asks for {address}, which the policy neither gave nor refused"))
-            } else if self.slice_of(OwnerIndex::at(position)).is_none() {
+            } else if self.slice_of(index).is_none() {
                 (HoldCode::Other, "no policy plans for it".to_owned())
             } else if snapshot.zones_of(owner.pool).next().is_some() {
                 (HoldCode::Other, "the policy allocated nothing".to_owned())
@@ -109,11 +111,11 @@ impl Round {
             };
             let pool = snapshot.pool(owner.pool).filter(|_| !known.contains(&owner.name))?.name.clone();
             let hold = NamedHold { pool, zone: None, owner: owner.name.clone(), code, text };
-            Some((OwnerIndex::at(position), hold))
+            Some((index, hold))
         };
         let mut unexplained: Vec<_> = snapshot.owners.iter().enumerate().zip(counts).filter_map(hold).collect();
         if !unexplained.is_empty() {
-            let mut excused = self.unknown(judged);
+            let mut excused = unknown.clone();
             excused.extend(judged.iter().flatten().flat_map(|plan| &plan.patches).filter_map(|patch| {
                 match patch.operation {
                     Operation::Allocate { owner, .. } => Some(owner),

@@ -18,7 +18,7 @@ use crate::diff::Diff;
 use crate::name::{OwnerIndex, OwnerName, PoolIndex};
 use crate::network::{self, Change, Target, Write};
 use crate::observed::{Observed, Promise};
-use crate::plan::{Holder, Plan};
+use crate::plan::Plan;
 use crate::settle::Settlement;
 use crate::snapshot::Snapshot;
 use crate::survey::{NamedHold, Survey};
@@ -103,7 +103,7 @@ impl Round {
         let mut survey = Survey::of(observed);
         survey.spare_nodes(observed, refused);
         let mut settlement = Settlement::of(&survey, refused);
-        let slices = Slice::of(&survey, &mut settlement, grants, &observed.recent.spent);
+        let slices = Slice::of(&mut settlement, grants, &observed.recent.spent);
         let budgets = slices.iter().map(|slice| slice.snapshot(&settlement.snapshot).budget);
         survey.snapshot.budget = budgets.fold(0, u32::saturating_add);
         let base = EndState::before(&survey.snapshot);
@@ -154,7 +154,8 @@ impl Round {
         let answers = answers.into_iter().chain(std::iter::repeat_with(|| Err("it gave no answer".to_owned())));
         let judged: Vec<_> = self.slices.iter().zip(answers).map(|(slice, answer)| self.judge(slice, answer)).collect();
         let (plan, judged) = self.put_together(judged);
-        let holds = self.explained(observed, &plan, &judged);
+        let unknown = self.unknown(&judged);
+        let holds = self.explained(observed, &plan, &judged, &unknown);
         let mut findings = plan.inherited().to_vec();
         for judgement in &judged {
             if let Err(Failure::Rejected(rejection) | Failure::Unmatched(rejection)) = &judgement {
@@ -162,7 +163,7 @@ impl Round {
             }
         }
         findings.sort();
-        let unknown = self.names_of(&self.unknown(&judged));
+        let unknown = self.names_of(&unknown);
         let explained = network::Explained { holds: &holds, unknown: &unknown };
         let writes = network::schedule(observed, &self.survey, &plan, explained, avoid);
         let promises = self.promises(&plan, &writes);
@@ -178,11 +179,16 @@ impl Round {
     fn judge(&self, slice: &Slice, answer: Result<Plan, String>) -> Result<Plan, Failure> {
         let plan = self.that_counts(slice, answer.map_err(Failure::Policy)?);
         let seen = slice.snapshot(&self.settlement.snapshot);
-        let saw_all =
-            slice.is_whole() && self.settlement.patches.is_empty() && self.survey.constraints.immovable.is_empty();
-        let base = if saw_all { self.base.clone() } else { EndState::before(seen) };
+        let base = if self.is_shown_whole() { self.base.clone() } else { EndState::before(seen) };
         check(seen, &base, &plan).map_err(Failure::Rejected)?;
         Ok(slice.lift(plan))
+    }
+
+    /// Whether one policy sees all that is there, as it is.
+    fn is_shown_whole(&self) -> bool {
+        self.slices.iter().all(Slice::is_whole)
+            && self.settlement.patches.is_empty()
+            && self.survey.constraints.immovable.is_empty()
     }
 
     /// Makes one plan of the good answers and of what the host does by itself. If they do not go together, slices are left
@@ -215,8 +221,7 @@ impl Round {
         holds.extend(others);
         holds.extend(self.deserted(&holds));
         let plan = Plan { generation: snapshot.generation, patches, holds };
-        let is_seen_whole = answers.len() == 1 && self.slices.iter().all(Slice::is_whole);
-        let end = if is_altered || !is_seen_whole { check(snapshot, &self.base, &plan)? } else { end };
+        let end = if is_altered { check(snapshot, &self.base, &plan)? } else { end };
         Ok(VerifiedPlan::new(snapshot, &self.base, plan, end))
     }
 
@@ -236,11 +241,8 @@ impl Round {
             _ => Vec::new(),
         });
         let promise = |address: IpAddr| {
-            let mut holders = plan.end().holders_of(address).iter();
-            let (owner, zone) = holders.find_map(|holding| match holding.holder {
-                Holder::Owner(owner) => Some((snapshot.owner(owner)?, holding.zone)),
-                Holder::Leaving(_) => None,
-            })?;
+            let (owner, zone) = plan.end().ownership_of(address)?;
+            let owner = snapshot.owner(owner)?;
             let held = owner.held().any(|held| held == address);
             let zone = zone.and_then(|zone| snapshot.zone(zone)).map(|zone| zone.name.to_string());
             (!held).then(|| (address, Promise { owner: owner.name.clone(), zone }))

@@ -10,8 +10,7 @@ use crate::name::{OwnerIndex, OwnerName};
 use crate::plan::{Hold, Holder, Operation, Patch, Plan};
 use crate::settle::Settlement;
 use crate::snapshot::{Assignment, Capacity, Node, Owner, Pool, Snapshot, Zone};
-use crate::survey::Survey;
-use crate::survey::ranges::{common, subtract};
+use crate::survey::ranges::{addresses, common, spec_pool_of, subtract};
 
 /// What one policy plans.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -24,6 +23,12 @@ pub struct Grant {
     pub ranges: Vec<IpNet>,
     /// How much of what a node can carry it may use, in percent; none: all.
     pub node_percent: Option<u8>,
+}
+
+impl Grant {
+    fn limits_nothing(&self) -> bool {
+        self.owners.is_none() && self.ranges.is_empty() && self.node_percent.is_none()
+    }
 }
 
 /// One slice of a round.
@@ -55,27 +60,16 @@ pub(super) struct StandIn {
 }
 
 impl Slice {
-    /// The slices of grants. A single grant that names nobody has everything.
-    pub(super) fn of(
-        survey: &Survey,
-        settlement: &mut Settlement,
-        grants: &[Grant],
-        spent: &BTreeMap<String, u32>,
-    ) -> Vec<Self> {
-        let whole = |grant: &Grant| grant.owners.is_none() && grant.ranges.is_empty() && grant.node_percent.is_none();
+    /// The slices of grants. A single grant that limits nothing has everything.
+    pub(super) fn of(settlement: &mut Settlement, grants: &[Grant], spent: &BTreeMap<String, u32>) -> Vec<Self> {
+        let is_whole = matches!(grants, [grant] if grant.limits_nothing());
         let slice = |(nth, grant): (usize, &Grant)| {
-            let mut view = View::of(&settlement.snapshot, grants, nth);
-            let budget = view.snapshot.budget;
-            view.snapshot.budget = budget.saturating_sub(spent.get(&grant.name).copied().unwrap_or_default());
-            Self { name: grant.name.clone(), budget, view: Some(view), stands_in: None }
+            let mut view = (!is_whole).then(|| View::of(&settlement.snapshot, grants, nth));
+            let seen = view.as_mut().map_or(&mut settlement.snapshot, |view| &mut view.snapshot);
+            let budget = seen.budget;
+            seen.budget = budget.saturating_sub(spent.get(&grant.name).copied().unwrap_or_default());
+            Self { name: grant.name.clone(), budget, view, stands_in: None }
         };
-        if let [grant] = grants
-            && whole(grant)
-        {
-            let budget = survey.snapshot.budget;
-            settlement.snapshot.budget = budget.saturating_sub(spent.get(&grant.name).copied().unwrap_or_default());
-            return vec![Self { name: grant.name.clone(), budget, view: None, stands_in: None }];
-        }
         grants.iter().enumerate().map(slice).collect()
     }
 
@@ -133,7 +127,8 @@ fn lift_patch(patch: Patch, lifted: impl Fn(OwnerIndex) -> Option<OwnerIndex>) -
 
 impl View {
     fn of(settled: &Snapshot, grants: &[Grant], nth: usize) -> Self {
-        let grant = grants.get(nth).cloned().unwrap_or_default();
+        let nothing = Grant::default();
+        let grant = grants.get(nth).unwrap_or(&nothing);
         let owners = owners_of(settled, grants, nth);
         let shown: Vec<Owner> = owners.iter().filter_map(|&owner| settled.owner(owner).cloned()).collect();
         let ours: BTreeSet<IpAddr> = held(&shown).collect();
@@ -141,22 +136,21 @@ impl View {
         let mut snapshot = Snapshot {
             owners: shown,
             nodes: settled.nodes.clone(),
-            occupied: settled.occupied.iter().copied().chain(others).collect(),
             flapped: settled.flapped.iter().filter(|flapped| ours.contains(&flapped.address)).cloned().collect(),
             budget: part_of_budget(settled.budget, owners.len(), settled.owners.len()),
             generation: settled.generation,
             now: settled.now,
             seed: settled.seed,
-            ..ranges_of(settled, &grant, grants)
+            ..ranges_of(settled, grant, grants)
         };
-        snapshot.occupied.retain(|&address| gives(&snapshot.pools, &snapshot.zones, address));
-        snapshot.occupied.sort_unstable();
-        snapshot.occupied.dedup();
+        let gives = |snapshot: &Snapshot, address| spec_pool_of(snapshot, address).is_some();
+        let occupied: BTreeSet<IpAddr> = settled.occupied.iter().copied().chain(others).collect();
+        snapshot.occupied = occupied.into_iter().filter(|&address| gives(&snapshot, address)).collect();
         // What others hold is a load that this policy cannot change. What nobody holds, it may give out where it is.
         let is_free = |address| snapshot.occupied.binary_search(&address).is_err();
         let is_shown = |on: &&Assignment| {
             let address = on.address;
-            ours.contains(&address) || (gives(&snapshot.pools, &snapshot.zones, address) && is_free(address))
+            ours.contains(&address) || (gives(&snapshot, address) && is_free(address))
         };
         let (assignments, hidden) = settled.assignments.iter().partition::<Vec<_>, _>(is_shown);
         snapshot.assignments = assignments.into_iter().copied().collect();
@@ -194,21 +188,12 @@ fn ranges_of(snapshot: &Snapshot, grant: &Grant, grants: &[Grant]) -> Snapshot {
     let zone = |zone: &Zone| {
         let ranges = ranges(&zone.ranges);
         let is_limited = !grant.ranges.is_empty() && !zone.ranges.is_empty();
-        let share = is_limited.then(|| ranges.iter().map(|range| size(*range)).fold(0, u32::saturating_add));
+        let size = || ranges.iter().map(|&range| addresses(range)).fold(0, u128::saturating_add);
+        let share = is_limited.then(|| u32::try_from(size()).unwrap_or(u32::MAX));
         Zone { ranges, share, ..zone.clone() }
     };
     let (pools, zones) = (snapshot.pools.iter().map(pool).collect(), snapshot.zones.iter().map(zone).collect());
     Snapshot { pools, zones, ..Snapshot::default() }
-}
-
-fn size(range: IpNet) -> u32 {
-    1u32.checked_shl(u32::from(range.max_prefix_len() - range.prefix_len())).unwrap_or(u32::MAX)
-}
-
-/// Whether a pool or a zone has an address in its ranges.
-fn gives(pools: &[Pool], zones: &[Zone], address: IpAddr) -> bool {
-    let mut ranges = zones.iter().flat_map(|zone| &zone.ranges).chain(pools.iter().flat_map(|pool| &pool.ranges));
-    ranges.any(|range| range.contains(&address))
 }
 
 /// What nodes can carry of a slice: no more than its part, and no more than others leave.
@@ -223,8 +208,7 @@ fn limit_nodes<'a>(nodes: &mut [Node], percent: Option<u8>, hidden: impl Iterato
         .collect();
     for on in hidden {
         if let Some(node) = nodes.get_mut(on.node.position()) {
-            node.other_load += 1;
-            node.capacity.take(on.address);
+            node.hide(on.address);
         }
     }
     for (node, [total, ipv4, ipv6]) in nodes.iter_mut().zip(parts) {

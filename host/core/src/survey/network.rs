@@ -64,8 +64,7 @@ impl Survey {
                 if ours && !strangers.contains_key(&address) {
                     assignments.push(Assignment { address, node: index, phase });
                 } else {
-                    node.other_load += 1;
-                    node.capacity.take(address);
+                    node.hide(address);
                 }
             }
         }

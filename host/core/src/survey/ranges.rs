@@ -37,6 +37,11 @@ pub(crate) fn common(one: IpNet, other: IpNet) -> Option<IpNet> {
     if one.contains(&other) { Some(other) } else { Some(one).filter(|_| other.contains(&one)) }
 }
 
+/// How many addresses a range has.
+pub(crate) fn addresses(range: IpNet) -> u128 {
+    1u128.checked_shl(u32::from(range.max_prefix_len() - range.prefix_len())).unwrap_or(u128::MAX)
+}
+
 /// `ranges` without the addresses of `hole`.
 pub(crate) fn subtract(ranges: &[IpNet], hole: IpNet) -> Vec<IpNet> {
     let mut rest = Vec::new();

@@ -43,7 +43,7 @@ impl View<'_> {
             }
             let (before, after) = (self.base.carriers_of(address).len(), self.end.carriers_of(address).len());
             // Whoever puts an address onto a node answers for all its carriers, inherited ones included.
-            if after > 1 && (after > before || target(&patch.operation).is_some()) {
+            if after > 1 && (after > before || patch.operation.target().is_some()) {
                 findings.push(Finding {
                     invariant: Invariant::Unique,
                     inherited: false,
@@ -77,7 +77,7 @@ impl View<'_> {
     }
 
     fn is_self_placed(&self, address: IpAddr) -> bool {
-        let held_in = self.owner_after(address).and_then(|(owner, _)| self.snapshot.owner(owner)).map(|o| o.pool);
+        let held_in = self.end.ownership_of(address).and_then(|(owner, _)| self.snapshot.owner(owner)).map(|o| o.pool);
         let pool = held_in.or_else(|| {
             let ranges = self.snapshot.zones.iter().find(|zone| inside(&zone.ranges, address)).map(|zone| zone.pool);
             ranges.or_else(|| self.snapshot.pools.iter().position(|p| inside(&p.ranges, address)).map(PoolIndex::at))
@@ -156,7 +156,7 @@ impl View<'_> {
 
     /// Invariant 3, for every node that gets something.
     pub(super) fn capacity(&self, findings: &mut Vec<Finding>) {
-        let targets: BTreeSet<NodeIndex> = self.patches.iter().filter_map(|patch| target(&patch.operation)).collect();
+        let targets: BTreeSet<NodeIndex> = self.patches.iter().filter_map(|patch| patch.operation.target()).collect();
         let limited = |node: &&NodeIndex| self.snapshot.node(**node).is_some_and(|n| n.capacity != Capacity::default());
         let targets: Vec<NodeIndex> = targets.iter().filter(limited).copied().collect();
         if targets.is_empty() {
@@ -197,14 +197,14 @@ impl View<'_> {
         let crowded = self.crowded_after();
         self.adopted(&crowded, findings);
         for patch in self.patches {
-            let Some(node_index) = target(&patch.operation) else {
+            let Some(node_index) = patch.operation.target() else {
                 continue;
             };
             let Some(node) = self.snapshot.node(node_index) else {
                 continue;
             };
             let address = patch.operation.address();
-            let Some((owner, zone)) = self.owner_after(address) else {
+            let Some((owner, zone)) = self.end.ownership_of(address) else {
                 findings
                     .push(super::contract(format!("{address} goes to node {}, but nobody would hold it", node.name)));
                 continue;
@@ -253,12 +253,12 @@ impl View<'_> {
     /// How many addresses of an owner each node carries.
     fn crowded_after(&self) -> Crowds {
         let mut counts = BTreeMap::new();
-        let adds = |patch: &Patch| target(&patch.operation).is_some() || is_allocation(&patch.operation);
+        let adds = |patch: &Patch| patch.operation.target().is_some() || is_allocation(&patch.operation);
         if !self.patches.iter().any(adds) {
             return counts;
         }
         for (address, nodes) in self.end.carried() {
-            let Some((owner, _)) = self.owner_after(address) else {
+            let Some((owner, _)) = self.end.ownership_of(address) else {
                 continue;
             };
             for &node in nodes {
@@ -295,7 +295,7 @@ impl View<'_> {
 
     pub(super) fn forced_off(&self, address: IpAddr, node_index: NodeIndex) -> bool {
         let down = self.snapshot.node(node_index).is_none_or(|node| node.health == Health::Down);
-        let Some((owner, zone)) = self.owner_after(address) else {
+        let Some((owner, zone)) = self.end.ownership_of(address) else {
             return true;
         };
         let Some(pool) = self.snapshot.owner(owner).map(|owner| owner.pool) else {
@@ -310,13 +310,6 @@ impl View<'_> {
             .zones_of(pool)
             .filter(|(index, _)| may_leave || Some(*index) == zone)
             .any(|(_, zone)| zone.nodes.binary_search(&node).is_ok())
-    }
-
-    fn owner_after(&self, address: IpAddr) -> Option<(OwnerIndex, Option<ZoneIndex>)> {
-        self.end.holders_of(address).iter().find_map(|holding| match holding.holder {
-            Holder::Owner(owner) => Some((owner, holding.zone)),
-            Holder::Leaving(_) => None,
-        })
     }
 
     fn holder_name(&self, address: IpAddr) -> String {
@@ -347,15 +340,6 @@ type Crowds = BTreeMap<(OwnerIndex, NodeIndex), u32>;
 
 fn is_allocation(operation: &Operation) -> bool {
     matches!(operation, Operation::Allocate { .. })
-}
-
-/// The node that gets an address.
-fn target(operation: &Operation) -> Option<NodeIndex> {
-    match *operation {
-        Operation::Assign { node, .. } => Some(node),
-        Operation::Move { target, .. } => Some(target),
-        Operation::Allocate { .. } | Operation::Release { .. } | Operation::Unassign { .. } => None,
-    }
 }
 
 fn inside(ranges: &[IpNet], address: IpAddr) -> bool {

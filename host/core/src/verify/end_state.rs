@@ -208,6 +208,24 @@ impl EndState {
         self.carriers.get(&address).map_or_else(|| self.base.carriers.get(address), Vec::as_slice)
     }
 
+    /// The owner that holds an address, with its home zone if known; none: nobody does, or somebody who leaves.
+    pub fn ownership_of(&self, address: IpAddr) -> Option<(OwnerIndex, Option<ZoneIndex>)> {
+        self.holders_of(address).iter().find_map(|holding| match holding.holder {
+            Holder::Owner(owner) => Some((owner, holding.zone)),
+            Holder::Leaving(_) => None,
+        })
+    }
+
+    /// The owner that holds an address; none: nobody does, or somebody who leaves.
+    pub fn owner_of(&self, address: IpAddr) -> Option<OwnerIndex> {
+        self.ownership_of(address).map(|(owner, _)| owner)
+    }
+
+    /// Whether an owner holds an address.
+    pub fn is_held_by(&self, address: IpAddr, owner: OwnerIndex) -> bool {
+        self.holders_of(address).iter().any(|holding| holding.holder == Holder::Owner(owner))
+    }
+
     /// All addresses with a holder, in order.
     pub fn held(&self) -> impl Iterator<Item = (IpAddr, &[Holding])> {
         merged(&self.base.holders, &self.holders)

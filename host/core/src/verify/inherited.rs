@@ -135,11 +135,7 @@ fn outsiders(snapshot: &Snapshot, findings: &mut Vec<Finding>) {
 /// Addresses that some policy moved to and fro, until they may move again.
 fn flapped(snapshot: &Snapshot, base: &EndState, findings: &mut Vec<Finding>) {
     for flapped in &snapshot.flapped {
-        let holder = base.holders_of(flapped.address).iter().find_map(|holding| match holding.holder {
-            Holder::Owner(owner) => snapshot.owner(owner),
-            Holder::Leaving(_) => None,
-        });
-        let Some(owner) = holder else { continue };
+        let Some(owner) = base.owner_of(flapped.address).and_then(|owner| snapshot.owner(owner)) else { continue };
         let text = format!(
             "{}: policy {} moved {} to and fro: for an hour it moves only if it must",
             owner.name, flapped.policy, flapped.address

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::checks::View;
 use super::{EndState, Finding, Invariant};
 use crate::name::{NodeIndex, OwnerIndex};
-use crate::plan::{Holder, Operation};
+use crate::plan::Operation;
 use crate::snapshot::Health;
 
 impl View<'_> {
@@ -21,7 +21,7 @@ impl View<'_> {
                 Operation::Unassign { address, node } if !released(address) => (address, node, true),
                 _ => continue,
             };
-            let Some(owner) = holder_in(self.end, address).filter(|_| !self.forced_off(address, node)) else {
+            let Some(owner) = self.end.owner_of(address).filter(|_| !self.forced_off(address, node)) else {
                 continue;
             };
             if let Some(flapped) = self.snapshot.flapped(address) {
@@ -46,16 +46,6 @@ impl View<'_> {
         let held = self.snapshot.owner(owner).into_iter().flat_map(|owner| &owner.allocations);
         let given = self.patches.iter().filter(|patch| matches!(patch.operation, Operation::Allocate { .. }));
         let mut addresses = held.map(|held| held.address).chain(given.map(|patch| patch.operation.address()));
-        addresses.any(|address| {
-            let is_held = state.holders_of(address).iter().any(|holding| holding.holder == Holder::Owner(owner));
-            is_held && state.carriers_of(address).iter().any(lives)
-        })
+        addresses.any(|address| state.is_held_by(address, owner) && state.carriers_of(address).iter().any(lives))
     }
-}
-
-fn holder_in(state: &EndState, address: IpAddr) -> Option<OwnerIndex> {
-    state.holders_of(address).iter().find_map(|holding| match holding.holder {
-        Holder::Owner(owner) => Some(owner),
-        Holder::Leaving(_) => None,
-    })
 }

@@ -71,21 +71,9 @@ pub(super) fn changes<'a>(
     changes
 }
 
-/// Writes what can happen before holdings change: addresses leave nodes, then they come to others.
+/// Writes what can happen before holdings change. First ranges for the network to place from, and addresses off nodes that
+/// they move away from; what such a node gets from nowhere else comes in the same write. Then addresses come to others.
 pub(super) fn before_holdings<'a>(
-    inputs: &Inputs<'a>,
-    changes: &NodeChanges<'a>,
-    ranges: &Ranges<'a>,
-    guards: &Guards<'_>,
-    writes: &mut Writes<'_>,
-) -> CarrierWrites<'a> {
-    let carrier_writes = write_at_once(inputs, changes, ranges, guards, writes);
-    write_the_rest(inputs, changes, guards, carrier_writes, writes)
-}
-
-/// Ranges for the network to place from, and addresses off nodes that they move away from. What such a node gets from
-/// nowhere else comes in the same write.
-fn write_at_once<'a>(
     inputs: &Inputs<'a>,
     changes: &NodeChanges<'a>,
     ranges: &Ranges<'a>,
@@ -113,7 +101,7 @@ fn write_at_once<'a>(
             carrier_writes.note(name, write, (off, on), list.unwrap_or_else(|| texts(facts)));
         }
     }
-    carrier_writes
+    write_the_rest(inputs, changes, guards, carrier_writes, writes)
 }
 
 /// What comes from elsewhere, and what is new on nodes that lose nothing.

@@ -28,7 +28,7 @@ pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Wri
     let intents = intents(inputs);
     let interfaces = Interfaces::of(inputs);
     let waiting = waiting::find(inputs, &intents, &guards, &interfaces);
-    let unsettled = waiting.unsettled(inputs.moving(), interfaces.half_placed());
+    let unsettled = waiting.unsettled(inputs.moving(), interfaces.incomplete());
     let holders = holdings::holders(&intents, &unsettled);
     let ranges = ranges::Ranges::of(inputs);
     let changes = carry::changes(inputs, &interfaces, &ranges, &unsettled, &holders);

@@ -23,8 +23,8 @@ pub(super) struct Waiting {
 
 impl Waiting {
     /// Addresses whose place is, or will be, another one than what is seen, and that do not wait.
-    pub(super) fn unsettled(&self, moving: BTreeSet<IpAddr>, half_placed: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
-        let all = moving.into_iter().chain(half_placed);
+    pub(super) fn unsettled(&self, moving: BTreeSet<IpAddr>, incomplete: BTreeSet<IpAddr>) -> BTreeSet<IpAddr> {
+        let all = moving.into_iter().chain(incomplete);
         all.filter(|address| !self.addresses.contains(address)).collect()
     }
 }
@@ -57,7 +57,7 @@ pub(super) fn find(
         change.sources.iter().chain(&change.targets).any(|&node| is_avoided(inputs, node))
             || interfaces.would_get_stuck(change.address, &change.sources, &change.targets)
             || (!change.held && blocked.contains(&change.owner))
-            || lacks_finalizer(inputs, guards, change)
+            || lacks_guard(inputs, guards, change)
     };
     let stuck: Vec<bool> = changes.iter().map(cannot_begin).collect();
     // Until an owner has let go of an address, its others cannot come to the same node.
@@ -114,7 +114,7 @@ fn is_avoided(inputs: &Inputs<'_>, node: NodeIndex) -> bool {
 }
 
 /// Whether an address would come to a node before its pool can have the guard.
-fn lacks_finalizer(inputs: &Inputs<'_>, guards: &Guards<'_>, change: &CarrierChange) -> bool {
+fn lacks_guard(inputs: &Inputs<'_>, guards: &Guards<'_>, change: &CarrierChange) -> bool {
     let pool = inputs.snapshot.owner(change.owner).and_then(|owner| inputs.snapshot.pool(owner.pool));
     !change.targets.is_empty() && pool.is_some_and(|pool| guards.are_missing(&pool.name))
 }

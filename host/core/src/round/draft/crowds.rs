@@ -28,7 +28,7 @@ pub(super) fn adopted(draft: &Draft<'_>) -> Withdrawal {
     let mut places: BTreeMap<(OwnerIndex, NodeIndex), BTreeSet<IpAddr>> = BTreeMap::new();
     for &owner in adopted.values().collect::<BTreeSet<_>>() {
         let new = adopted.iter().filter(|&(_, to)| *to == owner).map(|(&address, _)| address);
-        for address in draft.held(owner).filter(|&address| draft.keeps(owner, address)).chain(new) {
+        for address in draft.held(owner).filter(|&address| draft.end.is_held_by(address, owner)).chain(new) {
             let carriers = base.carriers_of(address).iter();
             for &node in carriers.filter(|&&node| !network::network_places(&draft.round.survey.snapshot, node)) {
                 places.entry((owner, node)).or_default().insert(address);
@@ -66,7 +66,8 @@ pub(super) fn parted(draft: &Draft<'_>) -> Vec<Patch> {
     let snapshot = &survey.snapshot;
     let mut parted = Vec::new();
     for Crowd { owner, node, mut addresses } in crowds(draft) {
-        addresses.retain(|&address| draft.end.carriers_of(address).contains(&node) && draft.keeps(owner, address));
+        addresses
+            .retain(|&address| draft.end.carriers_of(address).contains(&node) && draft.end.is_held_by(address, owner));
         let at_rest = |address: &IpAddr| phase(draft, *address, node) == Some(Phase::Settled);
         let acts = snapshot.is_live(node) && !network::network_places(snapshot, node);
         if addresses.len() < 2 || !acts || !addresses.iter().all(at_rest) {

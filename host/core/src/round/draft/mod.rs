@@ -20,7 +20,6 @@ use crate::plan::{Hold, HoldCode, Holder, Operation, Patch, Plan};
 use crate::verify::EndState;
 
 /// A plan in the making.
-#[derive(Clone)]
 pub(super) struct Draft<'a> {
     round: &'a Round,
     patches: Vec<Patch>,
@@ -64,7 +63,7 @@ impl<'a> Draft<'a> {
         let mut patches: Vec<Patch> = answered.chain(settled).cloned().collect();
         cancel(&mut patches);
         let end = round.base.after(&round.survey.snapshot, &patches, &mut Vec::new());
-        let is_altered = answers.len() > 1 || !settled.is_empty() || !round.survey.constraints.immovable.is_empty();
+        let is_altered = answers.len() != 1 || !round.is_shown_whole();
         Self { round, patches, end, waiting: BTreeMap::new(), is_altered }
     }
 
@@ -124,18 +123,9 @@ impl<'a> Draft<'a> {
 
     /// Whom a patch is about: who gets the address or gives it up, or holds it in the end, or held it before.
     fn owner_of(&self, operation: &Operation) -> Option<OwnerIndex> {
-        let holder_in = |state: &EndState| {
-            state.holders_of(operation.address()).iter().find_map(|holding| match holding.holder {
-                Holder::Owner(owner) => Some(owner),
-                Holder::Leaving(_) => None,
-            })
-        };
-        changed_owner(operation).or_else(|| holder_in(&self.end)).or_else(|| holder_in(&self.round.base))
-    }
-
-    /// Whether an owner holds an address in the end.
-    fn keeps(&self, owner: OwnerIndex, address: IpAddr) -> bool {
-        holds_in(&self.end, owner, address)
+        let address = operation.address();
+        let holder = || self.end.owner_of(address).or_else(|| self.round.base.owner_of(address));
+        changed_owner(operation).or_else(holder)
     }
 
     /// What an owner holds before any patch.
@@ -150,25 +140,12 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// Whether an owner holds an address.
-fn holds_in(state: &EndState, owner: OwnerIndex, address: IpAddr) -> bool {
-    state.holders_of(address).iter().any(|holding| holding.holder == Holder::Owner(owner))
-}
-
 /// Who gets an address or gives it up.
 fn changed_owner(operation: &Operation) -> Option<OwnerIndex> {
     match *operation {
         Operation::Allocate { owner, .. } | Operation::Release { holder: Some(Holder::Owner(owner)), .. } => {
             Some(owner)
         }
-        _ => None,
-    }
-}
-
-/// The node that gets an address.
-fn target(operation: &Operation) -> Option<NodeIndex> {
-    match *operation {
-        Operation::Assign { node, .. } | Operation::Move { target: node, .. } => Some(node),
         _ => None,
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Draft, Withdrawal, target};
+use super::{Draft, Withdrawal};
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::plan::Operation;
 
@@ -42,7 +42,7 @@ pub(super) fn patches(draft: &Draft<'_>) -> Withdrawal {
         .collect();
     let patches = draft.positions(|patch| {
         owner_of.get(&patch.operation.address()).is_some_and(|&owner| {
-            let node = target(&patch.operation);
+            let node = patch.operation.target();
             refused.contains(&owner) || node.is_some_and(|node| forbidden.contains(&(owner, node)))
         })
     });

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{Draft, Withdrawal, holds_in};
+use super::{Draft, Withdrawal};
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::plan::{HoldCode, Operation};
 use crate::verify::{Load, loads};
@@ -121,7 +121,7 @@ fn beyond_capacity(
 /// Of what comes to a node, what would find another address of its owner there.
 fn beside_another(draft: &Draft<'_>, node: NodeIndex, arrivals: &[Arrival]) -> Vec<Arrival> {
     let is_here =
-        |owner, address: IpAddr| holds_in(&draft.end, owner, address) && draft.end.carriers_of(address).contains(&node);
+        |owner, address: IpAddr| draft.end.is_held_by(address, owner) && draft.end.carriers_of(address).contains(&node);
     let crowded = |arrival: &&Arrival| {
         let siblings = arrivals.iter().filter(|other| other.owner == arrival.owner).map(|other| other.address);
         let mut others = draft.held(arrival.owner).chain(siblings);
