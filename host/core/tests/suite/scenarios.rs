@@ -5,14 +5,14 @@
 //! `! a greedy stand-in plans` (it answers as if it were in charge), `! platform NAME` (a cloud without provider),
 //! `! rounds N` (not to the end), `! addresses N` (for each owner in each zone), and for several policies a line each:
 //! `! slice NAME [owners=A,B] [ranges=CIDR,CIDR] [percent=N] [addresses=N] [fails|grabs]` (it grabs who takes one address
-//! of somebody else and one that nobody gave it).
+//! of somebody else, also off its node, and one that nobody gave it).
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
-use sluice_core::name::{OwnerIndex, OwnerName};
+use sluice_core::name::{NodeIndex, OwnerIndex, OwnerName};
 use sluice_core::network::Target;
 use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::{Operation, Patch, Plan, Reason};
@@ -75,7 +75,11 @@ impl Sliced {
                 text: String::new(),
                 by_host: false,
             };
-            plan.patches.extend([allocate("10.20.0.2"), allocate("10.20.0.7")]);
+            let unassign = Patch {
+                operation: Operation::Unassign { address: "10.20.0.2".parse().unwrap(), node: NodeIndex(0) },
+                ..allocate("10.20.0.2")
+            };
+            plan.patches.extend([allocate("10.20.0.2"), allocate("10.20.0.7"), unassign]);
         }
         Ok(plan)
     }
