@@ -221,11 +221,18 @@ fn lock(namespace: &str, version: u64, holder: &str, renewed: &str, seconds: u64
     Object::new(body)
 }
 
-/// An index that finds a lock at minute one.
-fn found(renewed: &str, seconds: u64) -> Index {
+/// An index that finds a lock at minute one, in a namespace where nobody was asked who may write.
+fn found_unasked(renewed: &str, seconds: u64) -> Index {
     let mut index = Index::default();
     index.set_time(60_000);
     index.reset(Kind::Lock, &[lock("ops", 1, "pod-1", renewed, seconds)]);
+    index
+}
+
+/// An index that finds a lock at minute one, in a namespace where it counts.
+fn found(renewed: &str, seconds: u64) -> Index {
+    let mut index = found_unasked(renewed, seconds);
+    index.note_write_rights("ops", WriteRights::Granted);
     index
 }
 
@@ -240,7 +247,7 @@ fn a_foreign_lock_is_live_for_its_duration_since_its_change_was_seen() {
         namespace: "ops".to_owned(),
         identity: "pod-1".to_owned(),
         until: 75_000,
-        ground: Some(LockGround::Unknown("nobody was asked yet".to_owned())),
+        ground: Some(LockGround::Rights),
     };
     assert_eq!(index.foreign_lock(74_999), Some(expected));
     assert_eq!(index.foreign_lock(75_000), None);
@@ -309,7 +316,7 @@ fn a_lock_that_ends_unseen_is_still_held() {
 
 #[test]
 fn a_foreign_lock_counts_where_the_old_operator_can_be() {
-    let mut index = found("1970-01-01T00:00:50Z", 600);
+    let mut index = found_unasked("1970-01-01T00:00:50Z", 600);
     assert_eq!(index.lock_questions(60_000), ["ops"]);
     assert!(index.note_write_rights("ops", WriteRights::NotGranted), "writes go on");
     assert_eq!(holder(&index, 60_000), None);
