@@ -35,6 +35,18 @@ pub struct Applied {
     pub late: Vec<EndedWrite>,
 }
 
+impl Applied {
+    /// Those of the schedule's writes that happened, and those that may have: they are still `in_flight`.
+    pub fn landed<'a>(
+        &self,
+        writes: &'a [Write],
+        in_flight: &BTreeMap<Target, Write>,
+    ) -> impl Iterator<Item = &'a Write> {
+        let written = self.written.iter().filter_map(|position| writes.get(*position));
+        written.chain(writes.iter().filter(|write| in_flight.get(&write.target) == Some(*write)))
+    }
+}
+
 /// A write that is over, and what came of it.
 pub type EndedWrite = (Write, Result<Written, WriteFailure>);
 
@@ -284,6 +296,16 @@ mod tests {
             after: after.to_vec(),
             after_any: after_any.to_vec(),
         }
+    }
+
+    #[test]
+    fn what_hangs_counts_as_if_it_had_happened_and_what_hung_before_does_not() {
+        let writes = [write("done", &[], &[]), write("hangs", &[], &[]), write("left", &[], &[])];
+        let before = Write { after: vec![7], ..write("left", &[], &[]) };
+        let in_flight = [writes[1].clone(), before].map(|write| (write.target.clone(), write)).into();
+        let applied = Applied { written: vec![0], ..Applied::default() };
+        let landed: Vec<&str> = applied.landed(&writes, &in_flight).map(|write| write.target.name()).collect();
+        assert_eq!(landed, ["done", "hangs"]);
     }
 
     async fn check(fails: &[&'static str], writes: &[Write]) -> (Vec<String>, Applied) {

@@ -7,7 +7,6 @@ use serde_json::Value;
 use sluice_core::name::PoolName;
 use sluice_core::observed::{CloudPlatform, NamespaceFacts, NodeFacts, Platform};
 use sluice_core::snapshot::Capacity;
-
 use sluice_core::text::printable;
 
 use super::read::{FieldNote, FieldNotes, address, check_texts, flag, list, shown, text};

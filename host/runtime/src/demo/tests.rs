@@ -14,6 +14,12 @@ fn lines(seed: u64) -> (bool, String) {
     (verified, String::from_utf8(out).unwrap())
 }
 
+/// The sandbox may not know of kube, and so it has these words a second time.
+#[test]
+fn the_sandbox_calls_objects_what_the_network_calls_them() {
+    assert_eq!(sluice_sandbox::sdn::WORDS, sluice_kube::network::WORDS);
+}
+
 #[test]
 fn a_seed_tells_the_same_story_twice() {
     assert_eq!(lines(42), lines(42));

@@ -205,7 +205,7 @@ impl Planner {
             return Ok(Next::Wait);
         };
         self.tell_unsure(&observed);
-        let thought = self.think(&observed, in_flight.writes()).await?;
+        let mut thought = self.think(&observed, in_flight.writes()).await?;
         if self.stop.is_cancelled() {
             return Ok(Next::Wait);
         }
@@ -229,7 +229,7 @@ impl Planner {
         let reports = self.reports(&observed, &thought, !applied.written.is_empty());
         self.metrics.planned(&observed, &thought);
         self.metrics.show_pools(&reports);
-        let story = self.story(&observed, &thought, reports, may_write, !goes_on && in_flight.writes().is_empty());
+        let story = self.story(&observed, &mut thought, reports, may_write, !goes_on && in_flight.writes().is_empty());
         self.stories.send_replace(Arc::new(story));
         self.pulse.has_planned();
         let goes_on = self.pass_the_turn(&thought) || goes_on;
@@ -273,15 +273,15 @@ impl Planner {
         let mut setbacks = self.memory.pauses.setbacks(now);
         self.metrics.pausing(self.memory.pauses.pausing(now));
         setbacks.avoided.extend(in_flight.keys().cloned());
+        let grants: Vec<Grant> = self.slices.iter().map(|slice| slice.grant().clone()).collect();
         let assigned: Vec<Assigned> = self.slices.iter().map(Slice::assigned).collect();
-        let grants: Vec<Grant> = assigned.iter().map(|assigned| assigned.grant.clone()).collect();
         for (nth, slice) in self.slices.iter_mut().enumerate() {
             slice.try_out((&grants, nth), observed, &setbacks).await;
         }
         let observed = Arc::clone(observed);
         let cancel = Cancel::default();
         let until = cancel.clone();
-        let mut thinks = spawn_blocking(move || think(&observed, &assigned, &setbacks, &until));
+        let mut thinks = spawn_blocking(move || think(&observed, &grants, &assigned, &setbacks, &until));
         tokio::select! {
             thought = &mut thinks => return thought,
             () = self.stop.cancelled() => cancel.cancel(),
@@ -337,27 +337,15 @@ impl Planner {
     /// Counts unforced changes. A write that is still in flight may have happened, and counts as if it had: a policy must not
     /// gain by an API server that hangs.
     fn note_pace(&mut self, thought: &Thought, applied: &Applied, in_flight: &BTreeMap<Target, Write>) {
-        let writes = &thought.outcome.writes;
-        let written = applied.written.iter().filter_map(|position| writes.get(*position));
-        let hanging = writes.iter().filter(|write| in_flight.get(&write.target) == Some(*write));
-        let planners: Vec<pace::Planner<'_>> = self
-            .slices
-            .iter()
-            .zip(&thought.outcome.slices)
-            .map(|(slice, became)| pace::Planner {
-                grant: slice.name(),
-                policy: &slice.policies().policy().info().name,
-                budget: became.budget,
-            })
-            .collect();
-        let nobody = pace::Planner { grant: "", policy: "", budget: 0 };
         let planner_of = |owner| {
-            let slice = thought.round.slice_of(owner).and_then(|at| planners.get(at));
-            slice.copied().unwrap_or(nobody)
+            let at = thought.round.slice_of(owner)?;
+            let (slice, became) = (self.slices.get(at)?, thought.outcome.slices.get(at)?);
+            let policy = &slice.policies().policy().info().name;
+            Some(pace::Planner { grant: slice.name(), policy, budget: became.budget })
         };
         let snapshot = &thought.round.surveyed().snapshot;
-        let all = written.chain(hanging);
-        self.memory.pace.note(snapshot, &thought.outcome.plan, all, planner_of, steady_milliseconds());
+        let landed = applied.landed(&thought.outcome.writes, in_flight);
+        self.memory.pace.note(snapshot, &thought.outcome.plan, landed, planner_of, steady_milliseconds());
     }
 
     /// What is in flight when writing is cut short is left to itself, after a moment in which most of it ends.

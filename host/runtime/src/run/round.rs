@@ -30,7 +30,6 @@ pub(super) struct Thought {
 
 /// Who plans a slice of a round.
 pub(super) struct Assigned {
-    pub(super) grant: Grant,
     pub(super) policy: Policy,
     /// The policy stands in with forced moves only: what to tell those who wait for more.
     pub(super) excuse: Option<String>,
@@ -43,11 +42,17 @@ pub(super) struct Ran {
     pub(super) tries: Tries,
 }
 
-/// Plans all slices. Takes a processor for as long as policies may, or until it is cancelled.
-pub(super) fn think(observed: &Observed, assigned: &[Assigned], setbacks: &Setbacks, cancel: &Cancel) -> Thought {
+/// Plans the slices of all grants, each by whom it is assigned to. Takes a processor for as long as policies may, or until
+/// it is cancelled.
+pub(super) fn think(
+    observed: &Observed,
+    grants: &[Grant],
+    assigned: &[Assigned],
+    setbacks: &Setbacks,
+    cancel: &Cancel,
+) -> Thought {
     let started = Instant::now();
-    let grants: Vec<Grant> = assigned.iter().map(|assigned| assigned.grant.clone()).collect();
-    let mut round = Round::divided(observed, &setbacks.refused, &grants);
+    let mut round = Round::divided(observed, &setbacks.refused, grants);
     for (nth, assigned) in assigned.iter().enumerate() {
         if let Some(excuse) = &assigned.excuse {
             round.forced_moves_only(nth, observed, excuse.clone());

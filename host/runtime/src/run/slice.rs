@@ -38,6 +38,10 @@ impl Slice {
         Self { grant, policies, candidate: None, trials: Trials::default(), refusal: None, said: None }
     }
 
+    pub(super) fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
     pub(super) fn name(&self) -> &str {
         &self.grant.name
     }
@@ -55,7 +59,7 @@ impl Slice {
     /// What the next round needs to know.
     pub(super) fn assigned(&self) -> Assigned {
         let excuse = (self.policies.rank() == Rank::BuiltIn).then(|| self.policies.excuse());
-        Assigned { grant: self.grant.clone(), policy: self.policies.policy().clone(), excuse }
+        Assigned { policy: self.policies.policy().clone(), excuse }
     }
 
     /// Takes what the policy's files have now.

@@ -120,7 +120,7 @@ impl Life {
         let applied = self.sandbox.run(applying).unwrap();
         let written = applied.written.iter().map(|position| &outcome.writes[*position]);
         let planner = Planner { grant: "", policy: name, budget: outcome.slices[0].budget };
-        self.pace.note(&round.surveyed().snapshot, &outcome.plan, written, |_| planner, self.sandbox.now());
+        self.pace.note(&round.surveyed().snapshot, &outcome.plan, written, |_| Some(planner), self.sandbox.now());
         applied.written.len()
     }
 

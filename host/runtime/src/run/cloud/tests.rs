@@ -142,14 +142,14 @@ async fn a_second_cloud_is_one_more_in_the_list() {
 
     let mut observed = on("Far");
     cloud.show(&mut observed, true);
-    assert_eq!(far.take(), [r#"nodes ["n1"], writes true"#, "in charge true"]);
+    assert_eq!(far.take(), [r#"nodes ["n1"], writes true"#, "may write true"]);
     assert_eq!(observed.cloud_obstacle.as_deref(), Some("the fake is closed"));
     far.facts.send_replace(Some(Arc::new(CloudFacts { writes: true, ..CloudFacts::default() })));
     timeout(SOON, bell.changed()).await.unwrap().unwrap();
     let mut observed = on("Far");
     cloud.show(&mut observed, false);
     assert_eq!((observed.cloud.as_deref(), observed.cloud_obstacle), (far.facts().as_deref(), None));
-    assert_eq!(far.take(), [r#"nodes ["n1"], writes true"#, "in charge false"]);
+    assert_eq!(far.take(), [r#"nodes ["n1"], writes true"#, "may write false"]);
 
     let writer = Writer { server: ApiServer::new(client, index), cloud: Arc::clone(&cloud) };
     let address = || BTreeSet::from([IpAddr::from([10, 20, 0, 9])]);
@@ -167,7 +167,7 @@ async fn a_second_cloud_is_one_more_in_the_list() {
     assert_eq!(far.take(), ["n1 on {10.20.0.9} off {}", "n1 on {} off {10.20.0.9}", "count"]);
 
     term.send_replace(Term::default());
-    let stands_by = |asked: &Vec<String>| asked.iter().any(|one| one == "in charge false");
+    let stands_by = |asked: &Vec<String>| asked.iter().any(|one| one == "may write false");
     timeout(SOON, far.asked.subscribe().wait_for(stands_by)).await.expect("who leads no more writes no more").unwrap();
     stop.cancel();
     timeout(SOON, running).await.unwrap().unwrap().unwrap();

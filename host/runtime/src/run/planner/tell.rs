@@ -39,11 +39,11 @@ impl Planner {
         reports(&thought.round, &thought.outcome, observed, &after)
     }
 
-    /// What the reporter is to tell of a round.
+    /// What the reporter is to tell of a round. Takes its holds along.
     pub(super) fn story(
         &self,
         observed: &Observed,
-        thought: &Thought,
+        thought: &mut Thought,
         mut reports: Vec<PoolReport>,
         may_write: bool,
         settled: bool,
@@ -58,7 +58,7 @@ impl Planner {
             Some((report.pool.clone(), named(slice.policies().policy().info())))
         };
         let policies = reports.iter().filter_map(planner).collect();
-        Story::Round { reports, holds: thought.outcome.holds.clone(), policies, settled }
+        Story::Round { reports, holds: std::mem::take(&mut thought.outcome.holds), policies, settled }
     }
 
     /// The slices that plan for owners of a pool.
@@ -116,10 +116,7 @@ impl Planner {
             blind.into_iter().filter(WatchReport::is_blind).filter_map(|watch| watch.trouble).collect();
         for report in reports.iter_mut() {
             report.warnings.extend(blind.iter().map(|trouble| format!("nothing heard for a minute: {trouble}")));
-            let here =
-                |at: &usize| round.surveyed().pool_named(&report.pool).is_some_and(|pool| round.plans_in(*at, pool));
-            let slices: Vec<&Slice> =
-                self.slices.iter().enumerate().filter(|(at, _)| here(at)).map(|(_, slice)| slice).collect();
+            let slices: Vec<&Slice> = self.slices_in(&report.pool, round).collect();
             let stand_ins = slices.iter().filter_map(|slice| slice.policies().stand_in());
             let stand_ins: Vec<String> = stand_ins.map(|stand_in| stand_in.to_string()).collect();
             report.stand_in = (!stand_ins.is_empty()).then(|| stand_ins.join("; "));
