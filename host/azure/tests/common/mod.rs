@@ -20,7 +20,7 @@ use sluice_sandbox_azure::{Arm, Client, Place, Pool, Settings};
 use tokio_util::sync::CancellationToken;
 
 /// Virtual seconds in a real one, of cloud and provider alike.
-pub(crate) const SCALE: u32 = 500;
+pub(crate) const SCALE: u32 = 100;
 /// The longest that anything is waited for, in real time.
 const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";

@@ -290,6 +290,7 @@ fn a_foreign_lock_that_ran_out_before_it_was_found_is_nobodys() {
     assert_eq!(holder(&index, 60_000).as_deref(), Some("pod-1"));
     // One in another namespace is another lock; a live one that goes away is gone.
     index.set_time(61_000);
+    index.note_write_rights("old", WriteRights::Granted);
     assert!(index.apply(Kind::Lock, &lock("old", 1, "pod-0", "1970-01-01T00:01:00Z", 15)));
     assert_eq!(holder(&index, 61_000).as_deref(), Some("pod-0"));
     assert!(index.delete(Kind::Lock, &lock("old", 5, "", "", 0)));
