@@ -1,0 +1,32 @@
+//! What decides about `EgressIP` in a cluster, for tests: OVN-Kubernetes' cluster manager ([`ClusterManager`]) and
+//! OpenShift's cloud network config controller ([`CloudController`]).
+//!
+//! Both are state machines without a clock, threads or I/O. Whoever drives them hands over what watches show, in
+//! milliseconds of any clock, and carries out the [`Action`]s: on objects in memory, or on a real API server. They are
+//! modelled on the releases of August and April 2026 (OVN-Kubernetes 8871cd9ce, `cloud-network-config-controller`
+//! 2d69ad95), quirks included: a client that gets along with these gets along with those. The conformance tests are
+//! the evidence; what is left to chance there is decided by a seed here.
+
+mod action;
+mod cloud;
+mod dice;
+mod manager;
+mod marks;
+mod names;
+mod network;
+mod object;
+mod probe;
+mod retry;
+mod selector;
+
+pub use action::{Action, Reason};
+pub use cloud::{Change, CloudController, CloudSettings, Fault, Machine, Verb};
+pub use manager::{Cluster, ClusterManager, Settings};
+pub use names::{
+    ASSIGNABLE, CLOUD_CONFIG, FINALIZER, HOST_CIDRS, MARK, OWNER, PRIMARY, SUBNETS, UNINITIALIZED, cpic_address,
+    cpic_name,
+};
+pub use network::Capacity;
+pub use object::{CloudPrivateIpConfig, Condition, CpicStatus, EgressIp, Node, StatusItem};
+pub use probe::Probing;
+pub use selector::{Expression, Operator, Selector};
