@@ -8,7 +8,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use sluice_policy_sdk::{
-    Allocation, Assignment, Capacity, Health, Node, Operation, Owner, Phase, Plan, Pool, Snapshot, Zone,
+    Allocation, Assignment, Capacity, Health, Node, Operation, Owner, Phase, PlacementMode, Plan, Pool, Snapshot, Zone,
 };
 use sluice_zone_spread::{Settings, decide};
 
@@ -83,8 +83,13 @@ fn cluster() -> Result<Snapshot, Box<dyn Error>> {
         attributes: Vec::new(),
     };
     let reserved = (0..ZONES).map(|zone| format!("10.{zone}.0.0/30").parse()).collect::<Result<_, _>>()?;
-    let pool =
-        Pool { name: "pool".to_owned(), ranges: Vec::new(), reserved, self_placing: false, attributes: Vec::new() };
+    let pool = Pool {
+        name: "pool".to_owned(),
+        ranges: Vec::new(),
+        reserved,
+        placement: PlacementMode::Exact,
+        attributes: Vec::new(),
+    };
     Ok(Snapshot {
         generation: 1,
         now: 0,

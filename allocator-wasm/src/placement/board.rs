@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use sluice_policy_sdk::{Health, Hold, HoldCode, Reason};
+use sluice_policy_sdk::{Health, Hold, HoldCode, PlacementMode, Reason};
 
 use crate::allocation::Allocated;
 use crate::ids::{ClassId, Id, NodeId, OwnerId, SlotId, Table, ids};
@@ -65,7 +65,8 @@ impl<'m, 'a> Board<'m, 'a> {
             return;
         }
         let carried = self.model.book.at(slot.id).carried;
-        if self.model.pools[pool].input.self_placing {
+        let mode = self.model.pools[pool].input.placement;
+        if mode == PlacementMode::Network {
             return;
         }
         let Some(carried) = carried else {
@@ -90,6 +91,9 @@ impl<'m, 'a> Board<'m, 'a> {
         if slot.released.is_some() {
             slot.at = None;
             self.loads[carried.node].remove(slot.family);
+        } else if fits && mode == PlacementMode::Among {
+            // It stays where the network has put it.
+            slot.standing = Standing::Fixed;
         } else if fits {
             (slot.standing, slot.charge, slot.may_stay) = (Standing::Served, 1, true);
             slot.cause = Reason::MakeRoom;

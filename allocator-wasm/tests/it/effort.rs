@@ -2,7 +2,8 @@
 //! the nodes and addresses that searches look at, since time differs between machines.
 
 use sluice_policy_sdk::{
-    Allocation, Assignment, Capacity, Health, Hold, HoldCode, IpAddress, Node, Owner, Phase, Pool, Snapshot, Zone,
+    Allocation, Assignment, Capacity, Health, Hold, HoldCode, IpAddress, Node, Owner, Phase, PlacementMode, Pool,
+    Snapshot, Zone,
 };
 use sluice_zone_spread::{Decision, Settings, decide};
 
@@ -32,7 +33,7 @@ fn crowded(nodes: usize, per_node: u32, start: Start) -> Snapshot {
             name: "pool".to_owned(),
             ranges: Vec::new(),
             reserved: Vec::new(),
-            self_placing: false,
+            placement: PlacementMode::Exact,
             attributes: Vec::new(),
         }],
         zones: (0..ZONES).map(|number| zone(number, nodes)).collect(),

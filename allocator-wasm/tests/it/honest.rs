@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::io::Write as _;
 
 use sluice_policy_sdk::{
-    Allocation, Assignment, Capacity, Family, Health, HoldCode, IpAddress, Node, Owner, Phase, Pool, Snapshot, Zone,
-    transcript,
+    Allocation, Assignment, Capacity, Family, Health, HoldCode, IpAddress, Node, Owner, Phase, PlacementMode, Pool,
+    Snapshot, Zone, transcript,
 };
 use sluice_zone_spread::{Settings, decide};
 
@@ -71,7 +71,7 @@ fn pool() -> Pool {
         name: "pool".to_owned(),
         ranges: Vec::new(),
         reserved: Vec::new(),
-        self_placing: false,
+        placement: PlacementMode::Exact,
         attributes: Vec::new(),
     }
 }

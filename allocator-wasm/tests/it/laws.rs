@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sluice_policy_sdk::{Assignment, Family, Health, HoldCode, IpAddress, Operation, Phase, Plan, Reason, Snapshot};
+use sluice_policy_sdk::{
+    Assignment, Family, Health, HoldCode, IpAddress, Operation, Phase, PlacementMode, Plan, Reason, Snapshot,
+};
 
 /// A snapshot and a plan, looked at from all sides.
 pub(crate) struct Case<'a> {
@@ -115,6 +117,7 @@ impl<'a> Case<'a> {
         self.allocations_are_in_their_pools();
         self.placements_are_sound();
         self.the_budget_is_kept();
+        self.what_the_network_chose_stays();
         self.reasons_are_true();
         self.nothing_in_flight_is_touched();
         self.everyone_is_served_or_held();
@@ -148,7 +151,7 @@ impl<'a> Case<'a> {
             };
             let (owner, zone) = self.held[&address];
             let pool = self.snapshot.owners[owner as usize].pool;
-            assert!(!self.snapshot.pools[pool as usize].self_placing, "a self-placing pool");
+            assert_ne!(self.snapshot.pools[pool as usize].placement, PlacementMode::Network, "a self-placing pool");
             assert_eq!(self.health(target), Health::Healthy, "eligible: {address}");
             assert!(self.reach(owner, zone).contains(&target), "eligible: {address} is too far away");
             let capacity = self.snapshot.nodes[target as usize].capacity;
@@ -188,6 +191,20 @@ impl<'a> Case<'a> {
             Operation::Allocate(_) | Operation::Assign(_) => false,
         });
         assert!(unforced.count() <= self.snapshot.budget as usize, "budget");
+    }
+
+    fn what_the_network_chose_stays(&self) {
+        for patch in &self.plan.patches {
+            let (address, node) = match &patch.operation {
+                Operation::Move(to) => (to.address, to.source),
+                Operation::Unassign(at) => (at.address, at.node),
+                _ => continue,
+            };
+            let Some((owner, _)) = self.held.get(&address) else { continue };
+            let pool = self.snapshot.owners[*owner as usize].pool;
+            let is_among = self.snapshot.pools[pool as usize].placement == PlacementMode::Among;
+            assert!(!(is_among && self.fits(address, node)), "{address} has to stay on {node}");
+        }
     }
 
     fn reasons_are_true(&self) {
@@ -246,7 +263,7 @@ impl<'a> Case<'a> {
                 self.snapshot.assignments.contains(&gone)
             };
             let served = carriers.iter().any(|node| self.fits(*address, *node) && !leaving(node));
-            let self_placing = self.snapshot.pools[pool as usize].self_placing;
+            let self_placing = self.snapshot.pools[pool as usize].placement == PlacementMode::Network;
             assert!(served || self_placing || self.is_held_back(*owner, *zone), "{address} is forgotten");
         }
         for (index, owner) in (0..).zip(&self.snapshot.owners) {

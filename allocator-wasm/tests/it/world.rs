@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sluice_policy_sdk::{
-    Allocation, Assignment, Attribute, Capacity, Cidr, Family, Health, IpAddress, Node, Operation, Owner, Phase, Plan,
-    Pool, Snapshot, Zone,
+    Allocation, Assignment, Attribute, Capacity, Cidr, Family, Health, IpAddress, Node, Operation, Owner, Phase,
+    PlacementMode, Plan, Pool, Snapshot, Zone,
 };
 
 /// A generator of random numbers (`SplitMix64`).
@@ -106,7 +106,11 @@ fn add_pool(random: &mut Random, snapshot: &mut Snapshot, number: u32) {
         name: format!("pool-{number}"),
         ranges: if shared { ranges(random, 0) } else { Vec::new() },
         reserved,
-        self_placing: random.percent(10),
+        placement: match random.number(0..=9) {
+            0 => PlacementMode::Network,
+            1..=3 => PlacementMode::Among,
+            _ => PlacementMode::Exact,
+        },
         attributes: Vec::new(),
     });
     let zones = random.number(1..=3);

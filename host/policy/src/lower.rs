@@ -6,7 +6,7 @@
 use std::net::IpAddr;
 
 use ipnet::IpNet;
-use sluice_core::snapshot::{Assignment, Capacity, Health, Phase, Snapshot};
+use sluice_core::snapshot::{Assignment, Capacity, Health, Phase, Placement, Snapshot};
 
 use crate::bindings::wit;
 
@@ -70,7 +70,7 @@ impl<'a> Flat<'a> {
             name: pool.name.as_str(),
             ranges: cidrs.take(pool.ranges.len()),
             reserved: cidrs.take(pool.reserved.len()),
-            self_placing: pool.is_self_placing(),
+            placement: placement(pool.placement),
             attributes: &[],
         };
         snapshot.pools.iter().map(pool).collect()
@@ -151,6 +151,14 @@ fn node(node: &sluice_core::snapshot::Node) -> wit::Node<'_> {
         capacity: wit::Capacity { total, ipv4, ipv6 },
         other_load: node.other_load,
         attributes: &[],
+    }
+}
+
+fn placement(placement: Placement) -> wit::PlacementMode {
+    match placement {
+        Placement::Exact => wit::PlacementMode::Exact,
+        Placement::Among => wit::PlacementMode::Among,
+        Placement::Network => wit::PlacementMode::Network,
     }
 }
 

@@ -9,7 +9,8 @@ use std::rc::Rc;
 
 use sluice_policy_sdk::{
     Allocate, Allocation, Assignment, Attribute, Cidr, Description, Family, Health, Hold, HoldCode, Index, IpAddress,
-    Node, Operation, Owner, Patch, Phase, Placement, Plan, PlanError, Policy, Reason, Relocation, Snapshot, log,
+    Node, Operation, Owner, Patch, Phase, Placement, PlacementMode, Plan, PlanError, Policy, Reason, Relocation,
+    Snapshot, log,
 };
 
 /// The policy `pack`.
@@ -102,7 +103,7 @@ impl<'a> Packing<'a> {
         } else {
             self.hold(index, None, HoldCode::Other, "pack grants no requests");
         }
-        if self.snapshot.pools.get(owner.pool as usize).is_some_and(|pool| pool.self_placing) {
+        if self.snapshot.pools.get(owner.pool as usize).is_some_and(|pool| pool.placement == PlacementMode::Network) {
             return Ok(());
         }
         let carriers = held.iter().filter_map(|held| self.carried.get(&held.address)).flatten();

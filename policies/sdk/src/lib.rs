@@ -108,8 +108,8 @@ pub mod transcript;
 pub use address::{Family, ParseAddressError};
 pub use bindings::exports::sluice::policy::allocator::{
     Allocate, Allocation, Assignment, Attribute, Capacity, Cidr, Description, Health, Hold, HoldCode, Index, IpAddress,
-    Node, Operation, Owner, Patch, Phase, Placement, Plan, PlanError, Pool, Reason, Relocation, SettingsError,
-    Snapshot, Zone,
+    Node, Operation, Owner, Patch, Phase, Placement, PlacementMode, Plan, PlanError, Pool, Reason, Relocation,
+    SettingsError, Snapshot, Zone,
 };
 pub use policy::{Policy, make_plan, validate_settings};
 

@@ -119,7 +119,7 @@ pub fn snapshot(mut value: Value) -> Result<Snapshot, ScenarioError> {
         &mut value,
         "pools",
         &json!({
-            "ranges": [], "reserved": [], "self_placing": false, "attributes": [],
+            "ranges": [], "reserved": [], "placement": "Exact", "attributes": [],
         }),
     );
     each(
