@@ -5,9 +5,10 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
-use crate::name::NodeName;
-use crate::network::write::{Change, Target, Write};
-use crate::observed::{CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed, PoolFacts};
+use crate::name::{NodeName, OwnerName};
+use crate::network::MissingHolding;
+use crate::network::write::{Change, Home, Target, Write};
+use crate::observed::{Assignable, CarrierFacts, HoldingFacts, Listed, NamespaceFacts, Observed, PoolFacts};
 use crate::snapshot::Phase;
 
 impl Observed {
@@ -58,13 +59,25 @@ impl Observed {
                     }
                 })
             }
-            (Target::Holding(name), Change::Holding { egress_ips, home }) => {
+            (Target::Holding(name), Change::Holding { egress_ips, home, .. }) => {
                 alter(self.holdings.get_mut(name), |facts: &mut HoldingFacts| {
                     facts.egress_ips = egress_ips.iter().copied().map(Listed::Address).collect();
                     facts.pool = home.as_ref().map(|home| home.pool.clone());
                     facts.zones = home.iter().flat_map(|home| home.zones.iter().cloned()).collect();
+                    facts.replaced = home.iter().flat_map(|home| home.replaced.iter().copied()).collect();
+                }) | (home.is_none() && self.give_up_holding(name))
+            }
+            (Target::Carrier(name), Change::Assignable(may)) => {
+                let since = self.now;
+                alter(self.carriers.get_mut(name), |facts: &mut CarrierFacts| {
+                    let since = facts.assignable.map_or(since, |label| label.since);
+                    facts.assignable = may.then_some(Assignable { ours: true, since });
                 })
             }
+            (Target::Holding(name), Change::NewHolding { egress_ips, home }) => {
+                self.make_holding(name, egress_ips, home)
+            }
+            (Target::Holding(name), Change::NoHolding { .. }) => self.holdings.remove(name).is_some(),
             (Target::Namespace(name), Change::Namespace { result, hold }) => {
                 alter(self.namespaces.get_mut(name), |facts: &mut NamespaceFacts| {
                     if let Some(result) = result {
@@ -87,6 +100,37 @@ impl Observed {
             }
         }
         changed
+    }
+
+    /// What we took over and no longer record is its maker's again, where it is not the network that makes all of them.
+    fn give_up_holding(&mut self, owner: &OwnerName) -> bool {
+        let is_given_up =
+            |facts: &HoldingFacts| self.network.missing_holding() == MissingHolding::WeMakeIt && !facts.deletable;
+        if !self.holdings.get(owner).is_some_and(|facts| is_given_up(facts)) {
+            return false;
+        }
+        let Some(mut facts) = self.holdings.remove(owner) else { return false };
+        let given_up = Arc::make_mut(&mut facts);
+        given_up.obstacle = Some("it was given up".to_owned());
+        self.holdings.insert(OwnerName::from(format!("egressip/{owner}").as_str()), facts);
+        true
+    }
+
+    /// Whether it came into being: there may be one already.
+    pub(crate) fn make_holding(&mut self, owner: &OwnerName, egress_ips: &[IpAddr], home: &Home) -> bool {
+        if self.holdings.contains_key(owner) {
+            return false;
+        }
+        let facts = HoldingFacts {
+            created: self.now,
+            egress_ips: egress_ips.iter().copied().map(Listed::Address).collect(),
+            pool: Some(home.pool.clone()),
+            zones: home.zones.iter().cloned().collect(),
+            deletable: true,
+            ..HoldingFacts::default()
+        };
+        self.holdings.insert(owner.clone(), Arc::new(facts));
+        true
     }
 
     /// The cloud ends updates of interfaces: those that are chosen. Whether there were any.

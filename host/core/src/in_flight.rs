@@ -16,7 +16,10 @@ impl Observed {
                     add(&mut Arc::make_mut(facts).egress_ips, list.iter().map(|text| Listed::from(text.as_str())));
                 }
             }
-            (Target::Holding(name), Change::Holding { egress_ips, home }) => {
+            (Target::Holding(name), Change::NewHolding { egress_ips, home }) => {
+                self.make_holding(name, egress_ips, home);
+            }
+            (Target::Holding(name), Change::Holding { egress_ips, home, .. }) => {
                 if let Some(facts) = self.holdings.get_mut(name) {
                     let facts = Arc::make_mut(facts);
                     add(&mut facts.egress_ips, egress_ips.iter().copied().map(Listed::Address));
@@ -43,6 +46,7 @@ fn add(list: &mut Vec<Listed>, more: impl Iterator<Item = Listed>) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::net::IpAddr;
 
     use super::*;
@@ -72,16 +76,20 @@ mod tests {
         assert_eq!(observed.carriers["n1"].egress_ips, list(&["10.0.0.1", "10.0.0.2", "10.0.0.3"]));
 
         observed.holdings.insert("shop".into(), Arc::new(HoldingFacts::default()));
-        let home = Home { pool: "p".into(), zones: vec![(address("10.0.0.3"), "a".to_owned())] };
-        let change = Change::Holding { egress_ips: vec![address("10.0.0.3")], home: Some(home) };
-        let holding = write(Target::Holding("shop".into()), change);
-        observed.may_become(&holding);
+        let home = Home { pool: "p".into(), zones: vec![(address("10.0.0.3"), "a".to_owned())], replaced: Vec::new() };
+        let made = Change::NewHolding { egress_ips: vec![address("10.0.0.4")], home: home.clone() };
+        observed.may_become(&write(Target::Holding("docs".into()), made));
+        assert_eq!(observed.holdings["docs"].egress_ips, list(&["10.0.0.4"]));
+        let holding =
+            |egress_ips, home| Change::Holding { object: String::new(), egress_ips, home, recorded: BTreeSet::new() };
+        let change = holding(vec![address("10.0.0.3")], Some(home));
+        observed.may_become(&write(Target::Holding("shop".into()), change));
         let facts = &observed.holdings["shop"];
         assert_eq!((&facts.egress_ips, facts.pool.as_ref()), (&list(&["10.0.0.3"]), Some(&"p".into())));
         assert_eq!(facts.zones[&address("10.0.0.3")], "a");
 
         // Giving back is not believed before it is done.
-        let change = Change::Holding { egress_ips: Vec::new(), home: None };
+        let change = holding(Vec::new(), None);
         let before = observed.clone();
         observed.may_become(&write(Target::Holding("shop".into()), change));
         assert_eq!(observed.holdings, before.holdings);

@@ -39,6 +39,8 @@ pub struct Observed {
     pub carriers: BTreeMap<NodeName, Arc<CarrierFacts>>,
     /// What people call those objects.
     pub words: Words,
+    /// Why nothing may be written to the network now, whichever it is: it is not known, or being replaced by another.
+    pub network_obstacle: Option<String>,
     /// What OpenShift's cloud network config controller makes of addresses; none: there is no such controller.
     pub private_ips: Option<BTreeMap<IpAddr, PrivateIpFacts>>,
     /// The machines' interfaces; none: there is no cloud, or nothing is known of it yet.
@@ -119,6 +121,9 @@ pub struct Promise {
 impl Observed {
     /// Why nothing may be written now, if so.
     pub fn refusal(&self) -> Option<String> {
+        if let Some(why) = &self.network_obstacle {
+            return Some(format!("{why}; addresses are planned, nothing is written"));
+        }
         match &self.platform {
             Platform::Cloud(cloud) if self.cloud.is_none() => {
                 let why = self.cloud_obstacle.as_deref().unwrap_or("they have not been read yet");
@@ -175,6 +180,9 @@ impl Observed {
     /// of them; one that is not known carries none. Where somebody else does, he says how many, or else the cloud's
     /// limit counts: whose addresses are on an interface already is not known then.
     pub fn capacity(&self, node: &NodeName) -> Capacity {
+        if self.network.keeps_capacity() {
+            return self.nodes.get(node).map(|facts| facts.capacity).unwrap_or_default();
+        }
         let Some(cloud) = self.cloud.as_deref() else { return Capacity::default() };
         let interface = cloud.interfaces.get(node);
         if cloud.writes {
@@ -280,6 +288,9 @@ pub struct PoolSpec {
     pub reserved: BTreeSet<IpAddr>,
     /// Addresses may sit in another zone of the pool when their own has no node.
     pub zone_failover: bool,
+    /// So many healthy nodes of each zone more than the plan uses are ready to take over, where the network places among
+    /// the nodes that are marked for it.
+    pub standby_nodes: u32,
 }
 
 /// One `cidrAssignments` entry.
@@ -378,6 +389,17 @@ pub struct HoldingFacts {
     pub zones: BTreeMap<IpAddr, String>,
     /// The network's number for the namespace. Namespaces with the same one are one to it, also for egress addresses.
     pub network_id: Option<u32>,
+    /// Name of the object; empty: that of the owner.
+    pub object: String,
+    /// Why it is not ours to change, if so: its owner gets nothing, and what it lists is a stranger's.
+    pub obstacle: Option<String>,
+    /// It is ours to delete once its owner leaves.
+    pub deletable: bool,
+    /// Addresses that the network carries for this object, where it says so: of several objects that list an address it
+    /// carries it for one.
+    pub carried: BTreeSet<IpAddr>,
+    /// Addresses that the owner only keeps until what replaces them is carried, as we recorded them.
+    pub replaced: BTreeSet<IpAddr>,
 }
 
 /// What one node carries: the network's object of it.
@@ -391,6 +413,20 @@ pub struct CarrierFacts {
     pub egress_ips: Vec<Listed>,
     /// From where the network places addresses on the node by itself; empty: it does not.
     pub ranges: Vec<String>,
+    /// That the network may place addresses here, where it does so among the nodes that are marked for it; none: it may
+    /// not.
+    pub assignable: Option<Assignable>,
+    /// The networks whose addresses the node can carry; none: any.
+    pub networks: Option<Vec<IpNet>>,
+}
+
+/// A node's mark that the network may place addresses on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Assignable {
+    /// We set it, so that we may take it away.
+    pub ours: bool,
+    /// When it was seen first, Unix milliseconds of our clock. The network sees it at another moment.
+    pub since: u64,
 }
 
 /// An element of a list of addresses; one that is no address is preserved.

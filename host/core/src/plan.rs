@@ -192,6 +192,8 @@ pub enum HoldCode {
     SharedNetworkId,
     /// An address that it holds is a machine's own (host only).
     AddressConflict,
+    /// The network's object for what it holds is not ours to change (host only).
+    ForeignObject,
 }
 
 impl HoldCode {
@@ -214,6 +216,7 @@ impl HoldCode {
             Self::PolicyFailed => "the policy that would serve it fails",
             Self::SharedNetworkId => "another namespace has the same network id",
             Self::AddressConflict => "an address that it holds is a machine's own",
+            Self::ForeignObject => "the network's object for what it holds is not ours to change",
         }
     }
 }

@@ -29,7 +29,7 @@ impl Settlement {
         settlement.unassign_duplicates(survey);
         settlement.release_leaving();
         settlement.release_displaced(survey);
-        settlement.release_duplicates();
+        settlement.release_duplicates(survey);
         settlement.hide_released(survey);
         settlement.hide_immovable(survey);
         settlement.unassign_misplaced(survey);
@@ -62,8 +62,8 @@ impl Settlement {
         }
     }
 
-    /// Of several owners of one address the oldest namespace keeps it.
-    fn release_duplicates(&mut self) {
+    /// Of several owners of one address that keeps it for whom the network carries it, or else the oldest namespace.
+    fn release_duplicates(&mut self, survey: &Survey) {
         let owners = self.snapshot.owners.iter().enumerate();
         let mut held: Vec<(IpAddr, OwnerIndex)> = owners
             .flat_map(|(position, owner)| owner.allocations.iter().map(move |a| (a.address, OwnerIndex::at(position))))
@@ -72,11 +72,16 @@ impl Settlement {
         for of_one in held.chunk_by(|a, b| a.0 == b.0).filter(|of_one| of_one.len() > 1) {
             let Some(&(address, _)) = of_one.first() else { continue };
             let mut owners: Vec<OwnerIndex> = of_one.iter().map(|&(_, owner)| owner).collect();
-            owners.sort_by_key(|&index| self.snapshot.owner(index).map(|owner| (owner.created, owner.name.clone())));
+            let is_carried = |index| survey.constraints.carried.contains(&(index, address));
+            owners.sort_by_key(|&index| {
+                (!is_carried(index), self.snapshot.owner(index).map(|owner| (owner.created, owner.name.clone())))
+            });
             let keeper = owners.first().map(|&index| self.snapshot.owner_name(index)).unwrap_or_default();
+            let works = owners.first().is_some_and(|&keeper| is_carried(keeper));
+            let why = if works { "has it on a node" } else { "is the older namespace" };
             for &loser in owners.iter().skip(1) {
                 self.forget(loser, address);
-                let text = format!("{keeper} holds it too and is the older namespace");
+                let text = format!("{keeper} holds it too and {why}");
                 self.release(Holder::Owner(loser), address, Reason::Duplicate, text);
             }
         }
@@ -302,7 +307,8 @@ impl Homes {
 
     /// Whether nothing forces a held address off a node.
     fn may_stay(&self, snapshot: &Snapshot, address: IpAddr, node: NodeIndex) -> bool {
-        snapshot.is_live(node) && self.eligible(snapshot, address).contains(&node)
+        let home = self.of_address.get(&address);
+        snapshot.is_live(node) && home.is_some_and(|&(pool, home)| snapshot.may_carry(pool, home, node))
     }
 
     /// The nodes on which a held address may be.

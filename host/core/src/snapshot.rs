@@ -66,6 +66,9 @@ pub struct Pool {
 pub enum Placement {
     /// We do, and the network carries each address where we say.
     Exact,
+    /// The network, among the nodes that we mark for it: a plan says which nodes these are. Wherever it has put an address
+    /// that may be there, the address stays.
+    Among,
     /// The network alone: placement is observed, not planned (R13). The pool is self-placing.
     Network,
 }
@@ -323,14 +326,18 @@ impl Snapshot {
     /// The nodes on which an address of a pool may be for good; `home` is its zone, none: unknown. The checker has a rule
     /// of its own, on purpose.
     pub(crate) fn may_be_on(&self, pool: PoolIndex, home: Option<ZoneIndex>) -> impl Iterator<Item = NodeIndex> {
-        let leaves = home.and_then(|home| self.zone(home)).is_none_or(|zone| zone.may_leave);
-        let zones = self.zones_of(pool).filter(move |(zone, _)| leaves || Some(*zone) == home);
-        zones.flat_map(|(_, zone)| zone.nodes.iter().copied())
+        self.open_zones(pool, home).flat_map(|zone| zone.nodes.iter().copied())
     }
 
     /// Whether an address of a pool may be on a node for good.
     pub(crate) fn may_carry(&self, pool: PoolIndex, home: Option<ZoneIndex>, node: NodeIndex) -> bool {
-        self.may_be_on(pool, home).any(|other| other == node)
+        self.open_zones(pool, home).any(|zone| zone.nodes.binary_search(&node).is_ok())
+    }
+
+    /// The zones whose nodes may carry an address of a pool for good.
+    fn open_zones(&self, pool: PoolIndex, home: Option<ZoneIndex>) -> impl Iterator<Item = &Zone> {
+        let leaves = home.and_then(|home| self.zone(home)).is_none_or(|zone| zone.may_leave);
+        self.zones_of(pool).filter(move |(zone, _)| leaves || Some(*zone) == home).map(|(_, zone)| zone)
     }
 
     /// Unforced changes that may be made at once: 5 % of the assignments, but at least ten (R15).

@@ -146,7 +146,8 @@ impl<'a> Ungiven<'a> {
     fn of(observed: &Observed, survey: &'a Survey) -> Self {
         let mut ungiven = Self::default();
         // What we write ourselves we see for ourselves: there may be nobody who sees to these objects.
-        let is_theirs = observed.cloud.as_deref().is_some_and(|cloud| !cloud.writes);
+        let is_theirs =
+            observed.network.keeps_capacity() || observed.cloud.as_deref().is_some_and(|cloud| !cloud.writes);
         let Some(told) = observed.private_ips.as_ref().filter(|_| is_theirs) else { return ungiven };
         for owner in &survey.snapshot.owners {
             for address in owner.allocations.iter().map(|allocation| allocation.address) {

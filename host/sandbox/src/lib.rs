@@ -16,6 +16,7 @@ mod dice;
 mod event;
 mod fault;
 mod happen;
+pub mod ovn;
 pub mod sdn;
 mod serve;
 mod world;

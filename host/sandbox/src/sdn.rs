@@ -14,8 +14,13 @@ use sluice_core::network::{Target, Words};
 use sluice_core::observed::{CarrierFacts, Listed, Observed};
 
 /// What people call its objects.
-pub const WORDS: Words =
-    Words { holding: "NetNamespace", holdings: "NetNamespaces", carrier: "HostSubnet", carriers: "HostSubnets" };
+pub const WORDS: Words = Words {
+    holding: "NetNamespace",
+    holdings: "NetNamespaces",
+    carrier: "HostSubnet",
+    carriers: "HostSubnets",
+    no_carrier: "there is no HostSubnet of it",
+};
 
 /// A node with its offer.
 #[derive(Debug, Clone, Default)]

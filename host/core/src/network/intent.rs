@@ -56,7 +56,7 @@ impl Intent<'_> {
             return None;
         }
         let zones = self.home_zones(snapshot).map(|(address, zone)| (address, zone.to_owned())).collect();
-        Some(Home { pool: self.pool?.clone(), zones })
+        Some(Home { pool: self.pool?.clone(), zones, replaced: Vec::new() })
     }
 
     /// The home zones of what it shall hold, where they are known.

@@ -7,9 +7,12 @@
 //! cloud's interfaces.
 
 mod guards;
+mod holdings;
 mod inputs;
 mod intent;
 mod interfaces;
+mod ovn;
+mod results;
 mod sdn;
 mod words;
 pub(crate) mod write;
@@ -18,8 +21,8 @@ mod writes;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::name::{NodeIndex, OwnerName};
-use crate::observed::Observed;
-use crate::snapshot::{Pool, Snapshot, Zone};
+use crate::observed::{Assignable, Observed};
+use crate::snapshot::{Placement, Pool, Snapshot, Zone};
 use crate::survey::{NamedHold, Survey};
 use crate::verify::VerifiedPlan;
 
@@ -34,6 +37,8 @@ pub enum Network {
     /// address that no node carries.
     #[default]
     OpenShiftSdn,
+    /// It holds first: the network carries what an owner holds, on nodes of its choice among those that are marked for it.
+    OvnKubernetes,
 }
 
 /// What it means that a namespace has no holding.
@@ -41,6 +46,8 @@ pub enum Network {
 pub(crate) enum MissingHolding {
     /// The network makes one for each namespace, and nobody else: its owner waits for it (R12).
     OwnerWaits,
+    /// We make it, and its owner holds nothing until then.
+    WeMakeIt,
 }
 
 impl Network {
@@ -48,6 +55,33 @@ impl Network {
     pub(crate) fn missing_holding(self) -> MissingHolding {
         match self {
             Self::OpenShiftSdn => MissingHolding::OwnerWaits,
+            Self::OvnKubernetes => MissingHolding::WeMakeIt,
+        }
+    }
+
+    /// Who chooses the nodes of a pool's addresses, where nothing about the pool says otherwise.
+    pub(crate) fn placement(self) -> Placement {
+        match self {
+            Self::OpenShiftSdn => Placement::Exact,
+            Self::OvnKubernetes => Placement::Among,
+        }
+    }
+
+    /// Whether the network itself, or whoever serves it in a cloud, says how much a node can carry.
+    pub(crate) fn keeps_capacity(self) -> bool {
+        match self {
+            Self::OpenShiftSdn => false,
+            Self::OvnKubernetes => true,
+        }
+    }
+
+    /// From when on the network has surely seen that it may place on a node, given when we saw it, in milliseconds: it
+    /// watches nodes and holdings apart.
+    pub(crate) fn has_seen(self, assignable: Assignable) -> u64 {
+        const LAG: u64 = 1_000;
+        match self {
+            Self::OpenShiftSdn => 0,
+            Self::OvnKubernetes => assignable.since.saturating_add(LAG),
         }
     }
 }
@@ -72,6 +106,7 @@ pub(crate) fn schedule(
     let inputs = inputs::Inputs::of(observed, survey, plan, avoid);
     match observed.network {
         Network::OpenShiftSdn => sdn::schedule(&inputs, explained),
+        Network::OvnKubernetes => ovn::schedule(&inputs, explained),
     }
 }
 
@@ -84,6 +119,10 @@ pub(crate) fn network_places(snapshot: &Snapshot, node: NodeIndex) -> bool {
 
 /// The preconditions of a schedule: its objects as they were observed.
 pub fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, String> {
-    let version = |write: &Write| Some((write.target.clone(), write.target.version(observed)?.to_owned()));
+    let version = |write: &Write| {
+        let is_new = matches!(write.change, Change::NewHolding { .. });
+        let known = write.target.version(observed).or_else(|| is_new.then_some(""));
+        Some((write.target.clone(), known?.to_owned()))
+    };
     writes.iter().filter_map(version).collect()
 }

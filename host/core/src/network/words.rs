@@ -11,11 +11,19 @@ pub struct Words {
     pub carrier: &'static str,
     /// Several of them.
     pub carriers: &'static str,
+    /// Why a node without one can carry nothing.
+    pub no_carrier: &'static str,
 }
 
 impl Default for Words {
     /// Our own words, where nobody says which network it is.
     fn default() -> Self {
-        Self { holding: "holding", holdings: "holdings", carrier: "carrier", carriers: "carriers" }
+        Self {
+            holding: "holding",
+            holdings: "holdings",
+            carrier: "carrier",
+            carriers: "carriers",
+            no_carrier: "there is no carrier of it",
+        }
     }
 }

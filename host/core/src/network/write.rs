@@ -92,12 +92,31 @@ pub enum Change {
         /// From where the network places by itself.
         ranges: Option<Vec<String>>,
     },
+    /// Of a node: whether the network may place addresses on it, where it does so among nodes that are marked for it, and
+    /// our record that it is our mark.
+    Assignable(bool),
+    /// What an owner holds comes into being. The precondition is that there is nothing of that name.
+    NewHolding {
+        /// All addresses, in zone order.
+        egress_ips: Vec<IpAddr>,
+        /// Our record.
+        home: Home,
+    },
+    /// What an owner holds is deleted.
+    NoHolding {
+        /// Name of the object.
+        object: String,
+    },
     /// Of what an owner holds: addresses and our record of them, at once.
     Holding {
+        /// Name of the object; empty: that of the owner.
+        object: String,
         /// All addresses, in zone order.
         egress_ips: Vec<IpAddr>,
         /// Our record; none: removed.
         home: Option<Home>,
+        /// Addresses of which there is a record now: what the new one says nothing of goes.
+        recorded: BTreeSet<IpAddr>,
     },
     /// Of a namespace: what it is told; outer none: untouched, inner none: removed.
     Namespace {
@@ -122,4 +141,6 @@ pub struct Home {
     pub pool: PoolName,
     /// The zone of each address where it is known, in their order.
     pub zones: Vec<(IpAddr, String)>,
+    /// Addresses that the owner only keeps until what replaces them is carried.
+    pub replaced: Vec<IpAddr>,
 }

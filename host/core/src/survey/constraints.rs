@@ -16,6 +16,8 @@ pub(crate) struct Constraints {
     /// Addresses of suspended owners that are in no range of the pool, as far as it can be read: they stay where they are,
     /// so that their nodes take nothing else of these owners.
     pub(crate) immovable: Vec<(OwnerIndex, IpAddr)>,
+    /// Addresses that the network carries for this owner and nobody else, where it says for whom.
+    pub(crate) carried: BTreeSet<(OwnerIndex, IpAddr)>,
     /// Held addresses that their owners have to give up: to be released (R4, R18).
     pub(crate) displaced: Vec<Displaced>,
     /// Addresses that interfaces have under names that are not ours: nobody can take them off.

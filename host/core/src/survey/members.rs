@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ipnet::IpNet;
 
+use super::ranges::common;
 use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, NodeName, PoolName};
 use crate::observed::{Observed, PoolFacts};
@@ -26,12 +27,22 @@ pub(super) struct Member<'a> {
     pub(super) name: &'a NodeName,
     /// Its interface, where the cloud has a say.
     pub(super) interface: Option<&'a InterfaceFacts>,
+    /// The networks whose addresses it can carry, where that is limited.
+    pub(super) networks: Option<&'a [IpNet]>,
 }
 
 impl Member<'_> {
-    /// Whether the cloud's subnet of the node has the addresses. One without interface is told elsewhere.
+    /// Whether the cloud's subnet of the node has the addresses, and one of its networks some of them. One without
+    /// interface is told elsewhere.
     pub(super) fn reaches(&self, range: IpNet) -> bool {
         self.interface.is_none_or(|interface| interface.contains(&range))
+            && self.networks.is_none_or(|networks| networks.iter().any(|&network| common(network, range).is_some()))
+    }
+
+    /// Whether the node can carry every address of a range.
+    pub(super) fn has_all(&self, range: IpNet) -> bool {
+        let contains = |networks: &[IpNet]| networks.iter().any(|network| network.contains(&range));
+        self.reaches(range) && self.networks.is_none_or(contains)
     }
 }
 
@@ -47,10 +58,12 @@ impl<'a> Members<'a> {
             let Some(value) = node_facts.labels.get(&facts.spec.topology_label) else {
                 continue;
             };
-            let has_subnet = observed.carriers.contains_key(name);
-            if has_subnet && facts.spec.node_selector.matches(&node_facts.labels) {
+            let Some(carrier) = observed.carriers.get(name) else { continue };
+            if facts.spec.node_selector.matches(&node_facts.labels) {
                 let interface = cloud.and_then(|cloud| cloud.interfaces.get(name));
-                by_value.entry(value).or_default().push(Member { node: NodeIndex::at(position), name, interface });
+                let networks = carrier.networks.as_deref();
+                let node = NodeIndex::at(position);
+                by_value.entry(value).or_default().push(Member { node, name, interface, networks });
             }
         }
         let without_subnet = bare.iter().filter_map(|&name| {

@@ -117,6 +117,7 @@ impl Survey {
         survey.add_owners(observed);
         survey.add_network(observed);
         survey.hold_own_addresses(observed);
+        survey.await_network(observed);
         survey.note_balanced(observed);
         // What can wait waits until everything can be seen.
         survey.snapshot.budget = if survey.blind.is_some() { 0 } else { survey.snapshot.full_budget() };

@@ -9,7 +9,7 @@ use crate::cloud::InterfaceFacts;
 use crate::name::{NodeIndex, OwnerIndex, OwnerName, PoolIndex, ZoneIndex};
 use crate::observed::{Blind, HoldingFacts, Listed, Observed, PrivateIpFacts};
 use crate::plan::Reason;
-use crate::snapshot::{Assignment, Node, Phase, Snapshot};
+use crate::snapshot::{Assignment, Node, Phase, Placement, Snapshot};
 
 impl Survey {
     /// Adds assignments, strangers' loads and occupied addresses (R11).
@@ -43,6 +43,8 @@ impl Survey {
     fn add_assignments(&mut self, observed: &Observed, strangers: &Strangers, occupied: &mut BTreeSet<IpAddr>) {
         let mut nodes = std::mem::take(&mut self.snapshot.nodes);
         let mut assignments = Vec::new();
+        let carried_for_owners: BTreeSet<IpAddr> =
+            self.constraints.carried.iter().map(|&(_, address)| address).collect();
         let mut known = None;
         let mut is_held = |address: IpAddr| known.get_or_insert_with(|| all_held(&self.snapshot)).contains(&address);
         for (position, node) in nodes.iter_mut().enumerate() {
@@ -59,12 +61,16 @@ impl Survey {
                 self.constraints.incomplete.extend(incomplete.map(|&address| (address, index)));
             }
             for (address, phase) in carried {
-                // Outside every pool an address is still ours to move or to take off while one of ours holds it.
-                let ours = self.territory.contains(address) || is_held(address);
-                if ours && !strangers.contains_key(&address) {
+                // Outside every pool an address is still ours to move or to take off while one of ours holds it. What is
+                // stale is not ours where we cannot take it off: the network will, and nobody gets it before.
+                let stale_is_ours = observed.network.placement() == Placement::Exact;
+                let ours = is_held(address) || (stale_is_ours && self.territory.contains(address));
+                let is_a_strangers = strangers.contains_key(&address) && !carried_for_owners.contains(&address);
+                if ours && !is_a_strangers {
                     assignments.push(Assignment { address, node: index, phase });
                 } else {
                     node.hide(address);
+                    occupied.extend(Some(address).filter(|_| !stale_is_ours));
                 }
             }
         }
@@ -118,9 +124,11 @@ impl Survey {
     fn yield_to(&mut self, strangers: &Strangers) {
         for (position, owner) in self.snapshot.owners.iter().enumerate() {
             for address in owner.allocations.iter().map(|allocation| allocation.address) {
-                if let Some(stranger) = strangers.get(&address) {
+                let index = OwnerIndex::at(position);
+                let works = self.constraints.carried.contains(&(index, address));
+                if let Some(stranger) = strangers.get(&address).filter(|_| !works) {
                     self.constraints.displaced.push(Displaced {
-                        owner: OwnerIndex::at(position),
+                        owner: index,
                         address,
                         reason: Reason::Duplicate,
                         text: format!("{stranger}, which has opted into no pool, holds it too"),
@@ -131,6 +139,15 @@ impl Survey {
         // Twice displaced is displaced as a duplicate: that one cannot wait for a replacement.
         self.constraints.displaced.sort_by_key(|gone| (gone.owner, gone.address, gone.reason != Reason::Duplicate));
         self.constraints.displaced.dedup_by_key(|gone| (gone.owner, gone.address));
+    }
+
+    /// What waits for the network to see where it may place is due a moment later.
+    pub(super) fn await_network(&mut self, observed: &Observed) {
+        let marks = observed.carriers.values().filter_map(|facts| facts.assignable);
+        let seen = marks.map(|mark| observed.network.has_seen(mark)).filter(|seen| *seen > observed.now);
+        if let Some(latest) = seen.max() {
+            self.look_again(latest);
+        }
     }
 
     /// An address of a pool-wide range without recorded home is at home where it is carried (R3).

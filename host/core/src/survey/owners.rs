@@ -31,7 +31,7 @@ impl Survey {
         }
         let gone = observed.holdings.iter().filter(|(name, _)| !observed.namespaces.contains_key(*name));
         for (name, net) in gone.filter(|_| observed.sees(Blind::Namespaces)) {
-            if net.pool.is_none() && !self.is_ours(net) {
+            if net.obstacle.is_some() || (net.pool.is_none() && !self.is_ours(net)) {
                 continue;
             }
             match newborn_until(net.created, observed.now) {
@@ -70,16 +70,23 @@ impl Survey {
         };
         if facts.deleting {
             hold(self, HoldCode::PoolDeleting, format!("EgressIPAM {pool} is being deleted"));
+            let net = net.filter(|net| net.obstacle.is_none());
             self.leave(name, net, Some(pool.clone()), Departure::PoolDeleted);
             return;
         }
+        if let Some(obstacle) = net.and_then(|net| net.obstacle.clone()) {
+            hold(self, HoldCode::ForeignObject, obstacle);
+            return;
+        }
+        let none = HoldingFacts::default();
+        let is_made_by_us = observed.network.missing_holding() == MissingHolding::WeMakeIt;
+        let net = net.or(Some(&none).filter(|_| is_made_by_us && observed.sees(Blind::Holdings)));
         let (Some(net), Some(index)) = (net, self.pool_named(pool)) else {
             // Nobody but the network makes one, so that there is nothing to do but to wait.
-            let MissingHolding::OwnerWaits = observed.network.missing_holding();
             match (newborn_until(namespace.created, observed.now), self.blind_text()) {
-                (Some(end), _) => self.await_holding(name, end),
-                (None, Some(text)) if !observed.sees(Blind::Holdings) => hold(self, HoldCode::Other, text),
-                (None, _) => {
+                (Some(end), _) if !is_made_by_us => self.await_holding(name, end),
+                (_, Some(text)) if !observed.sees(Blind::Holdings) => hold(self, HoldCode::Other, text),
+                _ => {
                     hold(self, HoldCode::NoHolding, format!("its {} does not exist", observed.words.holding));
                 }
             }
@@ -97,7 +104,7 @@ impl Survey {
         self.blind.as_ref().map(|blind| blind.text.clone())
     }
 
-    fn look_again(&mut self, at: u64) {
+    pub(super) fn look_again(&mut self, at: u64) {
         self.again_at = Some(self.again_at.map_or(at, |earlier| earlier.min(at)));
     }
 
@@ -143,6 +150,8 @@ impl Survey {
             self.constraints.suspended.insert(index);
         }
         self.sort_out(index, &allocations, facts, suspended);
+        self.give_up_replaced(index, &allocations, net);
+        self.constraints.carried.extend(net.carried.iter().map(|&address| (index, address)));
         self.snapshot.owners.push(Owner {
             name: name.clone(),
             pool,
@@ -168,6 +177,20 @@ impl Survey {
                 self.constraints.displaced.push(Displaced { owner, address, reason: Reason::PoolChanged, text });
             }
         }
+    }
+
+    /// An address whose replacement has come is on its way out, whatever the policy thinks of it now.
+    fn give_up_replaced(&mut self, owner: OwnerIndex, allocations: &[Allocation], net: &HoldingFacts) {
+        let all = allocations.iter().map(|allocation| allocation.address);
+        let known = |address: &IpAddr| {
+            self.constraints.displaced.iter().any(|gone| (gone.owner, gone.address) == (owner, *address))
+        };
+        let replaced = all.filter(|address| net.replaced.contains(address));
+        let replaced: Vec<IpAddr> = replaced.filter(|address| !known(address)).collect();
+        self.constraints.displaced.extend(replaced.into_iter().map(|address| {
+            let text = "another address takes its place".to_owned();
+            Displaced { owner, address, reason: Reason::Requested, text }
+        }));
     }
 
     fn allocations(&self, net: &HoldingFacts, facts: &PoolFacts, pool: PoolIndex) -> Vec<Allocation> {
@@ -200,6 +223,7 @@ impl Survey {
 
     fn add_opted_out(&mut self, name: &OwnerName, namespace: &NamespaceFacts, net: Option<&HoldingFacts>) {
         let annotated = namespace.egress_ips.is_some();
+        let net = net.filter(|net| net.obstacle.is_none());
         let recorded = net.and_then(|net| net.pool.clone());
         if annotated || recorded.is_some() {
             self.leave(name, net, recorded, Departure::OptedOut);

@@ -10,6 +10,7 @@ use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract}
 use super::{PoolNote, Survey};
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
+use crate::network::Network;
 use crate::network::write::Target;
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 use crate::snapshot::{Health, Node, Placement, Pool, Zone};
@@ -79,12 +80,12 @@ impl Topology {
             }
         }
         let all: Vec<Member<'_>> = members.all().copied().collect();
-        self.notes.extend(open_zones(&mut self.zones, index, (name, facts), &self.nodes, &all));
+        self.notes.extend(open_zones(&mut self.zones, index, (name, facts), &self.nodes, &all, observed.network));
         self.pools.push(Pool {
             name: name.clone(),
             ranges: spec.cidr.map_or_else(Vec::new, own),
             reserved,
-            placement: Placement::Exact,
+            placement: observed.network.placement(),
         });
     }
 
@@ -98,11 +99,12 @@ impl Topology {
         let left_out = members.without_subnet.iter().filter(|(value, _)| has_zone(value)).map(|(_, name)| *name);
         let left_out: Vec<&NodeName> = left_out.collect();
         if !left_out.is_empty() {
-            of_reason.insert(format!("there is no {} of it", observed.words.carrier), left_out);
+            of_reason.insert(observed.words.no_carrier.to_owned(), left_out);
         }
         if let Some(cloud) = observed.cloud.as_deref() {
             unusable_in(cloud, facts, members, &mut of_reason);
         }
+        outside_of_networks(facts, members, &mut of_reason);
         self.notes.extend(of_reason.into_iter().map(|(reason, nodes)| {
             let text = format!("no address can be carried by {}: {reason}", shown(&nodes));
             PoolNote { pool: pool.clone(), text }
@@ -131,7 +133,7 @@ impl Topology {
 
     /// SDN may place the addresses of a pool by itself where nothing else has a say on its nodes (R13).
     fn find_placements(&mut self, observed: &Observed) {
-        if !matches!(observed.platform, Platform::SelfManaged(_)) {
+        if observed.network != Network::OpenShiftSdn || !matches!(observed.platform, Platform::SelfManaged(_)) {
             return;
         }
         let mut pools_of_node: BTreeMap<NodeIndex, BTreeSet<PoolIndex>> = BTreeMap::new();
@@ -224,6 +226,23 @@ fn unusable_in<'a>(
     }
 }
 
+/// The nodes whose networks contain nothing of what they would carry, with these networks.
+fn outside_of_networks<'a>(
+    facts: &PoolFacts,
+    members: &Members<'a>,
+    of_reason: &mut BTreeMap<String, Vec<&'a NodeName>>,
+) {
+    for (value, member) in members.by_value.iter().flat_map(|(value, of)| of.iter().map(move |one| (*value, one))) {
+        let entries = facts.spec.entries.iter().filter(|entry| entry.label_value == value).map(|entry| entry.cidr);
+        let Some(networks) = member.networks else { continue };
+        for range in entries.chain(facts.spec.cidr).filter(|range| !member.reaches(*range)) {
+            let names: Vec<String> = networks.iter().map(ToString::to_string).collect();
+            let of_it = if names.is_empty() { "it has no network".to_owned() } else { names.join(", ") };
+            of_reason.entry(format!("{range} is in none of its networks: {of_it}")).or_default().push(member.name);
+        }
+    }
+}
+
 /// Pools that own what they share with this one.
 fn older<'a>(observed: &'a Observed, name: &PoolName, facts: &PoolFacts) -> Vec<(&'a PoolName, &'a PoolFacts)> {
     observed
@@ -263,12 +282,28 @@ fn health(facts: &NodeFacts) -> Health {
 }
 
 fn zone(pool: PoolIndex, (label_value, range): (&str, IpNet), ranges: Vec<IpNet>, members: &Members<'_>) -> Zone {
+    let reach = || members.of_value(label_value).filter(|member| member.reaches(range));
     Zone {
         pool,
         name: ZoneName::from(label_value),
-        ranges,
-        nodes: members.of_value(label_value).filter(|member| member.reaches(range)).map(|member| member.node).collect(),
+        ranges: within_networks(ranges, reach()),
+        nodes: reach().map(|member| member.node).collect(),
         may_leave: false,
         share: None,
     }
+}
+
+/// What of a zone's ranges some node of it can carry: new addresses come from there. All of them where there is no node to
+/// ask, or one that can carry any.
+fn within_networks<'a>(ranges: Vec<IpNet>, nodes: impl Iterator<Item = &'a Member<'a>>) -> Vec<IpNet> {
+    let mut networks: BTreeSet<IpNet> = BTreeSet::new();
+    for node in nodes {
+        let Some(of_node) = node.networks else { return ranges };
+        networks.extend(of_node.iter().copied());
+    }
+    if networks.is_empty() || ranges.iter().all(|range| networks.iter().any(|network| network.contains(range))) {
+        return ranges;
+    }
+    let inside = ranges.iter().flat_map(|&range| networks.iter().filter_map(move |&network| common(range, network)));
+    IpNet::aggregate(&inside.collect())
 }

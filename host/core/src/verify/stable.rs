@@ -7,7 +7,7 @@ use super::checks::View;
 use super::{EndState, Finding, Invariant};
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::plan::Operation;
-use crate::snapshot::Health;
+use crate::snapshot::{Health, Placement};
 
 impl View<'_> {
     /// No owner that works is silenced, and what was moved to and fro stays for a while, unless it must not stay. An
@@ -28,6 +28,11 @@ impl View<'_> {
                 let text = format!("{address} was moved to and fro by policy {}: it stays for now", flapped.policy);
                 findings.push(self.finding(Invariant::Stable, owner, text));
             }
+            if self.is_placed_among(owner) {
+                let name = self.snapshot.node_name(node);
+                let text = format!("the network has put {address} on node {name}, where it may be: it stays");
+                findings.push(self.finding(Invariant::Stable, owner, text));
+            }
             if unassigns {
                 silenced.entry(owner).or_default().insert(address);
             }
@@ -38,6 +43,12 @@ impl View<'_> {
             let text = format!("without {} no node would carry any of its addresses", addresses.join(", "));
             findings.push(self.finding(Invariant::Stable, owner, text));
         }
+    }
+
+    /// Whether the network chooses the nodes of an owner's addresses, among those that we mark.
+    fn is_placed_among(&self, owner: OwnerIndex) -> bool {
+        let pool = self.snapshot.owner(owner).and_then(|owner| self.snapshot.pool(owner.pool));
+        pool.is_some_and(|pool| pool.placement == Placement::Among)
     }
 
     /// Whether a node that is not down carries an address of the owner.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use sluice_core::name::{NodeName, OwnerName};
-use sluice_core::network::{Change, Target, Write};
+use sluice_core::network::{Change, Network, Target, Write};
 use sluice_core::observed::{Listed, Observed};
 use sluice_core::round::{Outcome, Round};
 use sluice_core::snapshot::Phase;
@@ -118,18 +118,24 @@ impl Cluster {
         self.observed.nodes.get(node).is_some_and(|facts| facts.ready)
     }
 
-    /// One pass of the SDN controller over the nodes with `egressCIDRs`.
-    pub(crate) fn run_sdn(&mut self) {
-        sluice_sandbox::sdn::act(&mut self.observed);
+    /// What the network does by itself in a second.
+    pub(crate) fn run_network(&mut self) {
+        self.observed.now += 1_000;
+        match self.observed.network {
+            Network::OpenShiftSdn => sluice_sandbox::sdn::act(&mut self.observed),
+            Network::OvnKubernetes => {
+                sluice_sandbox::ovn::act(&mut self.observed, 1);
+            }
+        }
     }
 
     /// Plans and writes until there is nothing to do; the number of rounds, or none if that does not end.
     pub(crate) fn converge(&mut self, most: usize) -> Option<usize> {
         for round in 0..most {
-            self.run_sdn();
+            self.run_network();
             self.run_cloud(|| true);
             let (_, outcome) = self.plan(&BTreeSet::new());
-            assert!(outcome.failure().is_none(), "{:?}", outcome.failure());
+            assert!(outcome.failure().is_none(), "{:?}\n{}", outcome.failure(), crate::text::state(self));
             if outcome.writes.is_empty() {
                 return Some(round);
             }

@@ -11,12 +11,13 @@ mod model;
 #[cfg(test)]
 mod mutants;
 #[cfg(test)]
+mod ovn;
+#[cfg(test)]
 mod random;
 #[cfg(test)]
 mod rows;
 #[cfg(test)]
 mod scenarios;
-#[cfg(test)]
 mod sdn;
 mod served;
 #[cfg(test)]

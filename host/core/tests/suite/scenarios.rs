@@ -13,14 +13,14 @@ use std::path::{Path, PathBuf};
 
 use expect_test::expect_file;
 use sluice_core::name::{NodeIndex, OwnerIndex, OwnerName};
-use sluice_core::network::Target;
+use sluice_core::network::{Network, Target};
 use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::{Operation, Patch, Plan, Reason};
 use sluice_core::round::{Grant, Round};
 use sluice_core::snapshot::Snapshot;
 
 use crate::honest;
-use crate::text::{cluster, transcript};
+use crate::text::{carried, cluster, transcript};
 
 #[derive(Default)]
 struct Script {
@@ -140,9 +140,16 @@ fn play(input: &str) -> String {
     if let Some(platform) = &script.platform {
         cluster.observed.platform = Platform::Unserved(platform.clone());
     }
-    let mut story = String::new();
+    let (mut story, mut seen) = (String::new(), String::new());
     for nth in 1..=script.rounds.unwrap_or(9) {
-        cluster.run_sdn();
+        cluster.run_network();
+        if cluster.observed.network == Network::OvnKubernetes {
+            let carried = carried(&cluster);
+            if carried != seen {
+                writeln!(story, "on {carried}").expect("a string takes all");
+            }
+            seen = carried;
+        }
         if nth > 1 {
             cluster.run_cloud(|| true);
         }
@@ -160,7 +167,7 @@ fn play(input: &str) -> String {
                 writeln!(story, "{name}{failure}").expect("a string takes all");
             }
         }
-        story.push_str(&transcript(&round, &outcome));
+        story.push_str(&transcript(&round, &outcome, cluster.observed.network));
         cluster.apply_all(&outcome.writes, |_| false, |_| ());
         cluster.remember(&outcome);
     }
@@ -227,11 +234,11 @@ tests! {
     cloud_busy
     cloud_failed
     cloud_half_carried
+    cloud_hides_removals
     cloud_no_interface
     cloud_node_down
     cloud_node_down_in_one_call
     cloud_node_gone
-    cloud_hides_removals
     cloud_opted_out
     cloud_own_zones
     cloud_pool_deleted
@@ -250,14 +257,32 @@ tests! {
     cloud_unusable
     cycle
     deletion_waits
-    invalid_pool
-    invalid_self_placing
     hold_annotation
     hold_causes
     hold_causes_of_a_cloud
     hold_causes_of_a_network
+    invalid_pool
+    invalid_self_placing
     node_without_hostsubnet
     node_without_hostsubnet_wide
+    ovn_cordoned
+    ovn_deselected
+    ovn_first
+    ovn_foreign_object
+    ovn_label_refused
+    ovn_labels_of_others
+    ovn_last_of_a_zone_dies
+    ovn_migrated
+    ovn_namespace_gone
+    ovn_networks
+    ovn_no_standby_dies
+    ovn_node_dies
+    ovn_one_network
+    ovn_opted_out
+    ovn_pool_deleted
+    ovn_replaced
+    ovn_replaced_at_once
+    ovn_requested
     own_address_carried
     own_address_reserved
     policy_fails

@@ -31,7 +31,7 @@ pub(crate) fn patch(change: &Change) -> Value {
             let [addresses, cidrs] = [egress_ips, ranges].map(|list| list.as_ref().map(|list| json!(list)));
             Value::Object(given([("egressIPs", addresses), ("egressCIDRs", cidrs)]))
         }
-        Change::Holding { egress_ips, home } => json!({
+        Change::Holding { egress_ips, home, .. } => json!({
             "egressIPs": egress_ips,
             "metadata": {"annotations": {
                 "sluice.dev/pool": home.as_ref().map(|home| home.pool.as_str()),
@@ -44,6 +44,9 @@ pub(crate) fn patch(change: &Change) -> Value {
             json!({"metadata": {"annotations": given([("sluice.dev/hold", hold), (peer, result)])}})
         }
         Change::Interface { on, off } => json!({"add": on, "remove": off}),
+        Change::Assignable(_) | Change::NewHolding { .. } | Change::NoHolding { .. } => {
+            panic!("{change:?} on OpenShift SDN")
+        }
     }
 }
 

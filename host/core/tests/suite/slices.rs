@@ -29,7 +29,7 @@ fn grants(cluster: &Cluster) -> Vec<Grant> {
 }
 
 fn round(cluster: &mut Cluster, grants: &[Grant], failing: Option<usize>) -> Outcome {
-    cluster.run_sdn();
+    cluster.run_network();
     cluster.run_cloud(|| true);
     let round = Round::divided(&cluster.observed, &BTreeSet::new(), grants);
     let answer = |(nth, seen)| if failing == Some(nth) { Err("trap".to_owned()) } else { Ok(honest::plan(seen)) };
@@ -48,7 +48,7 @@ fn play(seed: u64) -> Result<usize, String> {
     if grants[0].ranges.is_empty() {
         return Ok(0);
     }
-    current.run_sdn();
+    current.run_network();
     let start = Start::of(&current);
     let explain = |what: &str, current: &Cluster| format!("seed {seed}\n{text}{what}\n{}", state(current));
     for nth in 0..PATIENCE {

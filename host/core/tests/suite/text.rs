@@ -10,7 +10,15 @@
 //! blind nodes
 //! ```
 //!
-//! In `says`, `hold`, `awaited` and `refused` an underscore is a space; `says` alone repeats `holds`.
+//! With OVN-Kubernetes (`network ovn` first) there is more, and `nonet` is an owner without object:
+//!
+//! ```text
+//! pool egress standby=2
+//! node n1 assignable assignable=theirs networks=10.20.0.0/16,10.21.0.0/16
+//! ns shop adopted replaced=10.20.0.2 obstacle=why
+//! ```
+//!
+//! In `obstacle`, `says`, `hold`, `awaited` and `refused` an underscore is a space; `says` alone repeats `holds`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -18,15 +26,16 @@ use std::sync::Arc;
 
 use sluice_core::cloud::{CloudFacts, InterfaceAddress, InterfaceFacts, Moves};
 use sluice_core::name::{NodeName, OwnerName, PoolName};
+use sluice_core::network::Network;
 use sluice_core::observed::{
-    Blind, CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, NodeSelector, Observed,
-    Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
+    Assignable, Blind, CarrierFacts, CloudPlatform, HoldingFacts, Listed, NamespaceFacts, NodeFacts, NodeSelector,
+    Observed, Platform, PoolEntry, PoolFacts, PoolSpec, PrivateIpFacts, Requirement, SpecError,
 };
 use sluice_core::round::{Outcome, Round};
 use sluice_core::snapshot::{Capacity, Phase};
 
 use crate::cluster::Cluster;
-use crate::sdn;
+use crate::{ovn, sdn};
 
 /// The time of these clusters in Unix milliseconds: nothing is new unless it says so.
 const NOW: u64 = 600_000;
@@ -48,14 +57,31 @@ pub(crate) fn cluster(text: &str) -> Cluster {
             "cloud" => cloud(&mut observed, &words),
             "private" => private_ip(&mut observed, &words),
             "blind" => blind(&mut observed, &words),
+            "network" => {
+                assert_eq!(words.name, "ovn", "the other one is served anyway");
+                observed.network = Network::OvnKubernetes;
+                observed.words = sluice_sandbox::ovn::WORDS;
+            }
             kind => panic!("what is a {kind}?"),
         }
+    }
+    if observed.network == Network::OvnKubernetes {
+        tell_whose(&mut observed);
     }
     let on_interfaces = observed.cloud.iter().flat_map(|cloud| cloud.interfaces.values());
     let mut seen = BTreeSet::new();
     let was_twice =
         on_interfaces.flat_map(|on| on.addresses.keys()).filter(|address| !seen.insert(**address)).count() > 0;
     Cluster { observed, was_twice }
+}
+
+/// What nodes carry is for the first object that lists it.
+fn tell_whose(observed: &mut Observed) {
+    let lists = observed.carriers.values().flat_map(|facts| &facts.egress_ips);
+    let mut carried: BTreeSet<_> = lists.filter_map(Listed::address).collect();
+    for facts in observed.holdings.values_mut().map(Arc::make_mut) {
+        facts.carried = facts.egress_ips.iter().filter_map(Listed::address).filter(|a| carried.remove(a)).collect();
+    }
 }
 
 struct Words<'a> {
@@ -133,6 +159,7 @@ fn pool(observed: &mut Observed, words: &Words<'_>) {
             cidr,
             reserved: if cidr.is_some() { reserved } else { BTreeSet::new() },
             zone_failover: words.is("failover"),
+            standby_nodes: words.value("standby").map_or(1, |text| text.parse().expect("a number")),
         },
         errors: if words.is("error") { vec![error] } else { Vec::new() },
         warnings: Vec::new(),
@@ -172,6 +199,13 @@ fn node(observed: &mut Observed, words: &Words<'_>) {
             host_ip: ip,
             egress_ips: words.listed("carries"),
             ranges: words.list("cidrs").into_iter().map(str::to_owned).collect(),
+            assignable: match words.value("assignable") {
+                Some("theirs") => Some(Assignable { ours: false, since: 0 }),
+                _ => words.is("assignable").then_some(Assignable { ours: true, since: 0 }),
+            },
+            networks: words.value("networks").map(|list| {
+                list.split(',').filter(|text| !text.is_empty()).map(|text| text.parse().expect("a network")).collect()
+            }),
         };
         observed.carriers.insert(name, Arc::new(facts));
     }
@@ -271,20 +305,36 @@ fn namespace(observed: &mut Observed, words: &Words<'_>) {
         let pool = words.value("mark").map(PoolName::from);
         let created = words.value("netcreated").map_or(1, |text| text.parse().expect("a number"));
         let network_id = words.value("net").map(|text| text.parse().expect("a number"));
-        let facts = HoldingFacts { resource_version: "1".to_owned(), created, egress_ips, pool, zones, network_id };
+        let facts = HoldingFacts {
+            resource_version: "1".to_owned(),
+            created,
+            egress_ips,
+            pool,
+            zones,
+            network_id,
+            object: String::new(),
+            obstacle: words.value("obstacle").map(|text| text.replace('_', " ")),
+            deletable: !words.is("adopted"),
+            carried: BTreeSet::new(),
+            replaced: words.list("replaced").iter().map(|text| text.parse().expect("an address")).collect(),
+        };
         observed.holdings.insert(name, Arc::new(facts));
     }
 }
 
 /// What a round says and writes.
-pub(crate) fn transcript(round: &Round, outcome: &Outcome) -> String {
+pub(crate) fn transcript(round: &Round, outcome: &Outcome, network: Network) -> String {
     let mut text = round.diff(outcome).to_string();
     for (position, write) in outcome.writes.iter().enumerate() {
         let waits: Vec<String> = write.after.iter().map(|before| format!("{}", before + 1)).collect();
         let any: Vec<String> = write.after_any.iter().map(|before| format!("{}", before + 1)).collect();
         let after = if waits.is_empty() { String::new() } else { format!("  after {}", waits.join(" ")) };
         let any = if any.is_empty() { String::new() } else { format!("  after one of {}", any.join(" ")) };
-        let (target, patch) = (sdn::object(&write.target), short(&sdn::patch(&write.change).to_string()));
+        let (target, patch) = match network {
+            Network::OpenShiftSdn => (sdn::object(&write.target), sdn::patch(&write.change)),
+            Network::OvnKubernetes => (ovn::object(&write.target), ovn::patch(&write.change)),
+        };
+        let patch = short(&patch.to_string());
         writeln!(text, "{}. {target} {patch}{after}{any}", position + 1).expect("a string takes all");
     }
     for note in &round.surveyed().notes {
@@ -299,6 +349,16 @@ fn short(patch: &str) -> String {
     let opened = text.matches('{').count();
     let closed = text.matches('}').count();
     text[..text.len() - (closed - opened)].replace(',', ", ").replace(':', ": ")
+}
+
+/// What the network has put where, on one line.
+pub(crate) fn carried(cluster: &Cluster) -> String {
+    let lists =
+        cluster.observed.carriers.iter().filter(|(_, facts)| !facts.egress_ips.is_empty()).map(|(name, facts)| {
+            let list: Vec<String> = facts.egress_ips.iter().map(ToString::to_string).collect();
+            format!("{name} {}", list.join(" "))
+        });
+    lists.collect::<Vec<_>>().join(", ")
 }
 
 /// A cluster's state, for failures of the model.

@@ -51,7 +51,7 @@ fn check(text: &str, lines: &[&str], expected: &Expect) {
     assert!(good.is_ok(), "{good:?}");
     let outcome = round.finish(&cluster.observed, Ok(answer), &BTreeSet::new());
     assert_eq!(outcome.failure(), None);
-    expected.assert_eq(&transcript(&round, &outcome));
+    expected.assert_eq(&transcript(&round, &outcome, cluster.observed.network));
 }
 
 /// Of `kept`, whose pool has an error, a policy may want a release, which does not happen: then the place stays taken.

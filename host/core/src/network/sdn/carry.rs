@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::holdings::Holders;
 use super::ranges::Ranges;
 use crate::name::{NodeName, PoolName};
 use crate::network::guards::Guards;
+use crate::network::holdings::Holders;
 use crate::network::inputs::Inputs;
 use crate::network::interfaces::{Interfaces, Releases};
+use crate::network::results::Removals;
 use crate::network::writes::Writes;
 use crate::network::{Change, Target};
 use crate::observed::{CarrierFacts, Listed};
@@ -33,7 +34,7 @@ pub(super) type NodeChanges<'a> = BTreeMap<&'a NodeName, NodeChange>;
 #[derive(Default)]
 pub(super) struct CarrierWrites<'a> {
     /// By address, the writes that take it off its carriers, one for each.
-    pub(super) off: BTreeMap<IpAddr, Vec<usize>>,
+    pub(super) off: Removals,
     /// By address, the write that puts it onto its carrier.
     pub(super) on: BTreeMap<IpAddr, usize>,
     /// By pool, the writes that let the network place its addresses.

@@ -1,38 +1,17 @@
 //! NetNamespaces: what a namespace holds.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::carry::CarrierWrites;
 use super::waiting::Waiting;
-use crate::name::OwnerName;
+use crate::network::Target;
 use crate::network::guards::Guards;
+use crate::network::holdings::{Holders, HoldingWrites, is_blocked, is_recorded_wrongly};
 use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;
-use crate::network::interfaces::{Interfaces, Releases};
+use crate::network::interfaces::Interfaces;
 use crate::network::writes::Writes;
-use crate::network::{Change, Target};
-use crate::observed::HoldingFacts;
-
-/// Who names an address in a NetNamespace now.
-pub(super) type Holders<'a> = BTreeMap<IpAddr, Vec<&'a OwnerName>>;
-
-/// The writes that change what namespaces hold.
-#[derive(Default)]
-pub(super) struct HoldingWrites<'a> {
-    /// By namespace, the write to its NetNamespace.
-    pub(super) of_owner: BTreeMap<&'a OwnerName, usize>,
-    /// By namespace, the write that removes its annotation since what it holds changes.
-    pub(super) cleared: BTreeMap<&'a OwnerName, usize>,
-}
-
-impl HoldingWrites<'_> {
-    /// When the holders of addresses let go of them.
-    pub(super) fn releases(&self, holders: &Holders<'_>) -> Releases {
-        let write = |owner: &&OwnerName| self.of_owner.get(*owner).copied();
-        holders.iter().map(|(&address, owners)| (address, owners.iter().map(write).collect())).collect()
-    }
-}
 
 /// Who holds each of some addresses. Only those that change their place are asked for, which are few at a time.
 pub(super) fn holders<'a>(intents: &[Intent<'a>], addresses: &BTreeSet<IpAddr>) -> Holders<'a> {
@@ -46,13 +25,6 @@ pub(super) fn holders<'a>(intents: &[Intent<'a>], addresses: &BTreeSet<IpAddr>) 
         }
     }
     holders
-}
-
-/// Whether the NetNamespace of a namespace cannot be written now, or not before something else that cannot be.
-pub(super) fn is_blocked(inputs: &Inputs<'_>, guards: &Guards<'_>, intent: &Intent<'_>) -> bool {
-    inputs.avoid.contains(&Target::Holding(intent.owner.clone()))
-        || (intent.outdates_result(inputs.observed) && inputs.avoid.contains(&Target::Namespace(intent.owner.clone())))
-        || (!intent.shall.is_empty() && intent.pool.is_some_and(|pool| guards.are_missing(pool)))
 }
 
 /// Writes NetNamespaces: from old to new addresses in one patch (R2).
@@ -70,7 +42,7 @@ pub(super) fn write<'a>(
         let Some(facts) = inputs.observed.holdings.get(intent.owner) else {
             continue;
         };
-        if !intent.changes() && !marked_wrongly(intent, facts) && !is_recorded_wrongly(inputs, intent, facts) {
+        if !intent.changes() && !is_recorded_wrongly(inputs, intent, facts) {
             continue;
         }
         let target = Target::Holding(intent.owner.clone());
@@ -82,13 +54,8 @@ pub(super) fn write<'a>(
             continue;
         };
         let mut after: Vec<usize> = intent.pool.and_then(|pool| guards.of_pool(pool)).into_iter().collect();
-        if intent.outdates_result(inputs.observed) {
-            let change = Change::Namespace { result: Some(None), hold: None };
-            let clear = writes.push(Target::Namespace(intent.owner.clone()), change, Vec::new());
-            after.extend(clear);
-            holding_writes.cleared.extend(clear.map(|write| (intent.owner, write)));
-        }
-        let change = Change::Holding { egress_ips: intent.shall.clone(), home: intent.home(inputs.snapshot) };
+        after.extend(holding_writes.clear_result(inputs, intent, writes));
+        let change = facts.rewritten(intent.shall.clone(), intent.home(inputs.snapshot));
         let write = writes.push_after_any(target, change, after, after_any);
         holding_writes.of_owner.extend(write.map(|write| (intent.owner, write)));
     }
@@ -127,17 +94,4 @@ fn carried_by(
         inputs.observed.carriers.values().any(|facts| facts.ranges.contains(&range))
     });
     if is_ready { Some(Vec::new()) } else { carrier_writes.ranges.get(&placed.name).cloned() }
-}
-
-/// Whether the home of an address is known and not recorded: who edits records may not break them for good.
-fn is_recorded_wrongly(inputs: &Inputs<'_>, intent: &Intent<'_>, facts: &HoldingFacts) -> bool {
-    let wrong = |(address, zone)| facts.zones.get(&address).map(String::as_str) != Some(zone);
-    facts.pool.is_some() && !intent.leaving && !intent.terminating && intent.home_zones(inputs.snapshot).any(wrong)
-}
-
-/// Whether the NetNamespace names a pool it does not belong to: the namespace left it, or went to another one that
-/// gives the same addresses. One that names none is left as it was taken over.
-fn marked_wrongly(intent: &Intent<'_>, facts: &HoldingFacts) -> bool {
-    let named = intent.pool.filter(|_| !intent.zones.is_empty());
-    facts.pool.is_some() && (intent.leaving || (named.is_some() && facts.pool.as_ref() != named))
 }

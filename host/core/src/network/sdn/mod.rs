@@ -11,7 +11,6 @@
 mod carry;
 mod holdings;
 mod ranges;
-mod results;
 mod waiting;
 
 use super::guards::{self, Guards};
@@ -19,7 +18,7 @@ use super::inputs::Inputs;
 use super::intent::intents;
 use super::interfaces::{Before, Interfaces};
 use super::writes::Writes;
-use super::{Explained, Write};
+use super::{Explained, Write, results};
 
 /// Makes the writes. Each step gets what the steps before it returned: no write can be made before those it waits for.
 pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Write> {
@@ -39,7 +38,7 @@ pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Wri
     let carrier_writes = carry::after_holdings(inputs, &changes, &released, carrier_writes, &mut writes);
     let before = Before { guards: &guards, unlisted: &carrier_writes.off, released: &released };
     interfaces.write(&unsettled, &before, &mut writes);
-    results::write(inputs, &intents, explained, &interfaces, &carrier_writes, &holding_writes, &mut writes);
+    results::write(inputs, &intents, explained, &interfaces, &carrier_writes.off, &holding_writes, &mut writes);
     guards::remove(inputs, &intents, &interfaces, writes)
 }
 

@@ -4,10 +4,10 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::holdings::is_blocked;
 use crate::name::{NodeIndex, OwnerIndex};
 use crate::network::Target;
 use crate::network::guards::Guards;
+use crate::network::holdings::is_blocked;
 use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;
 use crate::network::interfaces::Interfaces;
