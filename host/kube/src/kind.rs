@@ -23,6 +23,10 @@ pub enum Kind {
     NetNamespace,
     /// `HostSubnet` of OpenShift SDN.
     HostSubnet,
+    /// `EgressIP` of OVN-Kubernetes.
+    EgressIp,
+    /// `Network` of OpenShift, which says what the cluster's network is; only `cluster` counts.
+    NetworkConfig,
     /// `Infrastructure` of OpenShift; only `cluster` counts.
     Infrastructure,
     /// `CloudPrivateIPConfig` of OpenShift's cloud network config controller; where it is served, that controller
@@ -34,12 +38,14 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Pool,
         Self::Node,
         Self::Namespace,
         Self::NetNamespace,
         Self::HostSubnet,
+        Self::EgressIp,
+        Self::NetworkConfig,
         Self::Infrastructure,
         Self::PrivateIp,
         Self::Lock,
@@ -52,6 +58,8 @@ impl Kind {
             Self::Namespace => ("", "v1", "Namespace", "namespaces"),
             Self::NetNamespace => network::NET_NAMESPACE,
             Self::HostSubnet => network::HOST_SUBNET,
+            Self::EgressIp => network::ovn::EGRESS_IP,
+            Self::NetworkConfig => ("config.openshift.io", "v1", "Network", "networks"),
             Self::Infrastructure => ("config.openshift.io", "v1", "Infrastructure", "infrastructures"),
             Self::PrivateIp => ("cloud.network.openshift.io", "v1", "CloudPrivateIPConfig", "cloudprivateipconfigs"),
             Self::Lock => ("", "v1", "ConfigMap", "configmaps"),
@@ -87,22 +95,26 @@ impl Kind {
     /// Restricts list and watch to the objects that count; it is also what lets RBAC name them.
     pub fn field_selector(self) -> Option<String> {
         match self {
-            Self::Infrastructure => Some(format!("metadata.name={}", names::INFRASTRUCTURE)),
+            Self::Infrastructure | Self::NetworkConfig => Some(format!("metadata.name={}", names::CLUSTER)),
             Self::Lock => Some(format!("metadata.name={}", names::FOREIGN_LOCK)),
             _ => None,
         }
     }
 
-    /// Whether a cluster may do without: plain Kubernetes has no Infrastructure, which then counts as missing, and
+    /// Whether a cluster may do without: each has the kinds of one network, plain Kubernetes has nothing of OpenShift, and
     /// only some clouds have the controller of `CloudPrivateIPConfig`s.
     pub fn is_optional(self) -> bool {
-        matches!(self, Self::Infrastructure | Self::PrivateIp)
+        match self {
+            Self::Pool | Self::Node | Self::Namespace | Self::Lock => false,
+            Self::NetNamespace | Self::HostSubnet | Self::EgressIp => true,
+            Self::NetworkConfig | Self::Infrastructure | Self::PrivateIp => true,
+        }
     }
 
     /// Whether objects of that name are of interest.
     pub fn counts(self, name: &str) -> bool {
         match self {
-            Self::Infrastructure => name == names::INFRASTRUCTURE,
+            Self::Infrastructure | Self::NetworkConfig => name == names::CLUSTER,
             Self::Lock => name == names::FOREIGN_LOCK,
             _ => true,
         }

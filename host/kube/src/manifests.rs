@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::kind::Kind;
 use crate::names;
+use crate::network::ovn;
 
 fn deploy() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy")
@@ -63,11 +64,13 @@ fn the_role_is_what_is_used() {
         "customresourcedefinitions.apiextensions.k8s.io: get",
         "egressipams.redhatcop.redhat.io: get list patch watch",
         "egressipams/status.redhatcop.redhat.io: patch",
+        "egressips.k8s.ovn.org: list watch",
         "events: create",
         "hostsubnets.network.openshift.io: get list patch watch",
         "infrastructures.config.openshift.io: list watch",
         "namespaces: get list patch watch",
         "netnamespaces.network.openshift.io: get list patch watch",
+        "networks.config.openshift.io: list watch",
         "nodes: list watch",
         "serviceaccounts: list",
         "subjectaccessreviews.authorization.k8s.io: create",
@@ -96,6 +99,7 @@ fn the_account_is_bound_to_these_roles_only() {
         "rbac/cluster-role-binding.yaml: sluice",
         "rbac/lease.yaml: sluice-lease",
         "rbac/metrics.yaml: sluice-metrics",
+        "rbac/ovn.yaml: sluice-ovn",
     ];
     assert_eq!(bound, expected);
 }
@@ -107,6 +111,10 @@ fn the_admission_policy_knows_our_annotations() {
     let ours = policy["spec"]["variables"][0]["expression"].as_str().unwrap();
     let listed: BTreeSet<&str> = ours.split('"').skip(1).step_by(2).collect();
     assert_eq!(listed, BTreeSet::from([names::RESULT_ANNOTATION, names::HOLD_ANNOTATION]));
+    let nodes = documents("admission-policy.yaml").remove(2);
+    let variable =
+        |nth: usize| nodes["spec"]["variables"][nth]["expression"].as_str().unwrap().trim_matches('"').to_owned();
+    assert_eq!([variable(0), variable(1)], [ovn::ASSIGNABLE_LABEL, ovn::ASSIGNABLE_MARK]);
     assert!(!documents("kustomization.yaml")[0].to_string().contains("admission"), "not every cluster serves it");
 }
 

@@ -36,8 +36,8 @@ pub const LEADER_ANNOTATION: &str = "control-plane.alpha.kubernetes.io/leader";
 /// Name of the CRD both operators use.
 pub const POOL_CRD: &str = "egressipams.redhatcop.redhat.io";
 
-/// The only Infrastructure object that counts.
-pub const INFRASTRUCTURE: &str = "cluster";
+/// The only object that counts of those kinds by which OpenShift describes the cluster.
+pub const CLUSTER: &str = "cluster";
 
 /// The namespace whose uid is the same for a cluster's whole life.
 pub const SYSTEM_NAMESPACE: &str = "kube-system";

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use http::{HeaderMap, Request, StatusCode, header};
 use kube::Client;
-use kube::api::{GetParams, Patch, PatchParams, PostParams};
+use kube::api::{DeleteParams, GetParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::client::Body;
 use kube::core::{Request as ApiRequest, Resource as _, Status};
 use serde_json::{Value, json};
@@ -23,6 +23,7 @@ use crate::index::{Index, SharedIndex};
 use crate::kind::Kind;
 use crate::names;
 use crate::object::Object;
+use body::ObjectRequest;
 pub use body::{WriteRow, kind_name, shown, write_rows};
 
 /// Longest a write may take. After it the write may or may not have happened; the watch will tell.
@@ -75,7 +76,7 @@ impl ApiServer {
     ) -> Result<Written, WriteFailure> {
         let params = PatchParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
         let request = ApiRequest::new(Object::url_path(&kind.api_resource(), None));
-        let patch = Patch::Merge(with_precondition(body, resource_version));
+        let patch = Patch::Merge(with_precondition(kind, body, resource_version));
         let request = match subresource {
             None => request.patch(name, &params, &patch),
             Some(subresource) => request.patch_subresource(subresource, name, &params, &patch),
@@ -95,6 +96,41 @@ impl ApiServer {
         }
         self.index.change(|index| index.note_written(kind, &object));
         Ok(Written { resource_version: object.resource_version().to_owned() })
+    }
+
+    /// Makes an object that is not there. One of its name that is there gives [`WriteFailure::Conflict`], and stays.
+    async fn create(&self, kind: Kind, name: &str, body: &Value) -> Result<Written, WriteFailure> {
+        let params = PostParams { field_manager: Some(names::FIELD_MANAGER.to_owned()), ..PostParams::default() };
+        let request = ApiRequest::new(Object::url_path(&kind.api_resource(), None));
+        let request = request.create(&params, body.to_string().into_bytes()).map_err(invalid)?;
+        let object = Object::new(self.send(request).await?);
+        if object.name() != name || object.resource_version().is_empty() {
+            return Err(WriteFailure::Transient("the answer is not the object that was made".to_owned()));
+        }
+        self.index.change(|index| index.note_made(kind, &object));
+        Ok(Written { resource_version: object.resource_version().to_owned() })
+    }
+
+    /// Deletes an object as it was seen. Another version of it gives [`WriteFailure::Conflict`], and stays.
+    async fn delete(&self, kind: Kind, name: &str, resource_version: &str) -> Result<Written, WriteFailure> {
+        let Some(uid) = self.index.read(|index| index.uid(kind, name).map(str::to_owned)) else {
+            return Err(WriteFailure::NotFound);
+        };
+        let preconditions =
+            Preconditions { uid: Some(uid.clone()), resource_version: Some(resource_version.to_owned()) };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let request = ApiRequest::new(Object::url_path(&kind.api_resource(), None));
+        match self.send(request.delete(name, &params).map_err(invalid)?).await {
+            Ok(_) => {}
+            Err(failure) => {
+                if matches!(failure, WriteFailure::Conflict | WriteFailure::Transient(_)) {
+                    self.look_at(kind, name, resource_version).await;
+                }
+                return Err(failure);
+            }
+        }
+        self.index.change(|index| index.note_deleted(kind, name, &uid));
+        Ok(Written { resource_version: String::new() })
     }
 
     /// Looks at an object whose write met another version, or of whose write nobody knows whether it happened. The watch
@@ -132,20 +168,28 @@ impl ApiServer {
 
 impl Backend for ApiServer {
     async fn write(&self, write: &Write, resource_version: &str) -> Result<Written, WriteFailure> {
-        let (Some(kind), name) = (body::kind_of(&write.target), write.target.name()) else {
-            return Err(WriteFailure::Invalid(format!("{} is no object of the API server", shown(&write.target))));
+        let network = self.index.read(Index::network);
+        let Some(request) = body::request(write, network) else {
+            let what = format!("{} {}", kind_name(&write.target, network), write.target.name());
+            return Err(WriteFailure::Invalid(format!("{what} is no object of the API server")));
         };
-        self.patch(kind, name, None, body::merge_patch(&write.change), resource_version).await
+        match request {
+            ObjectRequest::Patch { kind, name, body } => self.patch(kind, &name, None, body, resource_version).await,
+            ObjectRequest::Create { kind, name, body } => self.create(kind, &name, &body).await,
+            ObjectRequest::Delete { kind, name } => self.delete(kind, &name, resource_version).await,
+        }
     }
 }
 
 /// Adds `metadata.resourceVersion`, which makes the API server refuse a patch of another version: fields that are
-/// lists are whole values, so a stale write would undo somebody's change.
-fn with_precondition(mut body: Value, resource_version: &str) -> Value {
+/// lists are whole values, so a stale write would undo somebody's change. Of a Node we change one label and nothing that is
+/// a list, and its version changes all the time: there it is `metadata.uid`, so that no other node gets the label.
+fn with_precondition(kind: Kind, mut body: Value, precondition: &str) -> Value {
     if let Some(fields) = body.as_object_mut() {
         let metadata = fields.entry("metadata").or_insert_with(|| json!({}));
         if let Some(metadata) = metadata.as_object_mut() {
-            metadata.insert("resourceVersion".to_owned(), json!(resource_version));
+            let field = if kind == Kind::Node { "uid" } else { "resourceVersion" };
+            metadata.insert(field.to_owned(), json!(precondition));
         }
     }
     body

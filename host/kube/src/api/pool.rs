@@ -58,6 +58,12 @@ pub struct EgressIPAMSpec {
     /// Whether addresses of a zone without healthy nodes may sit on nodes of the pool's other zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_failover: Option<ZoneFailover>,
+
+    /// How many healthy nodes of each zone, beside those in use, are labelled for OVN-Kubernetes, so that it can fail over at
+    /// once. By default 1. Means nothing on OpenShift SDN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1000))]
+    pub standby_nodes_per_zone: Option<u32>,
 }
 
 /// A range of addresses and the nodes that may carry them.

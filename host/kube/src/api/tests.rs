@@ -61,6 +61,7 @@ fn old_schema_is_kept_and_additions_are_known() {
         .properties.spec.properties.nodeSelector.x-kubernetes-preserve-unknown-fields: true
         .properties.spec.properties.cidr
         .properties.spec.properties.reservedIPs
+        .properties.spec.properties.standbyNodesPerZone
         .properties.spec.properties.zoneFailover
         .properties.spec.x-kubernetes-validations: [{"message":"cidr and cidrAssignments exclude each other","rule":"!has(self.cidr) || !has(self.cidrAssignments) || size(self.cidrAssignments) == 0"}]
         .properties.status.properties.observedGeneration
@@ -102,6 +103,7 @@ fn an_older_served_crd_prunes_our_fields() {
         [
             "spec.cidr",
             "spec.reservedIPs",
+            "spec.standbyNodesPerZone",
             "spec.zoneFailover",
             "status.observedGeneration",
             "status.owners",

@@ -11,6 +11,7 @@ use sluice_core::text::printable;
 
 use super::read::{FieldNote, FieldNotes, address, check_texts, flag, list, shown, text};
 use crate::names;
+use crate::network::ovn;
 use crate::object::{Object, unix_milliseconds};
 
 /// The longest name that an object can have, in bytes.
@@ -84,6 +85,7 @@ pub fn node_facts(object: &Object, notes: &mut FieldNotes) -> NodeFacts {
             addresses.extend(address(value, &field, notes));
         }
     }
+    addresses.extend(ovn::own_addresses(object, notes));
     // Their order means nothing and changes with the node's heartbeats.
     addresses.sort_unstable();
     addresses.dedup();

@@ -13,9 +13,12 @@ use super::selector::node_selector;
 use crate::names;
 use crate::object::Object;
 
-const SPEC_FIELDS: [&str; 6] =
-    ["topologyLabel", "nodeSelector", "cidrAssignments", "cidr", "reservedIPs", "zoneFailover"];
+const SPEC_FIELDS: [&str; 7] =
+    ["topologyLabel", "nodeSelector", "cidrAssignments", "cidr", "reservedIPs", "zoneFailover", "standbyNodesPerZone"];
 const ENTRY_FIELDS: [&str; 3] = ["CIDR", "labelValue", "reservedIPs"];
+
+/// Nodes of each zone that stand by, unless the pool says how many.
+const STANDBY_NODES: u32 = 1;
 
 /// What a pool asks for. Whatever can be read counts; all that cannot is in `errors`, not only the first.
 pub fn pool_facts(object: &Object) -> PoolFacts {
@@ -82,6 +85,7 @@ impl Reading {
             cidr,
             reserved,
             zone_failover: self.zone_failover(part("zoneFailover")),
+            standby_nodes: self.standby_nodes(part("standbyNodesPerZone")),
         }
     }
 
@@ -176,6 +180,17 @@ impl Reading {
             }
         }
         reserved
+    }
+
+    fn standby_nodes(&mut self, value: &Value) -> u32 {
+        if value.is_null() {
+            return STANDBY_NODES;
+        }
+        let number = value.as_u64().and_then(|number| u32::try_from(number).ok());
+        number.unwrap_or_else(|| {
+            self.error("spec.standbyNodesPerZone", format!("{} is no number of nodes", shown(value)));
+            STANDBY_NODES
+        })
     }
 
     fn zone_failover(&mut self, value: &Value) -> bool {

@@ -12,6 +12,7 @@ use super::{Index, PoolObject};
 use crate::convert::{self, FieldNotes, Unreadable};
 use crate::kind::Kind;
 use crate::network;
+use crate::network::ovn::{EgressIpFacts, NodeNetwork};
 use crate::object::Object;
 
 /// Versioned that can be compared without the version they were read at.
@@ -30,9 +31,13 @@ macro_rules! versioned {
     )*};
 }
 
-versioned!(PoolFacts, NamespaceFacts, HoldingFacts, CarrierFacts);
+versioned!(PoolFacts, NamespaceFacts, HoldingFacts, CarrierFacts, EgressIpFacts);
 
 impl Versioned for NodeFacts {
+    fn at_version_of(&mut self, _: &Self) {}
+}
+
+impl Versioned for NodeNetwork {
     fn at_version_of(&mut self, _: &Self) {}
 }
 
@@ -83,7 +88,12 @@ impl Index {
                 self.statuses = self.statuses.wrapping_add(is_other.into());
                 put(&mut observed.pools, PoolName::from(name), convert::pool_facts(object))
             }
-            Kind::Node => put(&mut observed.nodes, NodeName::from(name), convert::node_facts(object, &mut notes)),
+            Kind::Node => {
+                let before = self.networks.nodes.get(name).map(AsRef::as_ref);
+                let network = NodeNetwork::read(object, before, self.now, &mut notes);
+                put(&mut observed.nodes, NodeName::from(name), convert::node_facts(object, &mut notes))
+                    | put(&mut self.networks.nodes, NodeName::from(name), network)
+            }
             Kind::Namespace => {
                 let facts = convert::namespace_facts(object, &mut notes);
                 let changed = put(&mut observed.namespaces, OwnerName::from(name), facts);
@@ -91,11 +101,19 @@ impl Index {
             }
             Kind::NetNamespace => {
                 let facts = network::holding_facts(object, &mut notes);
-                put_readable(&mut observed.holdings, OwnerName::from(name), facts, &mut notes)
+                put_readable(&mut self.networks.holdings, OwnerName::from(name), facts, &mut notes)
             }
             Kind::HostSubnet => {
                 let facts = network::carrier_facts(object, &mut notes);
-                put_readable(&mut observed.carriers, NodeName::from(name), facts, &mut notes)
+                put_readable(&mut self.networks.carriers, NodeName::from(name), facts, &mut notes)
+            }
+            Kind::EgressIp => {
+                let facts = EgressIpFacts::read(object, &mut notes);
+                put_readable(&mut self.networks.egress_ips, name.to_owned(), facts, &mut notes)
+            }
+            Kind::NetworkConfig => {
+                let config = Some(network::NetworkConfig::read(object, &mut notes));
+                std::mem::replace(&mut self.networks.choice.config, config.clone()) != config
             }
             Kind::Infrastructure => {
                 let platform = convert::platform(object, &mut notes);
@@ -127,10 +145,15 @@ impl Index {
                 self.pools.remove(key.name());
                 observed.pools.remove(key.name()).is_some()
             }
-            Kind::Node => observed.nodes.remove(key.name()).is_some(),
+            Kind::Node => {
+                self.networks.nodes.remove(key.name());
+                observed.nodes.remove(key.name()).is_some()
+            }
             Kind::Namespace => observed.namespaces.remove(key.name()).is_some(),
-            Kind::NetNamespace => observed.holdings.remove(key.name()).is_some(),
-            Kind::HostSubnet => observed.carriers.remove(key.name()).is_some(),
+            Kind::NetNamespace => self.networks.holdings.remove(key.name()).is_some(),
+            Kind::HostSubnet => self.networks.carriers.remove(key.name()).is_some(),
+            Kind::EgressIp => self.networks.egress_ips.remove(key.name()).is_some(),
+            Kind::NetworkConfig => self.networks.choice.config.take().is_some(),
             Kind::Infrastructure => std::mem::take(&mut observed.platform) != Platform::Unknown,
             Kind::PrivateIp => {
                 let known = observed.private_ips.as_mut().zip(convert::private_ip(key.name()));

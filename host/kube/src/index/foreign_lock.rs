@@ -1,5 +1,6 @@
 //! Who holds the lock of redhat-cop's operator, where that counts, and where somebody has to be asked whether it does.
 
+use sluice_core::network::Network;
 use sluice_core::text::bounded;
 
 use super::identity::Key;
@@ -31,8 +32,11 @@ impl Index {
     }
 
     /// Who holds redhat-cop's lock at `now` (Unix milliseconds) where it counts. While somebody does, nothing may be
-    /// written.
+    /// written. That operator knows OpenShift SDN only: with another network its lock stops nothing.
     pub fn foreign_lock(&self, now: u64) -> Option<LockHolder> {
+        if self.network() != Network::OpenShiftSdn {
+            return None;
+        }
         let is_certain = |lock: &LockHolder| !matches!(lock.ground, Some(LockGround::Unknown(_)));
         let counting = self.held_locks(now).filter(|lock| lock.ground.is_some());
         counting.max_by_key(|lock| (is_certain(lock), lock.until))

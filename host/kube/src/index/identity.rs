@@ -1,5 +1,6 @@
 //! Which object it is, and which version of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::kind::Kind;
@@ -74,6 +75,26 @@ impl Identity {
             (Some(this), Some(that)) => !self.is_another_than(other) && this < that,
             _ => false,
         }
+    }
+}
+
+/// The newest version that was shown of any object of a kind.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Newest(BTreeMap<Kind, u128>);
+
+impl Newest {
+    /// Notes an object that was shown.
+    pub(super) fn see(&mut self, kind: Kind, identity: &Identity) {
+        if let Ok(version) = identity.resource_version.parse::<u128>() {
+            let newest = self.0.entry(kind).or_default();
+            *newest = version.max(*newest);
+        }
+    }
+
+    /// Whether an object is newer than all that was shown of its kind.
+    pub(super) fn is_before(&self, kind: Kind, identity: &Identity) -> bool {
+        let version = identity.resource_version.parse::<u128>();
+        version.is_ok_and(|version| self.0.get(&kind).is_none_or(|newest| *newest < version))
     }
 }
 

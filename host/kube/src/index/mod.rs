@@ -20,13 +20,15 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use sluice_core::name::{NodeName, PoolName};
-use sluice_core::observed::{Blind, NodeFacts, Observed, PoolFacts};
+use sluice_core::network::Network;
+use sluice_core::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 
 use crate::convert::FieldNote;
 use crate::kind::Kind;
+use crate::names;
+use crate::network::Networks;
 use crate::object::Object;
-use crate::{names, network};
-use identity::{Identity, Key};
+use identity::{Identity, Key, Newest};
 use lock::Lock;
 pub use lock::LockHolder;
 use lock_scope::LockScope;
@@ -43,8 +45,11 @@ const LOCK_LOOK: u64 = 1_000;
 /// All objects, as facts.
 #[derive(Debug, Default)]
 pub struct Index {
+    /// All facts but those of networks.
     observed: Observed,
+    networks: Networks,
     identities: BTreeMap<(Kind, Key), Identity>,
+    newest: Newest,
     problems: Problems,
     pools: BTreeMap<PoolName, PoolObject>,
     /// Counts changes of pools' statuses.
@@ -102,6 +107,7 @@ impl Index {
         if known.is_none_or(|known| known.is_another_than(&Identity::of(object))) {
             return false;
         }
+        self.newest.see(kind, &Identity::of(object));
         let changed = self.forget(kind, &key);
         self.counted(changed)
     }
@@ -114,9 +120,10 @@ impl Index {
     /// A list of a kind is complete: what it did not show is gone.
     pub fn end_list(&mut self, kind: Kind) -> bool {
         let listed = self.listings.remove(&kind).unwrap_or_default().shown;
-        let served = kind == Kind::PrivateIp && self.observed.private_ips.is_none();
-        if served {
+        let mut served = self.networks.choice.unserved.remove(&kind);
+        if kind == Kind::PrivateIp && self.observed.private_ips.is_none() {
             self.observed.private_ips = Some(BTreeMap::new());
+            served = true;
         }
         let changed = self.forget_all_but(kind, &listed) | self.counted(served);
         let ready = self.set_watch(kind, WatchState::Listed);
@@ -133,7 +140,8 @@ impl Index {
     /// A kind is not served any more: its objects are gone with it.
     pub fn clear(&mut self, kind: Kind) -> bool {
         self.listings.remove(&kind);
-        let served = kind == Kind::PrivateIp && self.observed.private_ips.take().is_some();
+        let mut served = self.networks.choice.unserved.insert(kind);
+        served |= kind == Kind::PrivateIp && self.observed.private_ips.take().is_some();
         self.forget_all_but(kind, &BTreeSet::new()) | self.counted(served)
     }
 
@@ -173,6 +181,7 @@ impl Index {
         if !replaces && self.identities.get(&entry).is_some_and(|known| seen.is_older_than(known)) {
             return false;
         }
+        self.newest.see(kind, &seen);
         let changed = self.store(kind, &entry.1, object);
         self.identities.insert(entry, seen);
         changed
@@ -185,6 +194,31 @@ impl Index {
         self.counted(changed)
     }
 
+    /// Takes the API server's answer to our making an object. It is taken only if it is newer than all that was shown of its
+    /// kind: the object may have been deleted in the meantime, and must not come back.
+    pub fn note_made(&mut self, kind: Kind, object: &Object) -> bool {
+        let key = Key::of(kind, object);
+        if !self.newest.is_before(kind, &Identity::of(object)) {
+            return false;
+        }
+        if let Some(listing) = self.listings.get_mut(&kind) {
+            listing.written.insert(key.clone());
+        }
+        let changed = self.take(kind, key, object, true);
+        self.counted(changed)
+    }
+
+    /// Takes the API server's word that an object is gone, which was known as this one.
+    pub fn note_deleted(&mut self, kind: Kind, name: &str, uid: &str) -> bool {
+        let key = Key::cluster_scoped(name);
+        let known = self.identities.get(&(kind, key.clone()));
+        if known.is_none_or(|known| known.uid() != uid) {
+            return false;
+        }
+        let changed = self.forget(kind, &key);
+        self.counted(changed)
+    }
+
     /// How the watch of a kind stands.
     pub fn watch(&self, kind: Kind) -> WatchState {
         self.watches.state(kind)
@@ -192,7 +226,7 @@ impl Index {
 
     /// What is known may be old of these, since their watches have shown nothing for a minute.
     pub fn blind(&self, now: Instant) -> BTreeSet<Blind> {
-        self.watches.blind(now)
+        self.watches.blind(now, self.network())
     }
 
     /// How each watch stands.
@@ -219,13 +253,29 @@ impl Index {
     ///
     /// `now` is Unix time in milliseconds.
     pub fn snapshot(&self, now: u64) -> Option<Observed> {
-        self.ready().then(|| Observed { now, words: network::WORDS, ..self.observed.clone() })
+        self.ready().then(|| Observed { now, ..self.facts() })
     }
 
     /// All facts, also before the index is ready.
-    #[cfg(test)]
-    pub(crate) fn facts(&self) -> &Observed {
-        &self.observed
+    pub(crate) fn facts(&self) -> Observed {
+        let mut observed = self.observed.clone();
+        self.networks.show(&mut observed);
+        observed
+    }
+
+    /// The network that the cluster has, as far as it is known.
+    pub fn network(&self) -> Network {
+        self.networks.network().0
+    }
+
+    /// An administrator says what the network is.
+    pub fn set_network(&mut self, network: Network) {
+        self.networks.choice.given = Some(network);
+    }
+
+    /// An administrator says what the machines run on, where no Infrastructure object does.
+    pub fn set_platform(&mut self, platform: Platform) {
+        self.networks.platform = platform;
     }
 
     /// Counts decisive changes.

@@ -29,7 +29,8 @@ fn listed(kind: Kind, objects: &[Object]) -> Index {
 }
 
 fn addresses(index: &Index, name: &str) -> Option<String> {
-    let facts = index.facts().holdings.get(name)?;
+    let facts = index.facts();
+    let facts = facts.holdings.get(name)?;
     Some(facts.egress_ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","))
 }
 

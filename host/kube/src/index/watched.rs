@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use sluice_core::network::Network;
 use sluice_core::observed::Blind;
 use tokio::time::Instant;
 
@@ -92,8 +93,9 @@ impl Watched {
     }
 
     /// Of the old operator's lock nothing follows but whether we may write.
-    pub(super) fn blind(&self, now: Instant) -> BTreeSet<Blind> {
-        Kind::ALL.into_iter().filter(|kind| self.is_blind(*kind, now)).filter_map(in_core).collect()
+    pub(super) fn blind(&self, now: Instant, network: Network) -> BTreeSet<Blind> {
+        let blind = Kind::ALL.into_iter().filter(|kind| self.is_blind(*kind, now));
+        blind.flat_map(|kind| in_core(kind, network)).copied().collect()
     }
 
     pub(super) fn reports(&self, now: Instant) -> Vec<WatchReport> {
@@ -115,16 +117,18 @@ impl Watched {
     }
 }
 
-/// What core calls it; none: it plans nothing from it.
-fn in_core(kind: Kind) -> Option<Blind> {
-    match kind {
-        Kind::Pool => Some(Blind::Pools),
-        Kind::Node => Some(Blind::Nodes),
-        Kind::Namespace => Some(Blind::Namespaces),
-        Kind::NetNamespace => Some(Blind::Holdings),
-        Kind::HostSubnet => Some(Blind::Carriers),
-        Kind::Infrastructure => Some(Blind::Platform),
-        Kind::PrivateIp => Some(Blind::PrivateIps),
-        Kind::Lock => None,
+/// What core calls it; nothing: it plans nothing from it.
+fn in_core(kind: Kind, network: Network) -> &'static [Blind] {
+    match (kind, network) {
+        (Kind::Pool, _) => &[Blind::Pools],
+        (Kind::Node, Network::OpenShiftSdn) => &[Blind::Nodes],
+        (Kind::Node, Network::OvnKubernetes) => &[Blind::Nodes, Blind::Carriers],
+        (Kind::Namespace, _) => &[Blind::Namespaces],
+        (Kind::NetNamespace, Network::OpenShiftSdn) => &[Blind::Holdings],
+        (Kind::HostSubnet, Network::OpenShiftSdn) => &[Blind::Carriers],
+        (Kind::EgressIp, Network::OvnKubernetes) => &[Blind::Holdings, Blind::Carriers],
+        (Kind::Infrastructure | Kind::NetworkConfig, _) => &[Blind::Platform],
+        (Kind::PrivateIp, _) => &[Blind::PrivateIps],
+        (Kind::Lock | Kind::NetNamespace | Kind::HostSubnet | Kind::EgressIp, _) => &[],
     }
 }

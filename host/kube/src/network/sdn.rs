@@ -10,7 +10,7 @@ use sluice_core::observed::{CarrierFacts, HoldingFacts, Listed};
 
 use crate::convert::read::{address, check_texts, list, listed, shown, text};
 use crate::convert::{FieldNote, FieldNotes, Unreadable};
-use crate::kind::{Coordinates, Kind};
+use crate::kind::Coordinates;
 use crate::object::Object;
 
 /// Where NetNamespaces are served.
@@ -18,14 +18,14 @@ pub(crate) const NET_NAMESPACE: Coordinates = ("network.openshift.io", "v1", "Ne
 /// Where HostSubnets are served.
 pub(crate) const HOST_SUBNET: Coordinates = ("network.openshift.io", "v1", "HostSubnet", "hostsubnets");
 
-/// The kind that says what owners hold.
-pub(crate) const HOLDING: Kind = Kind::NetNamespace;
-/// The kind that says what nodes carry.
-pub(crate) const CARRIER: Kind = Kind::HostSubnet;
-
 /// What people call these objects.
-pub const WORDS: Words =
-    Words { holding: NET_NAMESPACE.2, holdings: "NetNamespaces", carrier: HOST_SUBNET.2, carriers: "HostSubnets" };
+pub(super) const WORDS: Words = Words {
+    holding: NET_NAMESPACE.2,
+    holdings: "NetNamespaces",
+    carrier: HOST_SUBNET.2,
+    carriers: "HostSubnets",
+    no_carrier: "there is no HostSubnet of it",
+};
 
 /// Annotation of a NetNamespace: the pool Sluice wrote its addresses for.
 const OWNED_BY_POOL_ANNOTATION: &str = "sluice.dev/pool";
@@ -46,6 +46,7 @@ pub(crate) fn carrier_facts(object: &Object, notes: &mut FieldNotes) -> Result<C
         host_ip: address(object.at("/hostIP"), "hostIP", notes),
         egress_ips,
         ranges,
+        ..CarrierFacts::default()
     })
 }
 
@@ -67,6 +68,7 @@ pub(crate) fn holding_facts(object: &Object, notes: &mut FieldNotes) -> Result<H
             .filter_map(|text| home(text, notes))
             .collect(),
         network_id: network_id(object.at("/netid"), notes),
+        ..HoldingFacts::default()
     })
 }
 

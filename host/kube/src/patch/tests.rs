@@ -8,7 +8,7 @@ use expect_test::{Expect, expect};
 use serde_json::{Value, json};
 
 use sluice_core::backend::{Backend as _, WriteFailure, Written};
-use sluice_core::network::{Change, Home, Target, Write};
+use sluice_core::network::{Change, Home, Network, Target, Write};
 
 use super::{ApiServer, write_rows};
 use crate::index::SharedIndex;
@@ -68,13 +68,7 @@ fn requests() {
             {"egressIPs":["10.0.0.9"],"metadata":{"resourceVersion":"7"}}"#]],
     );
     check_request(
-        &write(
-            Target::Holding("shop".into()),
-            Change::Holding {
-                egress_ips: vec!["10.0.0.9".parse().unwrap()],
-                home: Some(Home { pool: "east".into(), zones: vec![("10.0.0.9".parse().unwrap(), "a".to_owned())] }),
-            },
-        ),
+        &write(Target::Holding("shop".into()), holding("", &["10.0.0.9"], Some(home(&[])))),
         &expect![[r#"
             PATCH /apis/network.openshift.io/v1/netnamespaces/shop?&fieldManager=sluice HTTP/1.1
             accept: application/json
@@ -95,6 +89,43 @@ fn requests() {
     );
 }
 
+/// What is written for an owner; its record is about 10.0.0.8 so far.
+fn holding(object: &str, addresses: &[&str], home: Option<Home>) -> Change {
+    let address = |text: &&str| text.parse().unwrap();
+    let recorded = ["10.0.0.8".parse().unwrap()].into();
+    Change::Holding { object: object.to_owned(), egress_ips: addresses.iter().map(address).collect(), home, recorded }
+}
+
+fn home(replaced: &[&str]) -> Home {
+    Home {
+        pool: "east".into(),
+        zones: vec![("10.0.0.9".parse().unwrap(), "a".to_owned())],
+        replaced: replaced.iter().map(|text| text.parse().unwrap()).collect(),
+    }
+}
+
+#[test]
+fn rows_of_ovn_kubernetes() {
+    let made = Change::NewHolding { egress_ips: vec!["fd00::9".parse().unwrap()], home: home(&["fd00::8"]) };
+    let writes = vec![
+        write(Target::Carrier("n1".into()), Change::Assignable(true)),
+        write(Target::Carrier("n2".into()), Change::Assignable(false)),
+        write(Target::Holding("shop".into()), made),
+        write(Target::Holding("docs".into()), holding("hand-made", &["10.0.0.9"], Some(home(&["10.0.0.8"])))),
+        write(Target::Holding("wiki".into()), holding("hand-made-too", &["10.0.0.9"], None)),
+        write(Target::Holding("mail".into()), Change::NoHolding { object: "egressip-mail".to_owned() }),
+    ];
+    let rows: Vec<String> =
+        write_rows(&[writes], Network::OvnKubernetes).iter().map(|row| serde_json::to_string(row).unwrap()).collect();
+    expect![[r#"
+        {"order":1,"kind":"Node","name":"n1","patch":{"metadata":{"annotations":{"sluice.dev/egress-assignable":"true"},"labels":{"k8s.ovn.org/egress-assignable":""}}}}
+        {"order":2,"kind":"Node","name":"n2","patch":{"metadata":{"annotations":{"sluice.dev/egress-assignable":null},"labels":{"k8s.ovn.org/egress-assignable":null}}}}
+        {"order":3,"kind":"EgressIP","name":"egressip-shop","operation":"create","patch":{"apiVersion":"k8s.ovn.org/v1","kind":"EgressIP","metadata":{"labels":{"replaced.sluice.dev/fd00.0000.0000.0000.0000.0000.0000.0008":"","sluice.dev/namespace":"shop","sluice.dev/pool":"east","zone.sluice.dev/10.0.0.9":"a"},"name":"egressip-shop"},"spec":{"egressIPs":["fd00::9"],"namespaceSelector":{"matchLabels":{"kubernetes.io/metadata.name":"shop"}}}}}
+        {"order":4,"kind":"EgressIP","name":"hand-made","patch":{"metadata":{"labels":{"replaced.sluice.dev/10.0.0.8":"","sluice.dev/namespace":"docs","sluice.dev/pool":"east","zone.sluice.dev/10.0.0.8":null,"zone.sluice.dev/10.0.0.9":"a"}},"spec":{"egressIPs":["10.0.0.9"]}}}
+        {"order":5,"kind":"EgressIP","name":"hand-made-too","patch":{"metadata":{"labels":{"replaced.sluice.dev/10.0.0.8":null,"sluice.dev/namespace":null,"sluice.dev/pool":null,"zone.sluice.dev/10.0.0.8":null}},"spec":{"egressIPs":["10.0.0.9"]}}}
+        {"order":6,"kind":"EgressIP","name":"egressip-mail","operation":"delete","patch":null}"#]].assert_eq(&rows.join("\n"));
+}
+
 #[test]
 fn rows() {
     let change = |guarded| Change::Pool { guarded, other_guards: vec!["other".to_owned()] };
@@ -107,12 +138,14 @@ fn rows() {
         write(Target::Carrier("n1".into()), both),
     ];
     let second = vec![
-        write(Target::Holding("shop".into()), Change::Holding { egress_ips: Vec::new(), home: None }),
+        write(Target::Holding("shop".into()), holding("", &[], None)),
         write(Target::Namespace("shop".into()), told),
         write(Target::Pool("east".into()), change(false)),
     ];
-    let rows: Vec<String> =
-        write_rows(&[first, second]).iter().map(|row| serde_json::to_string(row).unwrap()).collect();
+    let rows: Vec<String> = write_rows(&[first, second], Network::OpenShiftSdn)
+        .iter()
+        .map(|row| serde_json::to_string(row).unwrap())
+        .collect();
     expect![[r#"
         {"order":1,"kind":"EgressIPAM","name":"east","patch":{"metadata":{"finalizers":["other","EgressIPAM_controller"]}}}
         {"order":2,"kind":"NetworkInterface","name":"n1","patch":{"add":["10.0.0.9"],"remove":[]}}
@@ -166,7 +199,7 @@ fn the_answer_goes_into_the_index() {
     index.change(|index| index.apply(Kind::NetNamespace, &known));
     let body = json!({"metadata": {"name": "shop", "uid": "u", "resourceVersion": "8"}, "egressIPs": ["10.0.0.9"]});
     let other = Arc::clone(&index);
-    let change = Change::Holding { egress_ips: Vec::new(), home: None };
+    let change = holding("", &[], None);
     let _ = with_server(answer("200 OK", &body), |client| async move {
         ApiServer::new(client, other).write(&write(Target::Holding("shop".into()), change), "7").await
     });
@@ -184,7 +217,7 @@ fn look_after(head: &'static str, known: &str) -> (Vec<String>, String) {
     let mut answers = answer(head, &json!({"kind": "Status", "message": "no"}));
     answers.extend(answer("200 OK", &object("8")));
     let other = Arc::clone(&index);
-    let change = Change::Holding { egress_ips: Vec::new(), home: None };
+    let change = holding("", &[], None);
     let (result, requests) = with_server(answers, |client| async move {
         ApiServer::new(client, other).write(&write(Target::Holding("shop".into()), change), "7").await
     });

@@ -118,7 +118,7 @@ fn check_neighbours(kind: Kind, items: &[Value; 3], alone: &Index) {
             Kind::Namespace => assert_eq!(snapshot.namespaces.get(name), alone.facts().namespaces.get(name)),
             Kind::NetNamespace => assert_eq!(snapshot.holdings.get(name), alone.facts().holdings.get(name)),
             Kind::HostSubnet => assert_eq!(snapshot.carriers.get(name), alone.facts().carriers.get(name)),
-            Kind::Infrastructure | Kind::PrivateIp | Kind::Lock => {}
+            Kind::EgressIp | Kind::NetworkConfig | Kind::Infrastructure | Kind::PrivateIp | Kind::Lock => {}
         }
     }
 }

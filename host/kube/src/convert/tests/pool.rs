@@ -310,6 +310,7 @@ spec: {topologyLabel: zone, cidr: 10.0.0.0/24}
                 ),
                 reserved: {},
                 zone_failover: false,
+                standby_nodes: 1,
             },
             errors: [],
             warnings: [],
@@ -367,7 +368,7 @@ fn other_unknown_fields_are_warnings() {
         &expect![[r#"
             label "zone", failover false
             entry 10.0.1.0/24 in "a" without {}
-            warning spec.owner: unknown field; known are topologyLabel, nodeSelector, cidrAssignments, cidr, reservedIPs, zoneFailover
+            warning spec.owner: unknown field; known are topologyLabel, nodeSelector, cidrAssignments, cidr, reservedIPs, zoneFailover, standbyNodesPerZone
             warning spec.zonefailover: unknown field; did you mean zoneFailover?
             warning spec.cidrAssignments[0].reservedIps: unknown field; did you mean reservedIPs?
         "#]],

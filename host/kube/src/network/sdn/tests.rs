@@ -35,6 +35,8 @@ egressCIDRs: [10.20.0.0/24]
                     ranges: [
                         "10.20.0.0/24",
                     ],
+                    assignable: None,
+                    networks: None,
                 },
             )
         "#]],
@@ -69,6 +71,8 @@ fn host_subnet_keeps_what_it_cannot_read() {
                         "5",
                         "x",
                     ],
+                    assignable: None,
+                    networks: None,
                 },
             )
             egressIPs[1]: "10.20.0.300" is not an address
@@ -82,15 +86,17 @@ fn host_subnet_keeps_what_it_cannot_read() {
         "{metadata: {name: n1}, egressIPs: null, egressCIDRs: null}",
         carrier_facts,
         &expect![[r#"
-        Ok(
-            CarrierFacts {
-                resource_version: "",
-                host_ip: None,
-                egress_ips: [],
-                ranges: [],
-            },
-        )
-    "#]],
+            Ok(
+                CarrierFacts {
+                    resource_version: "",
+                    host_ip: None,
+                    egress_ips: [],
+                    ranges: [],
+                    assignable: None,
+                    networks: None,
+                },
+            )
+        "#]],
     );
 }
 
@@ -167,6 +173,11 @@ egressIPs: [10.20.0.9, 10.20.1.2, 10.20.2.2]
                     network_id: Some(
                         77,
                     ),
+                    object: "",
+                    obstacle: None,
+                    deletable: false,
+                    carried: {},
+                    replaced: {},
                 },
             )
             metadata.annotations[sluice.dev/zones]: "x=a" is not like 10.20.0.5=east-1
@@ -199,6 +210,11 @@ fn net_namespace_of_somebody_else() {
                     pool: None,
                     zones: {},
                     network_id: None,
+                    object: "",
+                    obstacle: None,
+                    deletable: false,
+                    carried: {},
+                    replaced: {},
                 },
             )
             egressIPs[2]: " 10.1.1.1" is not an address
@@ -216,6 +232,11 @@ fn net_namespace_of_somebody_else() {
                     pool: None,
                     zones: {},
                     network_id: None,
+                    object: "",
+                    obstacle: None,
+                    deletable: false,
+                    carried: {},
+                    replaced: {},
                 },
             )
         "#]],
