@@ -39,7 +39,11 @@ fn pool(pool: &core::Pool) -> sdk::Pool {
         name: pool.name.as_str().to_owned(),
         ranges: pool.ranges.iter().map(cidr).collect(),
         reserved: pool.reserved.iter().map(cidr).collect(),
-        self_placing: pool.is_self_placing(),
+        placement: match pool.placement {
+            core::Placement::Exact => sdk::PlacementMode::Exact,
+            core::Placement::Among => sdk::PlacementMode::Among,
+            core::Placement::Network => sdk::PlacementMode::Network,
+        },
         attributes: Vec::new(),
     }
 }

@@ -148,7 +148,11 @@ fn pool(pool: &sdk::Pool) -> core::Pool {
         name: pool.name.as_str().into(),
         ranges: pool.ranges.iter().map(net).collect(),
         reserved: pool.reserved.iter().map(net).collect(),
-        placement: if pool.self_placing { core::Placement::Network } else { core::Placement::Exact },
+        placement: match pool.placement {
+            sdk::PlacementMode::Exact => core::Placement::Exact,
+            sdk::PlacementMode::Among => core::Placement::Among,
+            sdk::PlacementMode::Network => core::Placement::Network,
+        },
     }
 }
 

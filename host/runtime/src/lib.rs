@@ -16,6 +16,7 @@ pub mod cli;
 mod clouds;
 #[cfg(feature = "demo")]
 pub mod demo;
+mod network_args;
 mod policy_files;
 mod run;
 

@@ -22,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 /// Virtual seconds in a real one, of cloud and provider alike.
 pub(crate) const SCALE: u32 = 100;
 /// The longest that anything is waited for, in real time.
-const DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(40);
 pub(crate) const SUBSCRIPTION: &str = "11111111-2222-3333-4444-555555555555";
 
 pub(crate) struct Setup {

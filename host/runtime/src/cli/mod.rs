@@ -21,6 +21,7 @@ pub(crate) use logging::LogFormat;
 use crate::clouds::CloudArgs;
 #[cfg(feature = "demo")]
 use crate::demo::{self, DemoOptions};
+use crate::network_args::NetworkArgs;
 use crate::policy_files::PolicyFiles;
 use crate::run::locks::LockArgs;
 use crate::run::scrape::ScrapeArgs;
@@ -100,6 +101,8 @@ struct RunArgs {
     #[command(flatten)]
     scrape: ScrapeArgs,
     #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
     locks: LockArgs,
     #[command(flatten)]
     clouds: CloudArgs,
@@ -156,6 +159,7 @@ fn operator(args: RunArgs) -> Result<ExitCode> {
         metrics: args.metrics_bind_address,
         health: args.health_probe_bind_address,
         scrape: args.scrape,
+        network: args.network,
         locks: args.locks,
         clouds: args.clouds,
     };

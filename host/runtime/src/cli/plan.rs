@@ -27,6 +27,7 @@ use tokio::time::{Instant, sleep};
 use super::rehearsal::Rehearsal;
 use super::{Output, REFUSED, complain, policy_host, print};
 use crate::clouds::DumpArgs;
+use crate::network_args::NetworkArgs;
 use crate::policy_files::{PolicyFiles, named};
 use crate::run::locks::{LockArgs, ask_once};
 use crate::unix_milliseconds;
@@ -58,6 +59,8 @@ pub(super) struct PlanArgs {
     #[arg(long)]
     adopt: bool,
     #[command(flatten)]
+    network: NetworkArgs,
+    #[command(flatten)]
     locks: LockArgs,
     #[command(flatten)]
     clouds: DumpArgs,
@@ -85,13 +88,13 @@ pub(super) fn plan(args: &PlanArgs) -> Result<ExitCode> {
         Err(error) => return Err(error.into()),
     };
     let mut input = match &args.from {
-        Some(path) => from_files(path)?,
-        None => from_cluster(args.kubeconfig.clone(), &args.locks)?,
+        Some(path) => from_files(path, args.network)?,
+        None => from_cluster(args)?,
     };
     args.clouds.show(&mut input.observed)?;
     let rehearsal = Rehearsal::of(&policy, &input.observed);
     let obstacle = obstacle(&input, args.adopt);
-    let document = Document::new(policy.info(), &rehearsal, &input.errors, obstacle.is_some());
+    let document = Document::new(policy.info(), &rehearsal, &input, obstacle.is_some());
     print(&match args.output {
         Output::Json => serde_json::to_string_pretty(&document)? + "\n",
         Output::Text => document.text(&input.observed, &rehearsal, args.adopt),
@@ -110,11 +113,12 @@ fn obstacle(input: &Input, adopt: bool) -> Option<String> {
     locked.or_else(|| input.observed.refusal())
 }
 
-fn from_files(path: &std::path::Path) -> Result<Input> {
+fn from_files(path: &std::path::Path, network: NetworkArgs) -> Result<Input> {
     if !path.exists() {
         bail!("--from {}: there is no such file or folder", path.display());
     }
-    let loaded = files::load(path, unix_milliseconds());
+    let mut loaded = files::load(path, unix_milliseconds());
+    network.tell(&mut loaded.index);
     if loaded.objects == 0 && loaded.errors.is_empty() {
         bail!("--from {}: no object that Sluice reads, such as EgressIPAM, Namespace or Node", path.display());
     }
@@ -132,12 +136,14 @@ fn from_files(path: &std::path::Path) -> Result<Input> {
     Ok(Input { observed, lock, errors: loaded.errors })
 }
 
-fn from_cluster(kubeconfig: Option<PathBuf>, locks: &LockArgs) -> Result<Input> {
+fn from_cluster(args: &PlanArgs) -> Result<Input> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
     runtime.block_on(async {
+        let kubeconfig = args.kubeconfig.clone();
         let client = connect(&ClientOptions { kubeconfig, ..ClientOptions::default() }).await?;
         let index = Arc::new(SharedIndex::new(unix_milliseconds));
-        locks.tell(&index);
+        args.locks.tell(&index);
+        index.quietly(|index| args.network.tell(index));
         let mut tasks = JoinSet::new();
         for watch in watches(&client, &index) {
             tasks.spawn(watch.future);
@@ -206,7 +212,8 @@ struct NoteRow {
 }
 
 impl Document {
-    fn new(policy: &PolicyInfo, rehearsal: &Rehearsal, errors: &[InputError], writes_nothing: bool) -> Self {
+    fn new(policy: &PolicyInfo, rehearsal: &Rehearsal, input: &Input, writes_nothing: bool) -> Self {
+        let network = input.observed.network;
         let diff = rehearsal.diff.clone();
         let input_error = |error: &InputError| InputErrorRow {
             file: error.file.as_ref().map(|file| file.display().to_string()).unwrap_or_default(),
@@ -222,8 +229,8 @@ impl Document {
             holds: diff.holds,
             findings: diff.findings,
             notes: rehearsal.round.surveyed().notes.iter().map(note).collect(),
-            input_errors: errors.iter().map(input_error).collect(),
-            writes: if writes_nothing { Vec::new() } else { write_rows(&rehearsal.stages) },
+            input_errors: input.errors.iter().map(input_error).collect(),
+            writes: if writes_nothing { Vec::new() } else { write_rows(&rehearsal.stages, network) },
             at_rest: rehearsal.is_at_rest,
             failure: rehearsal.failure.as_ref().map(Failure::to_string),
         }

@@ -176,7 +176,7 @@ impl<'a> Stage<'a> {
         let mut pause = 0;
         for (target, failure) in failures {
             self.line("write-failed", |line| {
-                line.reason(&format!("{}: {failure}; it looks again", patch::shown(&target)))
+                line.reason(&format!("{}: {failure}; it looks again", patch::shown(&target, &self.sandbox.observe())))
             })?;
             pause = pause.max(match &failure {
                 WriteFailure::Throttled { retry_after: Some(after) } => {

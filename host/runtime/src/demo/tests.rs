@@ -1,6 +1,7 @@
 use std::sync::LazyLock;
 
 use expect_test::expect_file;
+use sluice_core::network::Network;
 use sluice_policy::{Compiler, Limits, PolicyHost};
 
 use super::*;
@@ -17,7 +18,8 @@ fn lines(seed: u64) -> (bool, String) {
 /// The sandbox may not know of kube, and so it has these words a second time.
 #[test]
 fn the_sandbox_calls_objects_what_the_network_calls_them() {
-    assert_eq!(sluice_sandbox::sdn::WORDS, sluice_kube::network::WORDS);
+    assert_eq!(sluice_sandbox::sdn::WORDS, sluice_kube::network::words(Network::OpenShiftSdn));
+    assert_eq!(sluice_sandbox::ovn::WORDS, sluice_kube::network::words(Network::OvnKubernetes));
 }
 
 #[test]

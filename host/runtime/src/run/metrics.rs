@@ -14,7 +14,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 use sluice_core::backend::WriteFailure;
 use sluice_core::name::{NodeName, PoolName};
-use sluice_core::network::Target;
+use sluice_core::network::{Network, Target};
 use sluice_core::observed::{Observed, Platform};
 use sluice_core::plan::Holder;
 use sluice_core::round::{Failure, Outcome, Round};
@@ -265,11 +265,11 @@ impl Metrics {
         self.swaps.get_or_create(&ByOutcome { outcome }).inc();
     }
 
-    pub(super) fn written(&self, target: &Target) {
-        self.writes.get_or_create(&ByKind { kind: patch::kind_name(target).to_owned() }).inc();
+    pub(super) fn written(&self, target: &Target, network: Network) {
+        self.writes.get_or_create(&ByKind { kind: patch::kind_name(target, network).to_owned() }).inc();
     }
 
-    pub(super) fn failed(&self, target: &Target, failure: &WriteFailure) {
+    pub(super) fn failed(&self, target: &Target, failure: &WriteFailure, network: Network) {
         let reason = match failure {
             WriteFailure::Conflict => "conflict",
             WriteFailure::NotFound => "not-found",
@@ -278,7 +278,7 @@ impl Metrics {
             WriteFailure::Throttled { .. } => "throttled",
             WriteFailure::Transient(_) => "transient",
         };
-        let labels = ByReason { kind: patch::kind_name(target).to_owned(), reason: reason.to_owned() };
+        let labels = ByReason { kind: patch::kind_name(target, network).to_owned(), reason: reason.to_owned() };
         self.write_failures.get_or_create(&labels).inc();
     }
 

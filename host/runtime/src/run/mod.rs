@@ -50,6 +50,7 @@ use tracing::{error, info, warn};
 
 use crate::cli::{Listen, policy_host};
 use crate::clouds::CloudArgs;
+use crate::network_args::NetworkArgs;
 use crate::policy_files::PolicyFiles;
 use crate::unix_milliseconds;
 use cloud::{Cloud, Needs, Writer};
@@ -85,6 +86,7 @@ pub(crate) struct RunOptions {
     pub(crate) metrics: Listen,
     pub(crate) health: Listen,
     pub(crate) scrape: ScrapeArgs,
+    pub(crate) network: NetworkArgs,
     pub(crate) locks: LockArgs,
     pub(crate) clouds: CloudArgs,
 }
@@ -160,6 +162,7 @@ impl Operator {
             connect(&ClientOptions { kubeconfig: options.kubeconfig.clone(), ..ClientOptions::default() }).await?;
         let index = Arc::new(SharedIndex::new(unix_milliseconds));
         options.locks.tell(&index);
+        index.quietly(|index| options.network.tell(index));
         let cloud = Arc::new(Cloud::new(options.clouds.setups()));
         let metrics = Arc::new(Metrics::new(|registry| cloud.register(registry)));
         let pulse = Arc::new(Pulse::default());

@@ -378,7 +378,7 @@ impl Planner {
     }
 
     fn note_written(&mut self, write: &Write, now: Instant) {
-        self.metrics.written(&write.target);
+        self.metrics.written(&write.target, self.index.read(Index::network));
         // How often an interface is written is its provider's to say.
         if !matches!(write.target, Target::Interface(_)) {
             self.memory.pauses.written(write.target.clone(), write.change.clone(), now);
@@ -386,8 +386,9 @@ impl Planner {
     }
 
     fn note_failed(&mut self, target: &Target, failure: &WriteFailure, now: Instant) {
-        warn!(kind = patch::kind_name(target), name = target.name(), error = %failure, "cannot write");
-        self.metrics.failed(target, failure);
+        let network = self.index.read(Index::network);
+        warn!(kind = patch::kind_name(target, network), name = target.name(), error = %failure, "cannot write");
+        self.metrics.failed(target, failure, network);
         // How long an interface rests is its provider's to say.
         if !matches!(target, Target::Interface(_)) {
             self.memory.pauses.failed(target.clone(), failure, now);

@@ -108,7 +108,7 @@ impl Planner {
         for (target, complaint) in self.memory.pauses.complaints() {
             let pools = pools_of(target, observed, round);
             for report in reports.iter_mut().filter(|report| pools.contains(&report.pool)) {
-                report.errors.push(format!("{}: {complaint}", patch::shown(target)));
+                report.errors.push(format!("{}: {complaint}", patch::shown(target, observed)));
             }
         }
         let blind = self.index.read(|index| index.watch_reports(Instant::now()));
