@@ -2,7 +2,13 @@
 
 mod assignment;
 mod both;
+mod cloud_controller;
 mod fixtures;
 mod nodes;
+mod observed;
+mod on_cloud;
+mod random;
+mod selectors;
 mod status;
+mod table;
 mod world;

@@ -34,6 +34,7 @@ pub(crate) struct World {
     pub(crate) cluster: Api,
     /// Watch events under way to the manager, by kind, and how late each kind is.
     under_way: [VecDeque<(u64, Shown)>; 3],
+    to_cloud: VecDeque<Shown>,
     pub(crate) lag: [u64; 3],
     /// Which writes the API refuses.
     pub(crate) refuse: Box<dyn FnMut(&Action) -> bool>,
@@ -81,6 +82,7 @@ impl World {
             cloud: None,
             cluster: api,
             under_way: Default::default(),
+            to_cloud: VecDeque::new(),
             lag: [0; 3],
             refuse: Box::new(|_| false),
             log: Log::default(),
@@ -156,12 +158,6 @@ impl World {
         self.settle();
     }
 
-    pub(crate) fn edit_cpic(&mut self, name: &str, edit: impl FnOnce(&mut CloudPrivateIpConfig)) {
-        let mut cpic = self.cluster.cpics[name].clone();
-        edit(&mut cpic);
-        self.put_cpic(cpic);
-    }
-
     pub(crate) fn delete_cpic(&mut self, name: &str) {
         self.remove_cpic(name);
         self.settle();
@@ -196,10 +192,15 @@ impl World {
     /// Shows what is due until nothing is.
     pub(crate) fn settle(&mut self) {
         let mut shown = 0;
-        while let Some(kind) = (0..3).find(|kind| self.under_way[*kind].front().is_some_and(|(at, _)| *at <= self.now))
-        {
+        loop {
             shown += 1;
             assert!(shown < 20_000, "the cluster comes to no rest");
+            if let Some(event) = self.to_cloud.pop_front() {
+                self.show_cloud(event);
+                continue;
+            }
+            let is_due = |kind: &usize| self.under_way[*kind].front().is_some_and(|(at, _)| *at <= self.now);
+            let Some(kind) = (0..3).find(is_due) else { break };
             if let Some((_, event)) = self.under_way[kind].pop_front() {
                 let now = self.now;
                 let actions = match event {
@@ -218,6 +219,13 @@ impl World {
     fn show(&mut self, event: Shown) {
         let at = self.now + self.lag[event.kind()];
         self.under_way[event.kind()].push_back((at, event.clone()));
+        if self.cloud.is_some() {
+            self.to_cloud.push_back(event);
+        }
+    }
+
+    /// Shows the cloud controller what it has not seen. Its watches are never late.
+    fn show_cloud(&mut self, event: Shown) {
         let now = self.now;
         let Some(cloud) = &mut self.cloud else { return };
         let actions = match event {
