@@ -22,7 +22,9 @@ fn world_with(objects: Vec<EgressIp>) -> World {
     let (old, new): (Vec<_>, Vec<_>) = objects.into_iter().partition(|object| !object.status.is_empty());
     all.extend(old);
     let mut world = World::start(bare_metal(1), nodes, all);
-    new.into_iter().for_each(|object| world.put(object));
+    for object in new {
+        world.put(object);
+    }
     world
 }
 

@@ -5,7 +5,7 @@ use sluice_sandbox_ovn::{
     ASSIGNABLE, CLOUD_CONFIG, Capacity, CloudController, CloudPrivateIpConfig, CloudSettings, Condition, CpicStatus,
     EgressIp, HOST_CIDRS, Machine, Node, PRIMARY, SUBNETS, Settings, StatusItem, cpic_name,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A node that is ready and has no label. Its first address of each family is that of the primary interface.
 pub(crate) fn node(name: &str, cidrs: &[&str]) -> Node {
@@ -104,7 +104,7 @@ pub(crate) fn machines(names: &[&str], limit: Option<i64>) -> CloudController {
             v4: Some("192.168.126.0/24".parse().unwrap()),
             v6: None,
             limit: Capacity { ip: limit, ..Capacity::default() },
-            addresses: Default::default(),
+            addresses: BTreeSet::new(),
         };
         ((*name).to_owned(), machine)
     };

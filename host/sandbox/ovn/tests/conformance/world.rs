@@ -70,10 +70,12 @@ impl World {
         egress_ips: Vec<EgressIp>,
         cpics: Vec<CloudPrivateIpConfig>,
     ) -> Self {
-        let mut api = Api::default();
-        nodes.into_iter().for_each(|node| drop(api.nodes.insert(node.name.clone(), node)));
-        egress_ips.into_iter().for_each(|found| drop(api.egress_ips.insert(found.name.clone(), found)));
-        cpics.into_iter().for_each(|cpic| drop(api.cpics.insert(cpic.name.clone(), cpic)));
+        let api = Api {
+            nodes: nodes.into_iter().map(|node| (node.name.clone(), node)).collect(),
+            egress_ips: egress_ips.into_iter().map(|found| (found.name.clone(), found)).collect(),
+            cpics: cpics.into_iter().map(|cpic| (cpic.name.clone(), cpic)).collect(),
+            version: 0,
+        };
         let (manager, actions) = ClusterManager::start(settings.clone(), 0, api.listed());
         let mut world = Self {
             now: 0,
