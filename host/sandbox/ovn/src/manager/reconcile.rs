@@ -49,21 +49,12 @@ impl ClusterManager {
 
     /// On a cloud an address leaves status before the cloud takes it away, and comes back when the cloud has put it
     /// somewhere.
-    fn apply_on_cloud(
-        &mut self,
-        asked: &EgressIp,
-        exists: bool,
-        change: Change,
-        mut dropped: BTreeSet<String>,
-    ) -> Outcome {
+    fn apply_on_cloud(&mut self, asked: &EgressIp, exists: bool, change: Change, dropped: BTreeSet<String>) -> Outcome {
         let Change { keep, mut remove, assign } = change;
         if !remove.is_empty() && exists {
             self.patch_status(asked, keep.clone());
         }
-        for item in &remove {
-            dropped.remove(&item.egress_ip);
-        }
-        // Addresses that the cloud has not confirmed are in no status.
+        // Addresses that the cloud has not confirmed are in no status. All others were taken off their nodes already.
         let dropped = self.dice.shuffled(dropped);
         for egress_ip in dropped {
             if let Some(node) = self.forget_address(&asked.name, &egress_ip) {

@@ -3,7 +3,7 @@
 use crate::fixtures::{bare_metal, carrier, cloud, egress_ip, label, node, on_cloud, pairs, placed, unlabel};
 use crate::world::World;
 use serde_json::json;
-use sluice_sandbox_ovn::{CLOUD_CONFIG, Node, Probing, Reason, Settings};
+use sluice_sandbox_ovn::{CLOUD_CONFIG, HOST_CIDRS, Node, Probing, Reason, Settings};
 
 #[test]
 fn an_address_of_a_node_is_refused_with_an_event() {
@@ -131,4 +131,55 @@ fn annotations_of_a_cloud_are_read_to_the_letter() {
         assert_eq!(world.manager.allocations().contains_key("node"), known, "{config}");
         assert_eq!(world.log.cpics.len(), most, "{config}");
     }
+}
+
+#[test]
+fn an_address_beside_the_clusters_network_leaves_a_host_that_loses_that_network() {
+    let with =
+        |name: &str, last: u8| carrier(name, &[&format!("192.168.126.{last}/24"), &format!("10.10.10.{last}/24")]);
+    let mut world = World::start(bare_metal(1), vec![with("node1", 12)], vec![egress_ip("eip", &["10.10.10.100"])]);
+    world.put_node(with("node2", 51));
+    assert_eq!(world.nodes_of("eip"), ["node1"]);
+    world
+        .edit_node("node1", |node| drop(node.annotations.insert(HOST_CIDRS.into(), r#"["192.168.126.12/24"]"#.into())));
+    assert_eq!(world.nodes_of("eip"), ["node2"]);
+    world
+        .edit_node("node2", |node| drop(node.annotations.insert(HOST_CIDRS.into(), r#"["192.168.126.51/24"]"#.into())));
+    assert_eq!(world.status("eip"), []);
+}
+
+#[test]
+fn addresses_survive_all_ways_in_which_two_nodes_go_and_come() {
+    let settings = Settings { probing: Probing::Legacy, ..bare_metal(1) };
+    let nodes = vec![carrier("node1", &["192.168.126.12/24"]), carrier("node2", &["192.168.126.51/24"])];
+    let mut world = World::start(settings, nodes, vec![egress_ip("eip", &["192.168.126.101"])]);
+    let on = |world: &mut World, expected: &[&str], what: &str| {
+        world.run(10_000);
+        assert_eq!(world.nodes_of("eip"), expected, "{what}");
+    };
+    let first = world.nodes_of("eip")[0].clone();
+    let second = if first == "node1" { "node2" } else { "node1" };
+    world.manager.set_reachable(&first, false);
+    on(&mut world, &[second], "the first does not answer");
+    world.manager.set_reachable(second, false);
+    on(&mut world, &[], "neither answers");
+    world.manager.set_reachable(&first, true);
+    on(&mut world, &[&first], "the first answers again");
+    world.manager.set_reachable(second, true);
+    on(&mut world, &[&first], "both answer, and nothing moves back");
+    world.edit_node(&first, |node| node.ready = false);
+    on(&mut world, &[second], "the first is not ready");
+    world.manager.set_reachable(&first, false);
+    world.edit_node(&first, unlabel);
+    on(&mut world, &[second], "nor does it answer, nor has it the label");
+    world.edit_node(second, |node| node.ready = false);
+    on(&mut world, &[], "the second is not ready either");
+    world.edit_node(&first, |node| node.ready = true);
+    on(&mut world, &[], "the first is ready, without label and answer");
+    world.edit_node(&first, label);
+    on(&mut world, &[], "it still does not answer");
+    world.manager.set_reachable(&first, true);
+    on(&mut world, &[&first], "now it does");
+    world.edit_node(second, |node| node.ready = true);
+    on(&mut world, &[&first], "nothing moves back");
 }

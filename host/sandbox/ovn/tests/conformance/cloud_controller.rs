@@ -316,6 +316,7 @@ fn changes_during_the_first_addition_are_made_as_one() {
     bench.run(5_000);
     assert_eq!(bench.ops(), ["assign a", "release a", "assign c"]);
     assert_eq!(bench.said(), pair("c", "True"));
+    assert!(!bench.heard.contains(&pair("a", "True")), "that it was done is a write that conflicts with the change");
 }
 
 #[test]

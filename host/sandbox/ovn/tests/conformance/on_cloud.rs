@@ -2,7 +2,7 @@
 
 use crate::fixtures::{carrier, cloud, condition, cpic, egress_ip, label, machines, node, pairs, unlabel};
 use crate::world::World;
-use sluice_sandbox_ovn::{Action, CloudController, Reason, Verb};
+use sluice_sandbox_ovn::{Action, CloudController, Node, Reason, Verb};
 use std::collections::BTreeMap;
 
 const A: &str = "192.168.126.101";
@@ -33,6 +33,7 @@ fn an_address_enters_status_when_the_cloud_has_it() {
     assert_eq!(world.cluster.cpics[A].owner.as_deref(), Some("eip"));
     world.run(1);
     assert_eq!(world.nodes_of("eip"), on_machines(&world, A));
+    assert_eq!(world.log.patches["eip"], 1);
 }
 
 #[test]
@@ -218,4 +219,48 @@ fn an_interface_takes_one_operation_at_a_time() {
         assert_eq!(changes.iter().filter(|change| change.verb == Verb::Assign).count(), done);
     }
     assert_eq!(world.status("eip0"), pairs(&[("192.168.126.110", "node1")]));
+}
+
+#[test]
+fn a_node_that_is_left_counts_as_empty_before_the_cloud_has_taken_anything_off_it() {
+    for leave in [unlabel as fn(&mut Node), |node| node.ready = false] {
+        let mut world = world();
+        world.edit_node("node2", unlabel);
+        world.put(egress_ip("eip", &[A]));
+        assert_eq!(world.manager.allocations()["node1"].len(), 1);
+        world.edit_node("node1", leave);
+        assert_eq!(world.manager.allocations()["node1"].len(), 0);
+        // What was under way arrives all the same, and is noticed to be in the wrong place.
+        world.edit_node("node2", label);
+        world.run(60_000);
+        assert_eq!(world.nodes_of("eip"), ["node2"]);
+    }
+}
+
+#[test]
+fn a_move_is_not_mistaken_for_somebody_elses_while_its_watch_is_late() {
+    let mut world = world();
+    world.put(egress_ip("eip", &[A]));
+    world.run(1_000);
+    let from = world.nodes_of("eip")[0].clone();
+    world.lag[2] = 10_000;
+    world.edit_node(&from, unlabel);
+    world.edit("eip", |found| drop(found.annotations.insert("touched".into(), String::new())));
+    assert_eq!(world.manager.retrying(), 0);
+    world.run(60_000);
+    assert_eq!(world.nodes_of("eip"), on_machines(&world, A));
+    assert_ne!(world.nodes_of("eip"), [from]);
+}
+
+#[test]
+fn an_object_that_is_made_again_waits_for_the_end_of_its_deletion() {
+    let mut world = world();
+    world.put(egress_ip("eip", &[A]));
+    world.run(1_000);
+    world.delete("eip");
+    world.put(egress_ip("eip", &[A]));
+    assert_eq!((world.manager.retrying(), world.log.cpics.len()), (1, 2));
+    world.run(60_000);
+    assert_eq!(world.nodes_of("eip"), on_machines(&world, A));
+    assert_eq!(world.nodes_of("eip").len(), 1);
 }
