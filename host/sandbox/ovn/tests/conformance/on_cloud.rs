@@ -255,6 +255,7 @@ fn a_move_is_not_mistaken_for_somebody_elses_while_its_watch_is_late() {
 #[test]
 fn an_object_that_is_made_again_waits_for_the_end_of_its_deletion() {
     let mut world = world();
+    world.edit_node("node2", unlabel);
     world.put(egress_ip("eip", &[A]));
     world.run(1_000);
     world.delete("eip");
