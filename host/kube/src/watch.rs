@@ -306,7 +306,7 @@ impl<'a> Reader<'a> {
         let (kind, index, now) = (self.kind, self.index, Instant::now());
         let believed = match self.served {
             Served::No => true,
-            Served::Unknown => !kind.is_optional() || self.is_unknown_group().await,
+            Served::Unknown => !kind.is_optional() || self.is_unknown().await,
             Served::Yes => {
                 self.served = Served::Doubtful { since: now, answers: 1 };
                 false
@@ -328,14 +328,18 @@ impl<'a> Reader<'a> {
         index.change(|index| index.clear(kind) | index.heard(kind, now) | index.set_watch(kind, state));
     }
 
-    /// Whether the API server's own list of what it serves lacks the kind's group: something that starts, or stands in
-    /// between, can say 404, but not that.
-    async fn is_unknown_group(&self) -> bool {
-        let group = self.kind.api_resource().group;
-        match timeout(self.patience.question, self.client.list_api_groups()).await {
-            Ok(Ok(served)) => served.groups.iter().all(|served| served.name != group),
-            _ => false,
+    /// Whether the API server's own lists of what it serves lack the kind: something that starts, or stands in between, can
+    /// say 404, but not that.
+    async fn is_unknown(&self) -> bool {
+        let resource = self.kind.api_resource();
+        let Ok(Ok(groups)) = timeout(self.patience.question, self.client.list_api_groups()).await else { return false };
+        if groups.groups.iter().all(|served| served.name != resource.group) {
+            return true;
         }
+        // Its group may be there for another kind.
+        let kinds = self.client.list_api_group_resources(&resource.api_version);
+        let kinds = timeout(self.patience.question, kinds).await;
+        matches!(kinds, Ok(Ok(served)) if served.resources.iter().all(|served| served.name != resource.plural))
     }
 }
 

@@ -7,7 +7,7 @@ use super::inputs::Inputs;
 use super::intent::Intent;
 use super::interfaces::Interfaces;
 use super::writes::Writes;
-use super::{Change, Target, Write};
+use super::{Change, MissingHolding, Target, Write};
 use crate::name::{OwnerName, PoolName};
 use crate::observed::{Listed, Observed, PoolFacts};
 use crate::plan::Holder;
@@ -107,10 +107,14 @@ impl<'a> Cleaning<'a> {
         let held = end.held().filter(|(_, holders)| holders.iter().any(kept)).map(|(address, _)| address);
         let unheld = end.carried().map(|(address, _)| address).filter(|&address| end.holders_of(address).is_empty());
         let is_node = |target: &Target| matches!(target, Target::Carrier(_) | Target::Interface(_));
+        // What the network takes off by itself is still there until it has.
+        let awaits_network = inputs.observed.network.missing_holding() == MissingHolding::WeMakeIt;
+        let ours = inputs.observed.holdings.values().filter(|facts| facts.pool.is_some() && awaits_network);
+        let carried = ours.flat_map(|facts| facts.carried.iter().copied());
         let mut cleaning = Self {
             members: BTreeMap::new(),
             leaving: BTreeMap::new(),
-            used: held.chain(unheld).collect(),
+            used: held.chain(unheld).chain(carried).collect(),
             waits_for_nodes: writes.unfinished().iter().any(is_node),
             unfinished: writes.unfinished().iter().filter_map(owner_of).collect(),
             of_owner: BTreeMap::new(),

@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::{DAMPED, Pace, Planner, REFILL, RETURNS_WITHIN};
@@ -165,7 +166,8 @@ fn a_release_counts_unless_the_owner_asks_for_another_address() {
         Operation::Allocate { owner: OwnerIndex(0), zone: None, address: new },
         Operation::Assign { address: new, node: NodeIndex(1) },
     ];
-    let change = Change::Holding { egress_ips: vec![new], home: None };
+    let change =
+        Change::Holding { object: String::new(), egress_ips: vec![new], home: None, recorded: BTreeSet::new() };
     let write = Write { target: Target::Holding("shop".into()), change, after: Vec::new(), after_any: Vec::new() };
     let spent = |snapshot: &Snapshot| {
         let mut pace = Pace::default();

@@ -39,7 +39,10 @@ pub(super) fn open_zones(
         let range = facts.spec.entries.get(nth).map(|entry| entry.cidr).or(facts.spec.cidr);
         let elsewhere: Vec<&NodeName> =
             used.iter().filter(|member| range.is_some_and(|range| !member.has_all(range))).map(|of| of.name).collect();
-        zone.may_leave = elsewhere.is_empty();
+        // What the pool wants needs every node; what the network does needs one.
+        let is_out = |member: &&Member<'_>| zone.nodes.binary_search(&member.node).is_err();
+        let reaches = |member: &Member<'_>| range.is_some_and(|range| member.reaches(range));
+        zone.may_leave = if chosen { elsewhere.is_empty() } else { used.iter().filter(is_out).any(reaches) };
         let stays_all_the_same = range.filter(|_| chosen && !zone.may_leave);
         stay.extend(stays_all_the_same.map(|range| stays(pool, zone, range, &elsewhere)));
     }

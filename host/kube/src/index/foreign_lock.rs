@@ -28,6 +28,9 @@ impl Index {
     /// Namespaces whose locks are held at `now` (Unix milliseconds) and of whose service accounts somebody has to ask
     /// whether they may patch NetNamespaces.
     pub fn lock_questions(&self, now: u64) -> Vec<String> {
+        if self.network() != Network::OpenShiftSdn {
+            return Vec::new();
+        }
         self.held_locks(now).map(|lock| lock.namespace).filter(|one| self.lock_scope.has_to_ask(one, now)).collect()
     }
 
@@ -42,9 +45,11 @@ impl Index {
         counting.max_by_key(|lock| (is_certain(lock), lock.until))
     }
 
-    /// Locks that are held at `now` (Unix milliseconds) where the old operator cannot be: somebody forged them.
+    /// Locks that are held at `now` (Unix milliseconds) and stop nothing: where the old operator cannot be, somebody forged
+    /// them, and with another network than its own they do not matter.
     pub fn ignored_locks(&self, now: u64) -> Vec<LockHolder> {
-        self.held_locks(now).filter(|lock| lock.ground.is_none()).collect()
+        let is_other = self.network() != Network::OpenShiftSdn;
+        self.held_locks(now).filter(|lock| is_other || lock.ground.is_none()).collect()
     }
 
     /// Whether the lock of that name counts, if it is held.

@@ -139,6 +139,8 @@ pub(crate) struct NodeNetwork {
     since: u64,
     /// The networks whose addresses it can carry; none: nobody says.
     networks: Option<Vec<IpNet>>,
+    /// It is the cloud's controller that says so.
+    told_by_cloud: bool,
 }
 
 impl NodeNetwork {
@@ -152,6 +154,7 @@ impl NodeNetwork {
             ours: assignable && object.annotation(ASSIGNABLE_MARK).is_some(),
             since: known.map_or(if assignable { now } else { 0 }, |known| known.since),
             networks: networks(object, notes),
+            told_by_cloud: object.annotation(CAPACITY_ANNOTATION).is_some(),
         }
     }
 }

@@ -122,7 +122,7 @@ pub struct WriteRow {
     pub operation: Option<&'static str>,
     /// Body of the JSON merge patch, without the precondition; of an object that is made, all of it.
     pub patch: Value,
-    /// How many times a cloud's interfaces are updated before.
+    /// How many steps of others come before: updates of a cloud's interfaces, or the network that sees a label.
     #[serde(skip_serializing_if = "is_zero")]
     pub stage: usize,
 }

@@ -365,6 +365,29 @@ fn groups(names: &[&str]) -> Act {
     )
 }
 
+/// The kinds of a group.
+fn resources(names: &[&str]) -> Act {
+    let resource =
+        |name: &&str| json!({"name": name, "singularName": "", "namespaced": false, "kind": "X", "verbs": []});
+    let all: Vec<Value> = names.iter().map(resource).collect();
+    Act::Body(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": "x/v1", "resources": all}))
+}
+
+#[test]
+fn a_kind_may_be_missing_from_a_group_that_is_there() {
+    let index: Arc<SharedIndex> = Arc::default();
+    let missing = || Act::Refuse(404, "no");
+    let openshift = || groups(&["config.openshift.io"]);
+    let script = vec![missing(), openshift(), resources(&["infrastructures"])];
+    let asked = play(&index, Kind::NetworkConfig, script, requests(4));
+    assert_eq!(index.read(|index| index.watch(Kind::NetworkConfig)), WatchState::Listed);
+    assert_eq!(asked, "list\nGET /apis\nGET /apis/config.openshift.io/v1\nlist\n");
+    let index: Arc<SharedIndex> = Arc::default();
+    let script = vec![missing(), openshift(), resources(&["infrastructures", "networks"]), Act::Silence];
+    play(&index, Kind::NetworkConfig, script, requests(4));
+    assert!(matches!(index.read(|index| index.watch(Kind::NetworkConfig)), WatchState::Waiting(_)));
+}
+
 #[test]
 fn a_cluster_without_infrastructure_is_no_reason_to_wait() {
     let index: Arc<SharedIndex> = Arc::default();

@@ -58,6 +58,7 @@ fn spec(role: &str, entries: &[(&str, u8, u64)], zone_failover: bool) -> PoolSpe
         cidr: None,
         reserved: BTreeSet::new(),
         zone_failover,
+        standby_nodes: 0,
     }
 }
 

@@ -108,7 +108,8 @@ fn step(
     Step::Finish(list(intent.shall.clone()))
 }
 
-/// What we made goes with its owner; what was taken over stays, without our record.
+/// An object of the name that we give goes with its owner, whoever made it; one of another name was taken over and stays,
+/// without our record.
 fn leave(intent: &Intent<'_>, facts: &HoldingFacts) -> Step {
     if facts.deletable {
         Step::Finish(Change::NoHolding { object: facts.object.clone() })

@@ -20,9 +20,7 @@ use super::inputs::Inputs;
 use super::intent::intents;
 use super::interfaces::Interfaces;
 use super::writes::Writes;
-use super::{Explained, Target, Write, results};
-use crate::observed::Listed;
-use crate::survey::ranges::spec_ranges;
+use super::{Explained, Write, results};
 
 /// Makes the writes. Each step gets what the steps before it returned.
 pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Write> {
@@ -33,19 +31,5 @@ pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Wri
     let holding_writes = holdings::write(inputs, &intents, &guards, &labels, &mut writes);
     let interfaces = Interfaces::of(inputs);
     results::write(inputs, &intents, explained, &interfaces, &BTreeMap::new(), &holding_writes, &mut writes);
-    await_removals(inputs, &mut writes);
     guards::remove(inputs, &intents, &interfaces, writes)
-}
-
-/// A deleted pool stays until the network has taken its addresses off all nodes, which we cannot do.
-fn await_removals(inputs: &Inputs<'_>, writes: &mut Writes<'_>) {
-    let deleted = inputs.observed.pools.values().filter(|facts| facts.deleting && facts.guarded);
-    for range in deleted.flat_map(|facts| spec_ranges(&facts.spec)) {
-        for (name, facts) in &inputs.observed.carriers {
-            let mut carried = facts.egress_ips.iter().filter_map(Listed::address);
-            if carried.any(|address| range.contains(&address)) {
-                writes.postpone(Target::Carrier(name.clone()));
-            }
-        }
-    }
 }

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::observed::{Assignable, CarrierFacts, HoldingFacts, Listed, Observed, Platform, PoolFacts};
 
-use super::{EgressIpFacts, object_name};
+use super::{EgressIpFacts, NodeNetwork, object_name};
+use crate::kind::Kind;
 use crate::network::Networks;
 
+/// Longest value of a label, in bytes.
+const LONGEST_LABEL: usize = 63;
 /// Most addresses that a text names.
 const SHOWN: usize = 3;
 
@@ -38,25 +41,27 @@ pub(in crate::network) fn show(networks: &Networks, observed: &mut Observed) {
         holdings.insert(owner, Arc::new(facts));
     }
     observed.holdings = holdings;
-    observed.carriers = carriers(networks);
-    settle_platform(observed);
+    observed.carriers = carriers(networks, cloud(&observed.platform).is_some());
+    settle_platform(observed, networks.choice.unserved.contains(&Kind::PrivateIp));
 }
 
 /// Clouds where the network has OpenShift's cloud network config controller put addresses on interfaces (OVN-Kubernetes,
 /// `PlatformTypeIsEgressIPCloudProvider`). Elsewhere it announces them itself.
 const CLOUDS: [&str; 4] = ["AWS", "Azure", "GCP", "OpenStack"];
 
-/// Where the controller is at work nothing is left for us to do in the cloud.
-fn settle_platform(observed: &mut Observed) {
-    let name = match &observed.platform {
-        Platform::SelfManaged(name) | Platform::Unserved(name) => name.clone(),
-        Platform::Cloud(cloud) => cloud.name.clone(),
-        Platform::Unknown => return,
+fn cloud(platform: &Platform) -> Option<&str> {
+    let name = match platform {
+        Platform::SelfManaged(name) | Platform::Unserved(name) => name,
+        Platform::Cloud(cloud) => &cloud.name,
+        Platform::Unknown => return None,
     };
-    if !CLOUDS.iter().any(|cloud| cloud.eq_ignore_ascii_case(&name)) {
-        return;
-    }
-    if observed.private_ips.is_none() && observed.network_obstacle.is_none() {
+    CLOUDS.iter().any(|cloud| cloud.eq_ignore_ascii_case(name)).then_some(name)
+}
+
+/// Where the controller is at work nothing is left for us to do in the cloud.
+fn settle_platform(observed: &mut Observed, is_unserved: bool) {
+    let Some(name) = cloud(&observed.platform).map(str::to_owned) else { return };
+    if is_unserved && observed.network_obstacle.is_none() {
         observed.network_obstacle = Some(format!(
             "OVN-Kubernetes on {name} needs OpenShift's cloud network config controller, and there is none: the API server \
              does not know CloudPrivateIPConfigs"
@@ -66,13 +71,14 @@ fn settle_platform(observed: &mut Observed) {
 }
 
 /// What nodes carry by the status of all objects. A node that status names is one even if it is gone; one that does not say
-/// in which network it is can carry nothing, and is none otherwise.
-fn carriers(networks: &Networks) -> BTreeMap<NodeName, Arc<CarrierFacts>> {
+/// in which network it is can carry nothing, and is none otherwise; in a cloud its controller says so.
+fn carriers(networks: &Networks, in_cloud: bool) -> BTreeMap<NodeName, Arc<CarrierFacts>> {
     let mut carried: BTreeMap<&NodeName, BTreeSet<IpAddr>> = BTreeMap::new();
     for (node, address) in networks.egress_ips.values().flat_map(|facts| &facts.carried) {
         carried.entry(node).or_default().insert(*address);
     }
-    let known = networks.nodes.iter().filter(|(name, node)| node.networks.is_some() || carried.contains_key(name));
+    let speaks = |node: &NodeNetwork| node.networks.is_some() && (node.told_by_cloud || !in_cloud);
+    let known = networks.nodes.iter().filter(|(name, node)| speaks(node) || carried.contains_key(name));
     let names: BTreeSet<&NodeName> = known.map(|(name, _)| name).chain(carried.keys().copied()).collect();
     let carrier = |name: &NodeName| {
         let node = networks.nodes.get(name);
@@ -144,6 +150,9 @@ impl<'a> Objects<'a> {
         let ours: Vec<_> =
             recorded.iter().filter(|(name, _)| selecting.iter().any(|(other, _)| other == name)).collect();
         let pool = observed.namespaces.get(owner).and_then(|facts| facts.pool.as_ref());
+        if let Some(pool) = pool.filter(|pool| pool.as_str().len() > LONGEST_LABEL) {
+            return Err(format!("the name of pool {pool} is too long for a label, by which its objects are known"));
+        }
         match (ours.as_slice(), selecting, pool) {
             ([one], ..) => Ok(Some(**one)),
             ([], _, None) => Ok(None),
