@@ -4,10 +4,14 @@
 use std::collections::BTreeSet;
 
 use sluice_core::diff::Diff;
+use sluice_core::network::Network;
 use sluice_core::network::Write;
 use sluice_core::observed::Observed;
 use sluice_core::round::{Failure, Outcome, Round};
 use sluice_policy::Policy;
+
+/// After so many milliseconds the network has seen a label, and whoever is new is not new any more.
+const A_MOMENT: u64 = 1_000;
 
 /// Most rounds that are played.
 const MOST_ROUNDS: usize = 64;
@@ -29,9 +33,13 @@ pub(super) struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Plays all rounds. Without interfaces of a cloud one is enough: nothing waits for anything.
+    /// Plays all rounds. Without interfaces of a cloud one is enough, since nothing waits for anything; with OVN-Kubernetes
+    /// it is two, since objects wait for labels.
     pub(super) fn of(policy: &Policy, observed: &Observed) -> Self {
-        let (round, first) = plan(policy, observed);
+        // Labels that are there have been there for long.
+        let mut observed = observed.clone();
+        observed.now += A_MOMENT;
+        let (round, first) = plan(policy, &observed);
         let mut rehearsal = Self {
             diff: round.diff(&first),
             stages: Vec::new(),
@@ -41,9 +49,15 @@ impl Rehearsal {
             first: first.clone(),
         };
         if observed.cloud.as_ref().is_some_and(|cloud| cloud.writes) {
-            rehearsal.play(policy, observed.clone(), first);
+            rehearsal.play(policy, observed, first);
         } else {
+            first.writes.iter().for_each(|write| _ = observed.carry_out(write));
+            observed.now += A_MOMENT;
+            let placing = observed.network == Network::OvnKubernetes && !first.writes.is_empty();
             rehearsal.stages.push(first.writes);
+            if placing {
+                rehearsal.stages.push(plan(policy, &observed).1.writes);
+            }
         }
         rehearsal
     }

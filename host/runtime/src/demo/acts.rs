@@ -78,6 +78,7 @@ pub(super) fn spec<'z>(ranges: impl IntoIterator<Item = (String, &'z str)>, zone
         cidr: None,
         reserved: BTreeSet::new(),
         zone_failover,
+        standby_nodes: 0,
     })
 }
 

@@ -175,9 +175,8 @@ impl<'a> Stage<'a> {
         let mut avoid = BTreeSet::new();
         let mut pause = 0;
         for (target, failure) in failures {
-            self.line("write-failed", |line| {
-                line.reason(&format!("{}: {failure}; it looks again", patch::shown(&target, &self.sandbox.observe())))
-            })?;
+            let what = patch::shown(&target, &self.sandbox.observe());
+            self.line("write-failed", |line| line.reason(&format!("{what}: {failure}; it looks again")))?;
             pause = pause.max(match &failure {
                 WriteFailure::Throttled { retry_after: Some(after) } => {
                     u64::try_from(after.as_millis()).unwrap_or(PAUSE_MS)
