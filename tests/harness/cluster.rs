@@ -108,6 +108,11 @@ impl Cluster {
         self.inner.client.clone()
     }
 
+    /// A client with somebody's rights.
+    pub async fn client_of(&self, user: User) -> Client {
+        self.server().client(user).await
+    }
+
     /// A client with the operator's rights.
     pub async fn sluice_client(&self) -> Client {
         self.server().client(User::Sluice).await

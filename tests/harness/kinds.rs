@@ -6,13 +6,14 @@ use kube::{Client, ResourceExt as _};
 use serde_json::Value;
 
 /// Kind, group, version, and whether objects of it are in namespaces.
-const KINDS: [(&str, &str, &str, bool); 20] = [
+const KINDS: [(&str, &str, &str, bool); 22] = [
     ("CloudPrivateIPConfig", "cloud.network.openshift.io", "v1", false),
     ("ClusterRole", "rbac.authorization.k8s.io", "v1", false),
     ("ClusterRoleBinding", "rbac.authorization.k8s.io", "v1", false),
     ("ConfigMap", "", "v1", true),
     ("CredentialsRequest", "cloudcredential.openshift.io", "v1", true),
     ("CustomResourceDefinition", "apiextensions.k8s.io", "v1", false),
+    ("EgressIP", "k8s.ovn.org", "v1", false),
     ("EgressIPAM", "redhatcop.redhat.io", "v1alpha1", false),
     ("Event", "", "v1", true),
     ("HostSubnet", "network.openshift.io", "v1", false),
@@ -20,6 +21,7 @@ const KINDS: [(&str, &str, &str, bool); 20] = [
     ("Lease", "coordination.k8s.io", "v1", true),
     ("Namespace", "", "v1", false),
     ("NetNamespace", "network.openshift.io", "v1", false),
+    ("Network", "config.openshift.io", "v1", false),
     ("Node", "", "v1", false),
     ("Role", "rbac.authorization.k8s.io", "v1", true),
     ("RoleBinding", "rbac.authorization.k8s.io", "v1", true),

@@ -37,6 +37,7 @@ pub mod history;
 pub mod http;
 pub mod kinds;
 pub mod openshift;
+pub mod ovn;
 pub mod process;
 pub mod program;
 pub mod rights;

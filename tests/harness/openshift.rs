@@ -21,7 +21,7 @@ use self::view::View;
 
 mod act;
 pub mod cloud;
-mod view;
+pub mod view;
 
 /// What the stand-in does.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod namespaces;
 mod native_and_wasm;
 mod nodes;
 mod operator;
+mod ovn;
 mod peer_defects;
 mod pools;
 mod reported_cases;

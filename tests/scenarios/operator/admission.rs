@@ -1,4 +1,5 @@
-//! `deploy/admission-policy.yaml`: of a Namespace, Sluice's account changes our annotations and nothing else.
+//! `deploy/admission-policy.yaml`: of a Namespace, Sluice's account changes our annotations and nothing else, of a Node one
+//! label and one annotation.
 
 use kube::Client;
 use kube::api::{Patch, PatchParams};
@@ -8,15 +9,19 @@ use super::{is_served, serves, two_zones};
 use crate::harness::audit::Mark;
 use crate::harness::bootstrap::{documents, is_served as kind_is_served};
 use crate::harness::kinds::within;
-use crate::harness::{Cluster, Object, Operator, SOON, User, eventually, namespace, workspace};
+use crate::harness::{Cluster, Object, Operator, SOON, User, eventually, namespace, node, workspace};
 
 const RESULT: &str = "egressip-ipam-operator.redhat-cop.io/egressips";
 const HOLD: &str = "sluice.dev/hold";
 const SECURITY: &str = "pod-security.kubernetes.io/enforce";
 
 async fn patched(client: &Client, name: &str, patch: Value) -> Result<(), String> {
-    let namespaces = within(client, "Namespace", None);
-    let done = namespaces.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    patched_as(client, "Namespace", name, patch).await
+}
+
+async fn patched_as(client: &Client, kind: &str, name: &str, patch: Value) -> Result<(), String> {
+    let objects = within(client, kind, None);
+    let done = objects.patch(name, &PatchParams::default(), &Patch::Merge(patch)).await;
     done.map(drop).map_err(|error| error.to_string())
 }
 
@@ -43,6 +48,39 @@ async fn guarded() -> (Cluster, Client) {
     })
     .await;
     (cluster, sluice)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stolen_token_reaches_one_label_of_nodes() {
+    let (cluster, sluice) = guarded().await;
+    cluster.create([node("worker-a0").zone("zone-a").annotation("team", "red")]).await;
+    let (label, mark) = ("k8s.ovn.org/egress-assignable", "sluice.dev/egress-assignable");
+    eventually("the policy for nodes is in force", SOON, || async {
+        match patched_as(&sluice, "Node", "worker-a0", json!({"metadata": {"labels": {"a": "b"}}})).await {
+            Err(refusal) if refusal.contains("one label of a Node") => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    })
+    .await;
+    let refused = [
+        (json!({"metadata": {"labels": {"node-role.kubernetes.io/master": ""}}}), "one label"),
+        (json!({"metadata": {"labels": null}}), "one label"),
+        (json!({"metadata": {"annotations": {"team": "blue", mark: "true"}}}), "its own annotation"),
+        (json!({"metadata": {"annotations": {"team": null}}}), "its own annotation"),
+        (json!({"metadata": {"finalizers": ["a.b/c"]}}), "finalizers"),
+        (json!({"spec": {"unschedulable": true}}), "spec or status"),
+        (json!({"spec": {"taints": [{"key": "a", "effect": "NoExecute"}]}}), "spec or status"),
+    ];
+    for (patch, message) in &refused {
+        let refusal = patched_as(&sluice, "Node", "worker-a0", patch.clone()).await.expect_err("not ours");
+        assert!(refusal.contains(message), "{patch}: {refusal}");
+    }
+    println!("{} patches of a Node refused", refused.len());
+    for value in [json!(""), Value::Null] {
+        let mark_value = if value.is_null() { Value::Null } else { json!("true") };
+        let ours = json!({"metadata": {"labels": {label: value}, "annotations": {mark: mark_value}}});
+        assert_eq!(patched_as(&sluice, "Node", "worker-a0", ours).await, Ok(()));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

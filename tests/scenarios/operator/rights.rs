@@ -20,6 +20,7 @@ const HEALED: Duration = Duration::from_mins(1);
 async fn a_whole_life_needs_every_right_and_no_other() {
     let cluster = Cluster::start().await;
     serve_private_ips(&cluster).await;
+    serve_other_networks(&cluster).await;
     let mark = cluster.audit().mark().await;
     cluster.create(two_zones()).await;
     let proxy = Proxy::start(&cluster).await;
@@ -60,6 +61,14 @@ async fn serve_private_ips(cluster: &Cluster) {
     let definition = documents(&fixtures().join("crds/001_cloudprivateipconfigs.crd.yaml")).remove(0);
     cluster.create([Object::from_json(definition)]).await;
     is_served(&cluster.client(), "CloudPrivateIPConfig").await;
+}
+
+/// Has the cluster serve what says which network there is, and the kind of the other one.
+async fn serve_other_networks(cluster: &Cluster) {
+    crate::harness::ovn::define(cluster).await;
+    let definition = documents(&fixtures().join("crds/networks.crd.yaml")).remove(0);
+    cluster.create([Object::from_json(definition)]).await;
+    is_served(&cluster.client(), "Network").await;
 }
 
 /// What a tenant can do: a lock in his namespace, and an account that may do nothing.
@@ -190,11 +199,13 @@ async fn it_asks_for_nothing_else() {
         GET configmaps
         GET customresourcedefinitions
         GET egressipams
+        GET egressips
         GET hostsubnets
         GET infrastructures
         GET leases
         GET namespaces
         GET netnamespaces
+        GET networks
         GET nodes
         PATCH egressipams
         PATCH hostsubnets
