@@ -29,9 +29,9 @@ impl Ovn {
     /// Has the API server know `EgressIP`, and starts a cluster manager that leaves to this seed what it leaves to chance.
     pub async fn start(cluster: &Cluster, seed: u64) -> Self {
         define(cluster).await;
-        let (switches, switched) = watch::channel(());
+        let (switches, turned) = watch::channel(());
         let client = cluster.client_of(User::OpenShift).await;
-        let task = tokio::spawn(run(client, seed, switched));
+        let task = tokio::spawn(run(client, seed, turned));
         Self { task: Mutex::new(Some(task)), _switches: switches }
     }
 }
@@ -82,16 +82,16 @@ struct Program {
 }
 
 impl Program {
-    async fn start(client: &Client, seed: u64, seen: Shown) -> Self {
+    async fn start(client: &Client, seed: u64, shown: Shown) -> Self {
         let of =
-            |wanted: &'static str| seen.iter().filter(move |((kind, _), _)| *kind == wanted).map(|(_, object)| object);
+            |wanted: &'static str| shown.iter().filter(move |((kind, _), _)| *kind == wanted).map(|(_, object)| object);
         let cluster = Objects {
             nodes: of("Node").filter_map(Node::from_json).collect(),
             egress_ips: of("EgressIP").filter_map(EgressIp::from_json).collect(),
             cpics: Vec::new(),
         };
         let (manager, actions) = ClusterManager::start(Settings { seed, ..Settings::default() }, 0, cluster);
-        let mut program = Self { manager, seen, started: tokio::time::Instant::now() };
+        let mut program = Self { manager, seen: shown, started: tokio::time::Instant::now() };
         program.carry_out(client, actions).await;
         program
     }
@@ -142,15 +142,14 @@ impl Program {
                 continue;
             }
             let Action::PatchEgressIp { name, patch } = &action else { continue };
-            match self.patch(client, name, patch).await {
-                Ok(answer) => {
-                    EgressIp::from_json(&json!(answer)).into_iter().for_each(|now| self.manager.egress_ip_written(now))
+            if let Ok(answer) = self.patch(client, name, patch).await {
+                if let Some(now) = EgressIp::from_json(&json!(answer)) {
+                    self.manager.egress_ip_written(now);
                 }
-                Err(_) => {
-                    failed = Some(action.owner().to_owned());
-                    let now = self.now();
-                    actions.extend(self.manager.action_failed(now, &action));
-                }
+            } else {
+                failed = Some(action.owner().to_owned());
+                let now = self.now();
+                actions.extend(self.manager.action_failed(now, &action));
             }
         }
     }

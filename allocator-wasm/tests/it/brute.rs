@@ -67,7 +67,7 @@ impl<'a> Search<'a> {
     fn add_owner(&mut self, owner: u32, more: IpAddress) -> u32 {
         let mut paid = 0;
         let case = self.case;
-        let mode = case.snapshot.pools[case.snapshot.owners[owner as usize].pool as usize].placement;
+        let chooser = case.snapshot.pools[case.snapshot.owners[owner as usize].pool as usize].placement;
         let mine: Vec<_> = self.held().into_iter().filter(|(_, holder, _)| *holder == owner).collect();
         for (address, _, zone) in mine {
             let released = case.released.get(&address);
@@ -77,7 +77,7 @@ impl<'a> Search<'a> {
             }
             let assignment = case.snapshot.assignments.iter().find(|a| a.address == address);
             let original = assignment.map(|assignment| assignment.node);
-            if mode == PlacementMode::Network || assignment.is_some_and(|a| a.phase != Phase::Settled) {
+            if chooser == PlacementMode::Network || assignment.is_some_and(|a| a.phase != Phase::Settled) {
                 self.fixed.extend(original.map(|node| (node, address, Some(owner))));
                 continue;
             }
@@ -94,7 +94,7 @@ impl<'a> Search<'a> {
                 charge: u32::from(fits),
                 required: released.is_none() && (served || address == more),
                 surplus: released.is_some() || case.is_surplus(address),
-                targets: if fits && mode == PlacementMode::Among {
+                targets: if fits && chooser == PlacementMode::Among {
                     original.into_iter().collect()
                 } else {
                     reach.into_iter().filter(healthy).collect()

@@ -106,8 +106,12 @@ impl Kind {
     pub fn is_optional(self) -> bool {
         match self {
             Self::Pool | Self::Node | Self::Namespace | Self::Lock => false,
-            Self::NetNamespace | Self::HostSubnet | Self::EgressIp => true,
-            Self::NetworkConfig | Self::Infrastructure | Self::PrivateIp => true,
+            Self::NetNamespace
+            | Self::HostSubnet
+            | Self::EgressIp
+            | Self::NetworkConfig
+            | Self::Infrastructure
+            | Self::PrivateIp => true,
         }
     }
 

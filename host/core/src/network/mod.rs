@@ -75,13 +75,14 @@ impl Network {
         }
     }
 
-    /// From when on the network has surely seen that it may place on a node, given when we saw it, in milliseconds: it
-    /// watches nodes and holdings apart.
-    pub(crate) fn has_seen(self, assignable: Assignable) -> u64 {
+    /// Until when the network may not have seen yet that it may place on a node, in Unix milliseconds: it watches nodes and
+    /// holdings apart. None: it has. If we saw the mark later than it is now, our clock was set back since.
+    pub(crate) fn unseen_until(self, assignable: Assignable, now: u64) -> Option<u64> {
         const LAG: u64 = 1_000;
+        let end = assignable.since.saturating_add(LAG);
         match self {
-            Self::OpenShiftSdn => 0,
-            Self::OvnKubernetes => assignable.since.saturating_add(LAG),
+            Self::OpenShiftSdn => None,
+            Self::OvnKubernetes => (assignable.since..end).contains(&now).then_some(end),
         }
     }
 }
@@ -125,4 +126,19 @@ pub fn versions(observed: &Observed, writes: &[Write]) -> BTreeMap<Target, Strin
         Some((write.target.clone(), known?.to_owned()))
     };
     writes.iter().filter_map(version).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Network;
+    use crate::observed::Assignable;
+
+    #[test]
+    fn a_label_counts_a_second_after_it_was_seen_whatever_the_clock_does() {
+        let label = Assignable { ours: true, since: 5_000 };
+        let unseen = |now| Network::OvnKubernetes.unseen_until(label, now);
+        assert_eq!([5_000, 5_999].map(unseen), [Some(6_000); 2]);
+        assert_eq!([6_000, 4_999, 0].map(unseen), [None; 3], "a clock that was set back stops nobody for long");
+        assert_eq!(Network::OpenShiftSdn.unseen_until(label, 5_000), None);
+    }
 }

@@ -144,8 +144,8 @@ impl Survey {
     /// What waits for the network to see where it may place is due a moment later.
     pub(super) fn await_network(&mut self, observed: &Observed) {
         let marks = observed.carriers.values().filter_map(|facts| facts.assignable);
-        let seen = marks.map(|mark| observed.network.has_seen(mark)).filter(|seen| *seen > observed.now);
-        if let Some(latest) = seen.max() {
+        let unseen = marks.filter_map(|mark| observed.network.unseen_until(mark, observed.now));
+        if let Some(latest) = unseen.max() {
             self.look_again(latest);
         }
     }

@@ -77,10 +77,8 @@ impl Choice {
                 let text = format!("neither {} nor {} are known to the API server", sdn.resource(), ovn.resource());
                 (Network::OpenShiftSdn, Some(text))
             }
-            (true, false) => (Network::OvnKubernetes, None),
-            (false, true) => (Network::OpenShiftSdn, None),
-            (false, false) if has_egress_ips => (Network::OvnKubernetes, None),
-            (false, false) => (Network::OpenShiftSdn, None),
+            (is_no_sdn, is_no_ovn) if is_no_sdn || (has_egress_ips && !is_no_ovn) => (Network::OvnKubernetes, None),
+            _ => (Network::OpenShiftSdn, None),
         }
     }
 }
@@ -106,7 +104,7 @@ mod tests {
     use crate::kind::Kind;
     use crate::object::Object;
 
-    fn config(spec: &str, status: Value) -> Choice {
+    fn config(spec: &str, status: &Value) -> Choice {
         let object =
             Object::new(json!({"metadata": {"name": "cluster"}, "spec": {"networkType": spec}, "status": status}));
         let config = NetworkConfig::read(&object, &mut FieldNotes::new());
@@ -120,23 +118,23 @@ mod tests {
     #[test]
     fn the_network_is_what_openshift_says_it_is() {
         let (sdn, ovn) = ((Network::OpenShiftSdn, None), (Network::OvnKubernetes, None));
-        assert_eq!(config("OVNKubernetes", json!({"networkType": "OVNKubernetes"})).network(false), ovn);
-        assert_eq!(config("OpenShiftSDN", json!({"networkType": "OpenShiftSDN"})).network(true), sdn);
+        assert_eq!(config("OVNKubernetes", &json!({"networkType": "OVNKubernetes"})).network(false), ovn);
+        assert_eq!(config("OpenShiftSDN", &json!({"networkType": "OpenShiftSDN"})).network(true), sdn);
         // A change of the MTU is no change of the network.
         let mtu =
             json!({"networkType": "OVNKubernetes", "migration": {"mtu": {"network": {"from": 1400, "to": 9000}}}});
-        assert_eq!(config("OVNKubernetes", mtu).network(false), ovn);
-        let (_, obstacle) = config("Calico", json!({"networkType": "Calico"})).network(false);
+        assert_eq!(config("OVNKubernetes", &mtu).network(false), ovn);
+        let (_, obstacle) = config("Calico", &json!({"networkType": "Calico"})).network(false);
         assert_eq!(obstacle.as_deref(), Some("network Calico is not served"));
     }
 
     #[test]
     fn nothing_is_written_while_the_network_changes() {
         let text = Some("the cluster's network is being changed from OpenShiftSDN to OVNKubernetes");
-        let differs = config("OVNKubernetes", json!({"networkType": "OpenShiftSDN"}));
+        let differs = config("OVNKubernetes", &json!({"networkType": "OpenShiftSDN"}));
         assert_eq!(differs.network(false), (Network::OpenShiftSdn, text.map(str::to_owned)));
         let status = json!({"networkType": "OpenShiftSDN", "migration": {"networkType": "OVNKubernetes"}});
-        assert_eq!(config("OpenShiftSDN", status).network(true).1.as_deref(), text);
+        assert_eq!(config("OpenShiftSDN", &status).network(true).1.as_deref(), text);
         // What an administrator says about the network does not make a migration safe.
         let given = Choice { given: Some(Network::OvnKubernetes), ..differs };
         assert_eq!(given.network(false), (Network::OvnKubernetes, text.map(str::to_owned)));

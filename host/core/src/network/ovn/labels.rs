@@ -143,7 +143,7 @@ fn label_of(inputs: &Inputs<'_>, name: &NodeName) -> Option<Assignable> {
 /// Whether a node has had the label for long enough that the network has seen it.
 fn is_known(inputs: &Inputs<'_>, node: NodeIndex) -> bool {
     let label = inputs.node_name(node).and_then(|name| label_of(inputs, name));
-    label.is_some_and(|label| inputs.observed.network.has_seen(label) <= inputs.observed.now)
+    label.is_some_and(|label| inputs.observed.network.unseen_until(label, inputs.observed.now).is_none())
 }
 
 fn zones_of<'a>(inputs: &Inputs<'a>, node: NodeIndex) -> impl Iterator<Item = &'a Zone> {

@@ -80,7 +80,7 @@ fn carriers(networks: &Networks, in_cloud: bool) -> BTreeMap<NodeName, Arc<Carri
     let speaks = |node: &NodeNetwork| node.networks.is_some() && (node.told_by_cloud || !in_cloud);
     let known = networks.nodes.iter().filter(|(name, node)| speaks(node) || carried.contains_key(name));
     let names: BTreeSet<&NodeName> = known.map(|(name, _)| name).chain(carried.keys().copied()).collect();
-    let carrier = |name: &NodeName| {
+    let facts_of = |name: &NodeName| {
         let node = networks.nodes.get(name);
         CarrierFacts {
             resource_version: node.map(|node| node.uid.clone()).unwrap_or_default(),
@@ -93,7 +93,7 @@ fn carriers(networks: &Networks, in_cloud: bool) -> BTreeMap<NodeName, Arc<Carri
             networks: node.and_then(|node| node.networks.clone()),
         }
     };
-    names.into_iter().map(|name| (name.clone(), Arc::new(carrier(name)))).collect()
+    names.into_iter().map(|name| (name.clone(), Arc::new(facts_of(name)))).collect()
 }
 
 fn holding(owner: &OwnerName, name: &str, facts: &EgressIpFacts) -> HoldingFacts {

@@ -25,7 +25,7 @@ fn merge(into: &mut Value, from: Value) {
     }
 }
 
-fn egress_ip(name: &str, selector: Value, addresses: &[&str], labels: Value) -> Object {
+fn egress_ip(name: &str, selector: &Value, addresses: &[&str], labels: &Value) -> Object {
     let spec = json!({"egressIPs": addresses, "namespaceSelector": selector});
     object("EgressIP", name, json!({"metadata": {"labels": labels}, "spec": spec}))
 }
@@ -71,7 +71,7 @@ fn holding(observed: &Observed, owner: &str) -> HoldingFacts {
 #[test]
 fn the_object_of_a_namespace_is_found_by_what_it_selects() {
     let with_pods = json!({"spec": {"podSelector": {"matchLabels": {"app": "web"}}}});
-    let mut of_pods = egress_ip("of-pods", of("shop"), &["10.20.0.9"], json!({})).body().clone();
+    let mut of_pods = egress_ip("of-pods", &of("shop"), &["10.20.0.9"], &json!({})).body().clone();
     merge(&mut of_pods, with_pods);
     let several = json!({"matchExpressions": [{"key": "team", "operator": "Exists"}]});
     // What it is called, what it selects, its labels; then what becomes of namespace shop.
@@ -79,34 +79,34 @@ fn the_object_of_a_namespace_is_found_by_what_it_selects() {
         ("none", vec![], Some("east"), ""),
         (
             "ours",
-            vec![egress_ip("egressip-shop", of("shop"), &["10.20.0.5"], ours("shop"))],
+            vec![egress_ip("egressip-shop", &of("shop"), &["10.20.0.5"], &ours("shop"))],
             Some("east"),
             "egressip-shop, ours to delete, of pool east",
         ),
         (
             "the platform's",
-            vec![egress_ip("egressip-shop", of("shop"), &["10.20.0.5"], json!({}))],
+            vec![egress_ip("egressip-shop", &of("shop"), &["10.20.0.5"], &json!({}))],
             Some("east"),
             "egressip-shop, ours to delete",
         ),
-        ("by hand", vec![egress_ip("mine", of("shop"), &["10.20.0.5"], json!({}))], Some("east"), "mine"),
-        ("by hand, of nobody who opted in", vec![egress_ip("mine", of("shop"), &["10.20.0.5"], json!({}))], None, ""),
+        ("by hand", vec![egress_ip("mine", &of("shop"), &["10.20.0.5"], &json!({}))], Some("east"), "mine"),
+        ("by hand, of nobody who opted in", vec![egress_ip("mine", &of("shop"), &["10.20.0.5"], &json!({}))], None, ""),
         (
             "ours, of one that opted out",
-            vec![egress_ip("egressip-shop", of("shop"), &["10.20.0.5"], ours("shop"))],
+            vec![egress_ip("egressip-shop", &of("shop"), &["10.20.0.5"], &ours("shop"))],
             None,
             "egressip-shop, ours to delete, of pool east",
         ),
         (
             "outside",
-            vec![egress_ip("mine", of("shop"), &["10.20.0.5", "10.9.0.1"], json!({}))],
+            vec![egress_ip("mine", &of("shop"), &["10.20.0.5", "10.9.0.1"], &json!({}))],
             Some("east"),
             "EgressIP mine has addresses that pool east does not give: 10.9.0.1",
         ),
         ("of pods only", vec![Object::new(of_pods)], Some("east"), ""),
         (
             "another's name",
-            vec![egress_ip("egressip-shop", several, &["10.20.0.5"], json!({}))],
+            vec![egress_ip("egressip-shop", &several, &["10.20.0.5"], &json!({}))],
             Some("east"),
             "EgressIP egressip-shop selects something else than this namespace alone",
         ),
@@ -127,8 +127,8 @@ fn two_objects_of_one_namespace_are_nobodys_to_choose_from() {
     let both = [
         (Kind::Pool, pool()),
         (Kind::Namespace, namespace("shop", Some("east"))),
-        (Kind::EgressIp, egress_ip("one", of("shop"), &["10.20.0.5"], json!({}))),
-        (Kind::EgressIp, egress_ip("two", of("shop"), &["10.20.0.6"], json!({}))),
+        (Kind::EgressIp, egress_ip("one", &of("shop"), &["10.20.0.5"], &json!({}))),
+        (Kind::EgressIp, egress_ip("two", &of("shop"), &["10.20.0.6"], &json!({}))),
     ];
     let observed = seen(&both);
     let obstacle = holding(&observed, "shop").obstacle.unwrap();
@@ -139,7 +139,7 @@ fn two_objects_of_one_namespace_are_nobodys_to_choose_from() {
     assert_eq!(listed, ["10.20.0.5", "10.20.0.6"]);
     // One that we wrote goes on serving, whoever makes another beside it.
     let mut with_ours = both.to_vec();
-    with_ours.push((Kind::EgressIp, egress_ip("egressip-shop", of("shop"), &["10.20.0.7"], ours("shop"))));
+    with_ours.push((Kind::EgressIp, egress_ip("egressip-shop", &of("shop"), &["10.20.0.7"], &ours("shop"))));
     assert_eq!(holding(&seen(&with_ours), "shop").object, "egressip-shop");
 }
 
@@ -153,7 +153,7 @@ fn status_says_what_nodes_carry_and_labels_what_is_recorded() {
         "replaced.sluice.dev/10.20.0.6": "",
         "zone.sluice.dev/nonsense": "c",
     });
-    let mut body = egress_ip("egressip-shop", of("shop"), &["10.20.0.5", "fd00::5"], labels).body().clone();
+    let mut body = egress_ip("egressip-shop", &of("shop"), &["10.20.0.5", "fd00::5"], &labels).body().clone();
     merge(&mut body, json!({"status": {"items": [{"node": "n1", "egressIP": "10.20.0.5"}, {"node": 7}]}}));
     let observed = seen(&[(Kind::Namespace, namespace("shop", Some("east"))), (Kind::EgressIp, Object::new(body))]);
     let facts = holding(&observed, "shop");
@@ -165,7 +165,7 @@ fn status_says_what_nodes_carry_and_labels_what_is_recorded() {
     assert_eq!(observed.carriers["n1"].egress_ips, [Listed::from("10.20.0.5")]);
 }
 
-fn node(name: &str, labels: Value, annotations: Value) -> (Kind, Object) {
+fn node(name: &str, labels: &Value, annotations: &Value) -> (Kind, Object) {
     (Kind::Node, object("Node", name, json!({"metadata": {"labels": labels, "annotations": annotations}})))
 }
 
@@ -189,7 +189,7 @@ fn a_node_says_which_addresses_it_can_carry() {
         ),
         ("broken", json!({"k8s.ovn.org/node-primary-ifaddr": "{"}), None),
     ];
-    let nodes: Vec<_> = cases.iter().map(|(name, annotations, _)| node(name, json!({}), annotations.clone())).collect();
+    let nodes: Vec<_> = cases.iter().map(|(name, annotations, _)| node(name, &json!({}), annotations)).collect();
     let observed = seen(&nodes);
     for (name, _, expected) in &cases {
         let networks = observed.carriers.get(*name).and_then(|facts| facts.networks.clone());
@@ -205,7 +205,7 @@ fn an_address_that_the_network_put_on_a_node_is_not_its_own() {
     let hosts = r#"["10.20.0.1/24","10.20.0.5/32","10.20.0.6/32"]"#;
     let placed = r#"["10.20.0.5"]"#;
     let annotations = json!({"k8s.ovn.org/host-cidrs": hosts, "k8s.ovn.org/bridge-egress-ips": placed});
-    let observed = seen(&[node("n1", json!({}), annotations)]);
+    let observed = seen(&[node("n1", &json!({}), &annotations)]);
     let own: Vec<String> = observed.nodes["n1"].addresses.iter().map(ToString::to_string).collect();
     assert_eq!(own, ["10.20.0.1", "10.20.0.6"]);
 }
@@ -215,7 +215,7 @@ fn how_long_a_node_has_the_label_is_measured_from_when_it_was_seen() {
     let labelled = |mark: Value| {
         let primary = r#"{"ipv4":"10.20.0.1/24"}"#;
         let annotations = json!({"k8s.ovn.org/node-primary-ifaddr": primary, "sluice.dev/egress-assignable": mark});
-        node("n1", json!({"k8s.ovn.org/egress-assignable": ""}), annotations).1
+        node("n1", &json!({"k8s.ovn.org/egress-assignable": ""}), &annotations).1
     };
     let mut index = cluster(&[(Kind::Node, labelled(Value::Null))]);
     let label =
@@ -224,7 +224,8 @@ fn how_long_a_node_has_the_label_is_measured_from_when_it_was_seen() {
     index.set_time(9_000);
     assert!(index.apply(Kind::Node, &labelled(json!("true"))), "it became ours");
     assert_eq!(label(&index), Some((true, 5_000)));
-    let unlabelled = node("n1", json!({}), json!({"k8s.ovn.org/node-primary-ifaddr": r#"{"ipv4":"10.20.0.1/24"}"#})).1;
+    let unlabelled =
+        node("n1", &json!({}), &json!({"k8s.ovn.org/node-primary-ifaddr": r#"{"ipv4":"10.20.0.1/24"}"#})).1;
     assert!(index.apply(Kind::Node, &unlabelled));
     assert_eq!(label(&index), None);
     assert!(index.apply(Kind::Node, &labelled(json!("true"))));
@@ -271,7 +272,7 @@ fn the_old_operator_s_lock_stops_nothing_here() {
 #[test]
 fn what_we_made_is_known_at_once_and_does_not_come_back_from_the_dead() {
     let made = |version: &str| {
-        let mut body = egress_ip("egressip-shop", of("shop"), &["10.20.0.5"], ours("shop")).body().clone();
+        let mut body = egress_ip("egressip-shop", &of("shop"), &["10.20.0.5"], &ours("shop")).body().clone();
         merge(&mut body, json!({"metadata": {"resourceVersion": version}}));
         Object::new(body)
     };
