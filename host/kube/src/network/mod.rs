@@ -1,7 +1,7 @@
 //! Networks: in which objects a network keeps what owners hold and what nodes carry.
 //!
 //! Each network has a module here: its kinds and annotations, how its objects are read as core's facts, and how core's
-//! changes become patches of them. [`Networks`] keeps what the objects of all of them say, and knows which one counts.
+//! changes become patches of them. `Networks` keeps what the objects of all of them say, and knows which one counts.
 
 mod choice;
 pub(crate) mod ovn;
