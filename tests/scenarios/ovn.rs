@@ -1,6 +1,7 @@
 //! OVN-Kubernetes: the real binary, a real API server, and the played cluster manager.
 
 mod life;
+mod plan;
 mod take_over;
 
 use std::fmt::Write as _;

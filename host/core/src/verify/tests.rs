@@ -98,6 +98,23 @@ fn what_was_moved_to_and_fro_moves_only_if_it_must() {
 }
 
 #[test]
+fn what_the_network_has_put_where_it_may_be_stays_there() {
+    let mut snapshot = snapshot();
+    snapshot.pools[0].placement = Placement::Among;
+    let address = "10.0.0.2".parse().unwrap();
+    let moves = Operation::Move { address, source: NodeIndex(0), target: NodeIndex(1) };
+    let text = "shop: the network has put 10.0.0.2 on node n0, where it may be: it stays".to_owned();
+    assert_eq!(refused_as(&snapshot, &[moves]), [(Invariant::Stable, text)]);
+    snapshot.nodes[0].health = Health::Draining;
+    assert_eq!(refused_as(&snapshot, &[moves]).len(), 1, "a cordoned node keeps what it has");
+    snapshot.zones[0].nodes = vec![NodeIndex(1)];
+    assert_eq!(refused_as(&snapshot, &[moves]), [], "it may not be there");
+    snapshot.zones[0].nodes = vec![NodeIndex(0), NodeIndex(1)];
+    snapshot.nodes[0].health = Health::Down;
+    assert_eq!(refused_as(&snapshot, &[moves]), []);
+}
+
+#[test]
 fn the_end_state_shows_touched_and_untouched_addresses_in_order() {
     let mut snapshot = snapshot();
     let later = "10.0.0.5".parse().unwrap();
