@@ -15,7 +15,7 @@ type Files = BTreeMap<String, String>;
 
 pub(crate) fn run(workspace: &Workspace, check: bool) -> Result<ExitCode> {
     tools::ensure_wasm_target()?;
-    let wanted = split(&print(&workspace.build_sluice()?)?)?;
+    let wanted = split(&print(&workspace.build_sluice("dev")?)?)?;
     let folder = workspace.path("deploy/crds");
     let found = read(&folder)?;
     if !check {

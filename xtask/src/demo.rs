@@ -10,7 +10,7 @@ use crate::workspace::{self, Workspace};
 pub(crate) fn run(workspace: &Workspace, arguments: &[String]) -> Result<ExitCode> {
     tools::ensure_wasm_target()?;
     eprintln!("building sluice (some minutes the first time)");
-    let sluice = workspace.build_sluice()?;
+    let sluice = workspace.build_sluice("demo")?;
     eprintln!("running: sluice demo {}", arguments.join(" "));
     let status = Command::new(&sluice)
         .arg("demo")

@@ -39,13 +39,15 @@ impl Workspace {
     }
 
     /// Builds `sluice` and returns its path.
-    pub(crate) fn build_sluice(&self) -> Result<PathBuf> {
+    pub(crate) fn build_sluice(&self, profile: &str) -> Result<PathBuf> {
         // With --workspace the features of dependencies are those of `cargo build`, so that both share all they build.
-        let status =
-            self.cargo().args(["build", "--workspace", "--bin", "sluice"]).status().context("cannot run cargo")?;
+        let arguments = ["build", "--workspace", "--bin", "sluice", "--profile", profile];
+        let status = self.cargo().args(arguments).status().context("cannot run cargo")?;
         ensure!(status.success(), "sluice does not build");
-        // Both binaries are in the same folder, wherever the configuration puts it.
-        let binary = env::current_exe()?.with_file_name("sluice");
+        // Each profile has a folder beside that of this binary, wherever the configuration puts them all.
+        let own = env::current_exe()?;
+        let folder = own.ancestors().nth(2).context("cargo builds into no folder")?;
+        let binary = folder.join(if profile == "dev" { "debug" } else { profile }).join("sluice");
         ensure!(binary.is_file(), "cargo did not build {}", binary.display());
         Ok(binary)
     }
