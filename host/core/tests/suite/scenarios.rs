@@ -265,6 +265,7 @@ tests! {
     invalid_self_placing
     node_without_hostsubnet
     node_without_hostsubnet_wide
+    ovn_blind_nodes
     ovn_cordoned
     ovn_deselected
     ovn_first

@@ -8,7 +8,7 @@ use crate::network::guards::Guards;
 use crate::network::inputs::Inputs;
 use crate::network::writes::Writes;
 use crate::network::{Change, Target};
-use crate::observed::{Assignable, CarrierFacts};
+use crate::observed::{Assignable, Blind, CarrierFacts};
 use crate::snapshot::{Health, Zone};
 
 /// Which nodes the network may use, as it knows by now.
@@ -74,7 +74,8 @@ impl Labels<'_> {
         if self.wanted.contains(&node) || (zones.is_empty() && !label.ours) {
             return false;
         }
-        if !self.inputs.snapshot.is_live(node) {
+        // One that was down when Nodes were last seen may work by now.
+        if !self.inputs.snapshot.is_live(node) && self.inputs.observed.sees(Blind::Nodes) {
             // Where nothing else could take over, it has to come back by itself, even while we are away.
             return zones.iter().all(|zone| zone.nodes.iter().any(|&other| other != node && self.takes_over(other)));
         }
