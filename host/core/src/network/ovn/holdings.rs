@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use super::labels::Labels;
-use crate::name::PoolIndex;
 use crate::network::guards::Guards;
 use crate::network::holdings::{HoldingWrites, is_blocked, is_recorded_wrongly};
 use crate::network::inputs::Inputs;
@@ -67,14 +66,12 @@ fn step(
     labels: &Labels<'_>,
     urgent: &BTreeSet<IpAddr>,
 ) -> Step {
-    let pool = inputs.snapshot.pools.iter().position(|pool| Some(&pool.name) == intent.pool).map(PoolIndex::at);
     let Some(facts) = facts else {
         let Some(home) = intent.home(inputs.snapshot).filter(|_| !intent.shall.is_empty()) else {
             return Step::Nothing;
         };
-        let is_ready = pool.is_some_and(|pool| labels.are_known(pool));
         let change = Change::NewHolding { egress_ips: intent.shall.clone(), home };
-        return if is_ready { Step::Finish(change) } else { Step::Wait };
+        return if labels.known(intent.pool).is_complete { Step::Finish(change) } else { Step::Wait };
     };
     if intent.leaving && intent.shall.is_empty() {
         return leave(intent, facts);
@@ -87,13 +84,13 @@ fn step(
     }
     let new: Vec<IpAddr> = intent.shall.iter().filter(|address| !intent.held.contains(address)).copied().collect();
     let gone: Vec<IpAddr> = intent.held.iter().filter(|address| !intent.shall.contains(address)).copied().collect();
-    if !new.is_empty() && !pool.is_some_and(|pool| labels.are_known(pool)) {
+    let known = labels.known(intent.pool);
+    if !new.is_empty() && !known.is_complete {
         return Step::Wait;
     }
     // One that belongs to somebody else as well works for neither, and goes at once.
     let can_wait = gone.iter().any(|address| !urgent.contains(address) && is_carried(inputs, *address));
-    let room = pool.map_or(0, |pool| labels.usable(pool).count());
-    if can_wait && !new.is_empty() && room > intent.held.len() {
+    if can_wait && !new.is_empty() && known.usable > intent.held.len() {
         let stays = |address: &&IpAddr| !urgent.contains(*address);
         let all = intent.held.iter().chain(&new).filter(stays).copied().collect();
         let replaced = gone.iter().filter(stays).copied().collect();
@@ -102,7 +99,7 @@ fn step(
     }
     let carried = intent.held.iter().filter(|address| is_carried(inputs, **address)).count();
     let is_awaited = |address: &IpAddr| intent.held.contains(address) && !is_carried(inputs, *address);
-    if can_wait && new.is_empty() && room > carried && intent.shall.iter().any(is_awaited) {
+    if can_wait && new.is_empty() && known.usable > carried && intent.shall.iter().any(is_awaited) {
         return Step::Wait;
     }
     Step::Finish(list(intent.shall.clone()))

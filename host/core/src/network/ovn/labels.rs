@@ -1,9 +1,10 @@
 //! The label by which the network is told on which nodes it may place addresses.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::name::{NodeIndex, NodeName, PoolIndex};
+use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName};
 use crate::network::guards::Guards;
 use crate::network::inputs::Inputs;
 use crate::network::writes::Writes;
@@ -16,11 +17,26 @@ pub(super) struct Labels<'a> {
     inputs: &'a Inputs<'a>,
     /// Nodes that shall have the label.
     wanted: BTreeSet<NodeIndex>,
+    /// By pool, since many namespaces of one may ask.
+    known: BTreeMap<&'a PoolName, Known>,
+    /// [`is_at_rest`], once it is asked for.
+    is_at_rest: OnceCell<bool>,
+}
+
+/// What the network knows of a pool's nodes.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Known {
+    /// Whether it is all that it may use, but for those that refuse the label, and one that works at least.
+    pub(super) is_complete: bool,
+    /// On how many it can put addresses now.
+    pub(super) usable: usize,
 }
 
 /// Writes labels: first those that come, then those that go.
 pub(super) fn write<'a>(inputs: &'a Inputs<'a>, guards: &Guards<'_>, writes: &mut Writes<'_>) -> Labels<'a> {
-    let labels = Labels { inputs, wanted: wanted(inputs) };
+    let wanted = wanted(inputs);
+    let known = known(inputs, &wanted);
+    let labels = Labels { inputs, wanted, known, is_at_rest: OnceCell::new() };
     let mut added: BTreeMap<NodeIndex, usize> = BTreeMap::new();
     for &node in &labels.wanted {
         let Some(name) = inputs.node_name(node) else { continue };
@@ -45,26 +61,9 @@ pub(super) fn write<'a>(inputs: &'a Inputs<'a>, guards: &Guards<'_>, writes: &mu
 }
 
 impl Labels<'_> {
-    /// Whether the network knows of all nodes that it may use for a pool, but for those that refuse the label, and of one
-    /// that works at least.
-    pub(super) fn are_known(&self, pool: PoolIndex) -> bool {
-        let shall: BTreeSet<NodeIndex> =
-            self.inputs.snapshot.zones_of(pool).flat_map(|(_, zone)| &zone.nodes).copied().collect();
-        let refuses = |node: &NodeIndex| {
-            let name = self.inputs.node_name(*node);
-            name.is_some_and(|name| self.inputs.avoid.contains(&Target::Carrier(name.clone())))
-        };
-        let mut awaited = shall.intersection(&self.wanted).filter(|node| !refuses(node));
-        awaited.all(|&node| is_known(self.inputs, node)) && self.usable(pool).next().is_some()
-    }
-
-    /// The nodes on which the network can put addresses of a pool now.
-    pub(super) fn usable(&self, pool: PoolIndex) -> impl Iterator<Item = NodeIndex> {
-        let nodes = self.inputs.snapshot.zones_of(pool).flat_map(|(_, zone)| zone.nodes.iter().copied());
-        let nodes: BTreeSet<NodeIndex> = nodes.collect();
-        let is_healthy =
-            |node: NodeIndex| self.inputs.snapshot.node(node).is_some_and(|node| node.health == Health::Healthy);
-        nodes.into_iter().filter(move |&node| is_healthy(node) && is_known(self.inputs, node))
+    /// What the network knows of the nodes of a pool; nothing of one that there is not.
+    pub(super) fn known(&self, pool: Option<&PoolName>) -> Known {
+        pool.and_then(|pool| self.known.get(pool)).copied().unwrap_or_default()
     }
 
     /// Whether a node is to lose the label that it has.
@@ -85,7 +84,7 @@ impl Labels<'_> {
         }
         let mut carried = facts.egress_ips.iter().filter_map(crate::observed::Listed::address).peekable();
         match (carried.peek(), zones.is_empty()) {
-            (None, _) => is_at_rest(self.inputs),
+            (None, _) => *self.is_at_rest.get_or_init(|| is_at_rest(self.inputs)),
             (Some(_), true) => carried.all(|address| self.finds_another(node, address)),
             (Some(_), false) => false,
         }
@@ -116,10 +115,8 @@ fn wanted(inputs: &Inputs<'_>) -> BTreeSet<NodeIndex> {
     let mut wanted = BTreeSet::new();
     for zone in inputs.snapshot.zones.iter().filter(|zone| served.contains(&zone.pool)) {
         wanted.extend(zone.nodes.iter().filter(|node| used.contains(node)));
-        let is_healthy =
-            |node: &&NodeIndex| inputs.snapshot.node(**node).is_some_and(|node| node.health == Health::Healthy);
-        let mut spare: Vec<NodeIndex> =
-            zone.nodes.iter().filter(is_healthy).filter(|node| !used.contains(node)).copied().collect();
+        let is_spare = |node: &NodeIndex| is_healthy(inputs, *node) && !used.contains(node);
+        let mut spare: Vec<NodeIndex> = zone.nodes.iter().copied().filter(is_spare).collect();
         spare.sort_by_key(|&node| {
             let has_label = inputs.node_name(node).is_some_and(|name| label_of(inputs, name).is_some());
             (!has_label, node)
@@ -129,6 +126,29 @@ fn wanted(inputs: &Inputs<'_>) -> BTreeSet<NodeIndex> {
         wanted.extend(spare.into_iter().take(usize::try_from(standby).unwrap_or(usize::MAX)));
     }
     wanted
+}
+
+fn known<'a>(inputs: &'a Inputs<'a>, wanted: &BTreeSet<NodeIndex>) -> BTreeMap<&'a PoolName, Known> {
+    let mut nodes: BTreeMap<PoolIndex, BTreeSet<NodeIndex>> = BTreeMap::new();
+    for zone in &inputs.snapshot.zones {
+        nodes.entry(zone.pool).or_default().extend(&zone.nodes);
+    }
+    let of = |nodes: &BTreeSet<NodeIndex>| {
+        let mut awaited = nodes.intersection(wanted).filter(|&&node| !refuses(inputs, node));
+        let is_usable = |node: &&NodeIndex| is_healthy(inputs, **node) && is_known(inputs, **node);
+        let usable = nodes.iter().filter(is_usable).count();
+        Known { is_complete: usable > 0 && awaited.all(|&node| is_known(inputs, node)), usable }
+    };
+    nodes.iter().filter_map(|(&pool, nodes)| Some((&inputs.snapshot.pool(pool)?.name, of(nodes)))).collect()
+}
+
+/// Whether a node does not take the label.
+fn refuses(inputs: &Inputs<'_>, node: NodeIndex) -> bool {
+    inputs.node_name(node).is_some_and(|name| inputs.avoid.contains(&Target::Carrier(name.clone())))
+}
+
+fn is_healthy(inputs: &Inputs<'_>, node: NodeIndex) -> bool {
+    inputs.snapshot.node(node).is_some_and(|node| node.health == Health::Healthy)
 }
 
 /// Whether the network has put all that owners hold where it wants it, so that a node without any address gets none.
