@@ -293,6 +293,13 @@ pub struct PoolSpec {
     pub standby_nodes: u32,
 }
 
+impl PoolSpec {
+    /// All ranges as the spec has them.
+    pub fn ranges(&self) -> impl Iterator<Item = IpNet> {
+        self.entries.iter().map(|entry| entry.cidr).chain(self.cidr)
+    }
+}
+
 /// One `cidrAssignments` entry.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PoolEntry {

@@ -1,9 +1,11 @@
 //! Texts, made fit for logs, events, annotations and status: the one way to shorten them.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 
 /// Says that a text goes on.
 const MARK: &str = "...";
+/// How many things a text names before it counts the others.
+const LISTED: usize = 3;
 
 /// A text of at most so many bytes; one that is longer is cut, and says so.
 pub fn shortened(text: String, longest: usize) -> String {
@@ -24,6 +26,16 @@ pub fn cut(mut text: String, longest: usize) -> String {
 /// A text from elsewhere on one line, of at most so many bytes.
 pub fn bounded(text: &str, longest: usize) -> String {
     shortened(text.split_whitespace().collect::<Vec<_>>().join(" "), longest)
+}
+
+/// The first of some things, and how many more there are.
+pub fn listed(all: impl IntoIterator<Item = impl Display>, separator: &str) -> String {
+    let all: Vec<String> = all.into_iter().map(|one| one.to_string()).collect();
+    let shown = all.get(..LISTED).unwrap_or(&all).join(separator);
+    match all.len().saturating_sub(LISTED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
 }
 
 /// The text with what could confuse a terminal or a reader escaped, and at most `limit` bytes long.
@@ -67,6 +79,14 @@ mod tests {
         assert_eq!(shortened("äöüä".to_owned(), 6), "ä...");
         assert_eq!(shortened("abc".to_owned(), 2), "");
         assert_eq!(bounded(" a\n b\t c ", 9), "a b c");
+    }
+
+    #[test]
+    fn of_many_things_the_first_are_named_and_the_others_counted() {
+        assert_eq!(listed(["a", "b"], ", "), "a, b");
+        assert_eq!(listed(["a", "b", "c"], ", "), "a, b, c");
+        assert_eq!(listed(["a", "b", "c", "d", "e"], ", "), "a, b, c and 2 more");
+        assert_eq!(listed([""; 0], ", "), "");
     }
 
     #[test]

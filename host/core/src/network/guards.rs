@@ -11,7 +11,6 @@ use super::{Change, MissingHolding, Target, Write};
 use crate::name::{OwnerName, PoolName};
 use crate::observed::{Listed, Observed, PoolFacts};
 use crate::plan::Holder;
-use crate::survey::ranges::spec_ranges;
 use crate::verify::Holding;
 
 /// Guards that pools need before anything of them is written.
@@ -151,7 +150,7 @@ impl<'a> Cleaning<'a> {
 
     /// The writes that clean up a pool; none: not all of it can be cleaned up yet.
     fn before(&self, interfaces: &Interfaces<'_>, name: &PoolName, facts: &PoolFacts) -> Option<Vec<usize>> {
-        let ranges: Vec<_> = spec_ranges(&facts.spec).map(|range| range.network()..=range.broadcast()).collect();
+        let ranges: Vec<_> = facts.spec.ranges().map(|range| range.network()..=range.broadcast()).collect();
         let holding = ranges.iter().flat_map(|range| self.leaving.range(range.clone())).flat_map(|(_, owners)| owners);
         let owners: BTreeSet<&OwnerName> =
             self.members.get(name).into_iter().flatten().chain(holding).copied().collect();
@@ -160,7 +159,7 @@ impl<'a> Cleaning<'a> {
             || owners.iter().any(|owner| self.unfinished.contains(*owner))
             || has_any(&self.used)
             || has_any(interfaces.left_behind())
-            || spec_ranges(&facts.spec).any(|range| interfaces.may_give_back(&range))
+            || facts.spec.ranges().any(|range| interfaces.may_give_back(&range))
         {
             return None;
         }

@@ -1,17 +1,14 @@
 //! Why no node can carry an owner's addresses, where the host knows better than a policy, which sees nodes only by zone.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 
 use super::Round;
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::{NodeFacts, Observed, PoolFacts};
 use crate::plan::{Hold, HoldCode, Holder};
 use crate::snapshot::{Health, Owner, Snapshot};
+use crate::text::listed;
 use crate::verify::EndState;
-
-/// How many nodes, values or reasons a text has before it counts the others.
-const SHOWN: usize = 3;
 
 /// The causes of holds, each found once: thousands of owners may wait for the same.
 pub(super) struct Causes<'a> {
@@ -181,14 +178,4 @@ fn carried_for(end: &EndState) -> BTreeMap<OwnerIndex, BTreeSet<NodeIndex>> {
         }
     }
     nodes
-}
-
-/// The first of some things, and how many more there are.
-fn listed(all: impl Iterator<Item = impl Display>, separator: &str) -> String {
-    let all: Vec<String> = all.map(|one| one.to_string()).collect();
-    let shown = all.get(..SHOWN).unwrap_or(&all).join(separator);
-    match all.len().saturating_sub(SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }

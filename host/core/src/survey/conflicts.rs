@@ -8,9 +8,7 @@ use super::{NamedHold, Survey};
 use crate::name::{NodeName, OwnerName};
 use crate::observed::{NodeFacts, Observed};
 use crate::plan::HoldCode;
-
-/// How many names a text has before it counts the others.
-const NAMES_SHOWN: usize = 3;
+use crate::text::listed;
 
 /// Opted-in namespaces whose network id another namespace has too. The network keeps egress addresses by id: the
 /// holding that it reads last wins for all of them, and one without addresses takes those of the others away.
@@ -22,26 +20,16 @@ pub(super) fn shared_networks(observed: &Observed) -> BTreeMap<OwnerName, String
     for of_one in by_id.chunk_by(|a, b| a.0 == b.0).filter(|of_one| of_one.len() > 1) {
         let opted_in = |name: &OwnerName| observed.namespaces.get(name).is_some_and(|facts| facts.pool.is_some());
         for &(id, name) in of_one.iter().filter(|(_, name)| opted_in(name)) {
-            let others: Vec<&str> =
-                of_one.iter().map(|(_, other)| *other).filter(|other| *other != name).map(OwnerName::as_str).collect();
+            let others = of_one.iter().map(|(_, other)| *other).filter(|other| *other != name);
             let text = format!(
                 "{} has the same network id {id}, so that neither can have egress addresses of its own; \
                  oc adm pod-network isolate-projects takes them apart",
-                names(&others)
+                listed(others, ", ")
             );
             shared.insert(name.clone(), text);
         }
     }
     shared
-}
-
-/// The first of these names, and how many more there are.
-fn names(all: &[&str]) -> String {
-    let shown = all.iter().take(NAMES_SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match all.len().saturating_sub(NAMES_SHOWN) {
-        0 => shown,
-        more => format!("{shown} and {more} more"),
-    }
 }
 
 impl Survey {
@@ -64,7 +52,7 @@ impl Survey {
                 let nodes: Vec<&str> = nodes.iter().map(String::as_str).collect();
                 let who = match nodes.as_slice() {
                     [] => "a node that carried it would be the second machine to answer for it".to_owned(),
-                    some => format!("{} carries it, so that two machines answer for it", names(some)),
+                    some => format!("{} carries it, so that two machines answer for it", listed(some, ", ")),
                 };
                 holds.push(NamedHold {
                     pool: pool.clone(),

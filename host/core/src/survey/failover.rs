@@ -4,11 +4,12 @@
 use ipnet::IpNet;
 
 use super::PoolNote;
-use super::members::{Member, shown};
+use super::members::Member;
 use crate::name::{NodeName, PoolIndex, PoolName};
 use crate::network::Network;
 use crate::observed::PoolFacts;
 use crate::snapshot::{Health, Node, Zone};
+use crate::text::listed;
 
 /// Lets the addresses of a pool's zones leave them, where each node that they could go to has them in its subnet. That
 /// is every node that some zone of the pool uses and that is not down. Without a cloud there is no subnet to ask: the
@@ -64,7 +65,7 @@ fn strays(pool: &PoolName, zones: &[&str]) -> PoolNote {
 }
 
 fn stays(pool: &PoolName, zone: &Zone, range: IpNet, elsewhere: &[&NodeName]) -> PoolNote {
-    let nodes = shown(elsewhere);
+    let nodes = listed(elsewhere, ", ");
     let text = format!(
         "zoneFailover is Any, but the addresses of zone {} stay there: the subnet of {nodes} does not contain {range}",
         zone.name

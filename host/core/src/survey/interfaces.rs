@@ -6,7 +6,6 @@ use std::net::IpAddr;
 use ipnet::IpNet;
 
 use super::network::all_held;
-use super::ranges::spec_ranges;
 use super::{Displaced, PoolNote, Survey};
 use crate::name::{NodeIndex, NodeName, OwnerIndex, PoolIndex, ZoneIndex};
 use crate::observed::Observed;
@@ -50,7 +49,7 @@ impl Survey {
     pub(super) fn note_balanced(&mut self, observed: &Observed) {
         let Some(cloud) = observed.cloud.as_deref().filter(|cloud| !cloud.balanced.is_empty()) else { return };
         for (pool, facts) in observed.pools.iter().filter(|(_, facts)| facts.no_load_balancer && !facts.deleting) {
-            let inside = |address: IpAddr| spec_ranges(&facts.spec).any(|range| range.contains(&address));
+            let inside = |address: IpAddr| facts.spec.ranges().any(|range| range.contains(&address));
             let all: Vec<(&IpAddr, &String)> = cloud.balanced.iter().filter(|(address, _)| inside(**address)).collect();
             let note = |text: String| PoolNote { pool: pool.clone(), text };
             self.notes.extend(

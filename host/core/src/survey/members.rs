@@ -10,9 +10,6 @@ use crate::name::{NodeIndex, NodeName, PoolName};
 use crate::observed::{Observed, PoolFacts};
 use crate::snapshot::Node;
 
-/// How many nodes a note names.
-const NODES_SHOWN: usize = 3;
-
 /// Nodes that a pool selects, by value of its topology label.
 pub(super) struct Members<'a> {
     pub(super) by_value: BTreeMap<&'a str, Vec<Member<'a>>>,
@@ -92,12 +89,4 @@ impl<'a> Members<'a> {
             .cloned();
         self.by_value.keys().map(|&value| value.to_owned()).chain(homes).collect()
     }
-}
-
-/// The first names of a list, and how many more there are.
-pub(super) fn shown(nodes: &[&NodeName]) -> String {
-    let first: Vec<&str> = nodes.iter().take(NODES_SHOWN).map(|name| name.as_str()).collect();
-    let more = nodes.len().saturating_sub(NODES_SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    first.join(", ") + &more
 }

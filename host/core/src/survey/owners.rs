@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::net::IpAddr;
 
-use super::ranges::spec_ranges;
 use super::{Displaced, NamedHold, Survey, Wish};
 use crate::name::{OwnerIndex, OwnerName, PoolIndex, PoolName, ZoneIndex};
 use crate::network::MissingHolding;
@@ -274,5 +273,5 @@ fn still_given(facts: &PoolFacts, address: IpAddr) -> bool {
 }
 
 fn in_spec(facts: &PoolFacts, address: IpAddr) -> bool {
-    spec_ranges(&facts.spec).any(|range| range.contains(&address))
+    facts.spec.ranges().any(|range| range.contains(&address))
 }

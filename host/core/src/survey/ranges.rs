@@ -5,13 +5,8 @@ use std::net::IpAddr;
 use ipnet::{IpNet, Ipv4Net};
 
 use crate::name::{PoolIndex, PoolName};
-use crate::observed::{Observed, PoolFacts, PoolSpec};
+use crate::observed::{Observed, PoolFacts};
 use crate::snapshot::Snapshot;
-
-/// All ranges of a pool as its spec has them.
-pub(crate) fn spec_ranges(spec: &PoolSpec) -> impl Iterator<Item = IpNet> {
-    spec.entries.iter().map(|entry| entry.cidr).chain(spec.cidr)
-}
 
 /// Network and broadcast address and the first host, which is the gateway by custom (R5). Ranges of one or two
 /// addresses have none of these.
@@ -85,7 +80,7 @@ pub(crate) struct Territory {
 impl Territory {
     /// The territory of all pools.
     pub(crate) fn of(observed: &Observed) -> Self {
-        let all: Vec<IpNet> = observed.pools.values().flat_map(|facts| spec_ranges(&facts.spec)).collect();
+        let all: Vec<IpNet> = observed.pools.values().flat_map(|facts| facts.spec.ranges()).collect();
         let mut ranges = IpNet::aggregate(&all);
         ranges.sort_by_key(IpNet::network);
         Self { ranges }

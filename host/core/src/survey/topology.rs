@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use ipnet::IpNet;
 
 use super::failover::open_zones;
-use super::members::{Member, Members, shown};
-use super::ranges::{common, customary_reserved, precedes, spec_ranges, subtract};
+use super::members::{Member, Members};
+use super::ranges::{common, customary_reserved, precedes, subtract};
 use super::{PoolNote, Survey};
 use crate::cloud::{CloudFacts, InterfaceFacts};
 use crate::name::{NodeIndex, NodeName, PoolIndex, PoolName, ZoneName};
@@ -14,6 +14,7 @@ use crate::network::Network;
 use crate::network::write::Target;
 use crate::observed::{Blind, NodeFacts, Observed, Platform, PoolFacts};
 use crate::snapshot::{Health, Node, Placement, Pool, Zone};
+use crate::text::listed;
 
 /// The part of a snapshot that pools and nodes alone decide.
 pub(super) struct Topology {
@@ -47,15 +48,15 @@ impl Topology {
         self.notes.extend(facts.warnings.iter().map(|text| PoolNote { pool: name.clone(), text: text.clone() }));
         let older = older(observed, name, facts);
         self.note_overlaps(name, facts, &older);
-        let holes: Vec<IpNet> = older.iter().flat_map(|(_, other)| spec_ranges(&other.spec)).collect();
+        let holes: Vec<IpNet> = older.iter().flat_map(|(_, other)| other.spec.ranges()).collect();
         let own = |range: IpNet| holes.iter().fold(vec![range], |rest, &hole| subtract(&rest, hole));
 
-        let mut reserved: Vec<IpNet> = spec_ranges(spec).flat_map(customary_reserved).collect();
+        let mut reserved: Vec<IpNet> = spec.ranges().flat_map(customary_reserved).collect();
         reserved.extend(
             spec.entries.iter().flat_map(|entry| &entry.reserved).chain(&spec.reserved).map(|&a| IpNet::from(a)),
         );
         let clouds = observed.cloud.iter().flat_map(|cloud| &cloud.reserved);
-        reserved.extend(clouds.flat_map(|theirs| spec_ranges(spec).filter_map(|range| common(range, *theirs))));
+        reserved.extend(clouds.flat_map(|theirs| spec.ranges().filter_map(|range| common(range, *theirs))));
         reserved.sort();
         reserved.dedup();
 
@@ -106,17 +107,15 @@ impl Topology {
         }
         outside_of_networks(facts, members, &mut of_reason);
         self.notes.extend(of_reason.into_iter().map(|(reason, nodes)| {
-            let text = format!("no address can be carried by {}: {reason}", shown(&nodes));
+            let text = format!("no address can be carried by {}: {reason}", listed(&nodes, ", "));
             PoolNote { pool: pool.clone(), text }
         }));
     }
 
     fn note_overlaps(&mut self, name: &PoolName, facts: &PoolFacts, older: &[(&PoolName, &PoolFacts)]) {
         for (older_name, other) in older {
-            for range in spec_ranges(&facts.spec) {
-                for theirs in
-                    spec_ranges(&other.spec).filter(|theirs| theirs.contains(&range) || range.contains(theirs))
-                {
+            for range in facts.spec.ranges() {
+                for theirs in other.spec.ranges().filter(|theirs| theirs.contains(&range) || range.contains(theirs)) {
                     let intersection = if theirs.contains(&range) { range } else { theirs };
                     self.notes.push(PoolNote {
                         pool: name.clone(),

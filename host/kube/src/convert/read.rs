@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use sluice_core::observed::Listed;
 
+use super::Unreadable;
+
 /// A field that could not be read.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FieldNote {
@@ -65,6 +67,11 @@ pub(crate) fn list<'v>(value: &'v Value, field: &str, notes: &mut FieldNotes) ->
             None
         }
     }
+}
+
+/// Turns the last note into the reason why nothing can be read.
+pub(crate) fn readable<T>(value: Option<T>, notes: &mut FieldNotes) -> Result<T, Unreadable> {
+    value.ok_or_else(|| Unreadable(notes.pop().unwrap_or_else(|| FieldNote::new("", "cannot be read"))))
 }
 
 /// True or false; `null` is false; anything else is noted and false.

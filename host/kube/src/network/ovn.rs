@@ -16,7 +16,7 @@ use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::network::{Home, Words};
 use sluice_core::observed::Listed;
 
-use crate::convert::read::{list, listed, shown};
+use crate::convert::read::{list, listed, readable, shown};
 use crate::convert::{FieldNote, FieldNotes, Unreadable, private_ip};
 use crate::kind::Coordinates;
 use crate::names::CAPACITY_ANNOTATION;
@@ -79,9 +79,7 @@ pub(crate) struct EgressIpFacts {
 impl EgressIpFacts {
     /// Reads an object. Unreadable without its list of addresses: a write would lose what is there.
     pub(crate) fn read(object: &Object, notes: &mut FieldNotes) -> Result<Self, Unreadable> {
-        let Some(items) = list(object.at("/spec/egressIPs"), "spec.egressIPs", notes) else {
-            return Err(Unreadable(notes.pop().unwrap_or_else(|| FieldNote::new("spec.egressIPs", "cannot be read"))));
-        };
+        let items = readable(list(object.at("/spec/egressIPs"), "spec.egressIPs", notes), notes)?;
         let labels = object.labels();
         let named = |prefix: &str| {
             let addresses = labels.iter().filter_map(|(key, value)| Some((key.strip_prefix(prefix)?, value)));

@@ -8,7 +8,7 @@ use sluice_core::name::PoolName;
 use sluice_core::network::{Home, Words};
 use sluice_core::observed::{CarrierFacts, HoldingFacts, Listed};
 
-use crate::convert::read::{address, check_texts, list, listed, shown, text};
+use crate::convert::read::{address, check_texts, list, listed, readable, shown, text};
 use crate::convert::{FieldNote, FieldNotes, Unreadable};
 use crate::kind::Coordinates;
 use crate::object::Object;
@@ -94,11 +94,6 @@ fn home(text: &str, notes: &mut FieldNotes) -> Option<(IpAddr, String)> {
 fn addresses(object: &Object, notes: &mut FieldNotes) -> Result<Vec<Listed>, Unreadable> {
     let items = readable(list(object.at("/egressIPs"), "egressIPs", notes), notes)?;
     Ok(listed(items, "egressIPs", notes))
-}
-
-/// Turns the last note into the reason why nothing can be read.
-fn readable<T>(value: Option<T>, notes: &mut FieldNotes) -> Result<T, Unreadable> {
-    value.ok_or_else(|| Unreadable(notes.pop().unwrap_or_else(|| FieldNote::new("", "cannot be read"))))
 }
 
 /// The body of a merge patch of a HostSubnet, without the precondition.

@@ -9,7 +9,6 @@ use crate::name::{NodeName, OwnerIndex, OwnerName, PoolIndex, PoolName};
 use crate::network::inputs::Inputs;
 use crate::observed::{CarrierFacts, Listed, Observed};
 use crate::snapshot::Snapshot;
-use crate::survey::ranges::spec_ranges;
 
 /// From where the network may place on which node.
 pub(super) struct Ranges<'a> {
@@ -90,7 +89,7 @@ impl<'a> Ranges<'a> {
         // Of a pool whose spec has errors nothing is taken away.
         let mut sound = self.observed.pools.values().filter(|facts| facts.deleting || facts.errors.is_empty());
         let overlaps = |range: IpNet| range.contains(&cidr) || cidr.contains(&range);
-        sound.any(|facts| spec_ranges(&facts.spec).any(overlaps))
+        sound.any(|facts| facts.spec.ranges().any(overlaps))
     }
 }
 

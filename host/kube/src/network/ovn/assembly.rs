@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use sluice_core::name::{NodeName, OwnerName, PoolName};
 use sluice_core::observed::{Assignable, CarrierFacts, HoldingFacts, Listed, Observed, Platform, PoolFacts};
+use sluice_core::text::listed;
 
 use super::{EgressIpFacts, NodeNetwork, object_name};
 use crate::kind::Kind;
@@ -13,8 +14,6 @@ use crate::network::Networks;
 
 /// Longest value of a label, in bytes.
 const LONGEST_LABEL: usize = 63;
-/// Most addresses that a text names.
-const SHOWN: usize = 3;
 
 /// Adds what OVN-Kubernetes' objects say.
 pub(in crate::network) fn show(networks: &Networks, observed: &mut Observed) {
@@ -189,15 +188,11 @@ impl<'a> Objects<'a> {
 /// Whether an object that somebody else made can be taken over: all that it lists is the pool's.
 fn is_of_pool((name, facts): (&str, &EgressIpFacts), pool: &PoolName, spec: Option<&PoolFacts>) -> Result<(), String> {
     let Some(spec) = spec else { return Ok(()) };
-    let ranges = || spec.spec.entries.iter().map(|entry| entry.cidr).chain(spec.spec.cidr);
-    let is_foreign =
-        |listed: &&Listed| listed.address().is_none_or(|address| !ranges().any(|range| range.contains(&address)));
-    let foreign: Vec<String> = facts.listed.iter().filter(is_foreign).map(ToString::to_string).collect();
+    let is_given = |address| spec.spec.ranges().any(|range| range.contains(&address));
+    let is_foreign = |listed: &&Listed| !listed.address().is_some_and(is_given);
+    let foreign: Vec<&Listed> = facts.listed.iter().filter(is_foreign).collect();
     if foreign.is_empty() {
         return Ok(());
     }
-    let more = foreign.len().saturating_sub(SHOWN);
-    let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    let shown = foreign.get(..SHOWN.min(foreign.len())).unwrap_or_default().join(", ");
-    Err(format!("EgressIP {name} has addresses that pool {pool} does not give: {shown}{more}"))
+    Err(format!("EgressIP {name} has addresses that pool {pool} does not give: {}", listed(foreign, ", ")))
 }
