@@ -6,14 +6,10 @@ use std::net::IpAddr;
 use super::guards::Guards;
 use super::inputs::Inputs;
 use super::intent::Intent;
-use super::interfaces::Releases;
 use super::writes::Writes;
 use super::{Change, Home, Target};
 use crate::name::OwnerName;
 use crate::observed::HoldingFacts;
-
-/// Whose holding has an address now.
-pub(super) type Holders<'a> = BTreeMap<IpAddr, Vec<&'a OwnerName>>;
 
 /// The writes that change what namespaces hold.
 #[derive(Default)]
@@ -25,12 +21,6 @@ pub(super) struct HoldingWrites<'a> {
 }
 
 impl<'a> HoldingWrites<'a> {
-    /// When the holders of addresses let go of them.
-    pub(super) fn releases(&self, holders: &Holders<'_>) -> Releases {
-        let write = |owner: &&OwnerName| self.of_owner.get(*owner).copied();
-        holders.iter().map(|(&address, owners)| (address, owners.iter().map(write).collect())).collect()
-    }
-
     /// Removes the annotation that states what is about to change, and returns the write; none: there is nothing to remove.
     pub(super) fn clear_result(
         &mut self,

@@ -255,6 +255,30 @@ fn what_the_controller_has_not_given_is_told_and_moves_nothing() {
 }
 
 #[test]
+fn with_ovn_what_the_controller_has_not_given_is_told() {
+    let text = "
+        network ovn
+        private 10.20.0.2 given=n1
+        private 10.20.0.3 refused=somebody_has_it
+        pool egress zone=a:10.20.0.0/24
+        ns calm pool=egress holds=10.20.0.2 says mark=egress zones=a
+        ns refused pool=egress holds=10.20.0.3 says mark=egress zones=a
+        ns waiting pool=egress holds=10.20.0.4 says mark=egress zones=a
+        node n1 zone=a networks=10.20.0.0/24 assignable carries=10.20.0.2,10.20.0.3,10.20.0.4
+        node n2 zone=a networks=10.20.0.0/24 assignable
+        private 10.20.0.4 awaited=Adding_IP_address
+    ";
+    let told = |text: &str| {
+        let cluster = cluster(text);
+        let report = &reports(&cluster)[0];
+        format!("{} of {} served, {:?}, {:?}", report.served, report.owners, report.errors, report.awaited)
+    };
+    expect![[r#"1 of 3 served, ["CloudPrivateIPConfig 10.20.0.3: somebody has it"], Some("1 addresses wait for the cloud: CloudPrivateIPConfig 10.20.0.4: Adding IP address")"#]].assert_eq(&told(text));
+    expect!["3 of 3 served, [], None"]
+        .assert_eq(&told(&text.replace("refused=", "given was=").replace("awaited=", "given was=")));
+}
+
+#[test]
 fn a_refused_plan_is_an_error_of_every_pool() {
     let cluster = cluster(CLUSTER);
     let round = Round::prepare(&cluster.observed);

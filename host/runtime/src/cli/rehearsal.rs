@@ -1,5 +1,6 @@
-//! Rounds one after the other on a copy of the cluster, until nothing is left to do: what waits for a cloud's updates is
-//! written in later rounds than these.
+//! Rounds one after the other on a copy of the cluster: what waits for a cloud's updates is written in later rounds than
+//! these, and what waits for the network to see labels in a later one than the labels. Where the network itself chooses the
+//! nodes there are two rounds, since what it chooses then cannot be known.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +25,8 @@ pub(super) struct Rehearsal {
     pub(super) first: Outcome,
     /// What changes in all rounds, and who is not served in the end.
     pub(super) diff: Diff,
-    /// The writes. Those of each stage wait until the interfaces that the one before it writes are updated.
+    /// The writes. Those of each stage wait until the interfaces that the one before it writes are updated, or until the
+    /// network sees the labels that the one before it writes.
     pub(super) stages: Vec<Vec<Write>>,
     /// Why the policy's plan is not part of a round.
     pub(super) failure: Option<Failure>,
@@ -33,8 +35,7 @@ pub(super) struct Rehearsal {
 }
 
 impl Rehearsal {
-    /// Plays all rounds. Without interfaces of a cloud one is enough, since nothing waits for anything; with OVN-Kubernetes
-    /// it is two, since objects wait for labels.
+    /// Plays the rounds: all that a cloud's interfaces take; otherwise one, or two with OVN-Kubernetes.
     pub(super) fn of(policy: &Policy, observed: &Observed) -> Self {
         // Labels that are there have been there for long.
         let mut observed = observed.clone();

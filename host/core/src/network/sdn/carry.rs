@@ -3,10 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
+use super::holdings::Holders;
 use super::ranges::Ranges;
 use crate::name::{NodeName, PoolName};
 use crate::network::guards::Guards;
-use crate::network::holdings::Holders;
 use crate::network::inputs::Inputs;
 use crate::network::interfaces::{Interfaces, Releases};
 use crate::network::results::Removals;

@@ -1,17 +1,21 @@
 //! NetNamespaces: what a namespace holds.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use super::carry::CarrierWrites;
 use super::waiting::Waiting;
+use crate::name::OwnerName;
 use crate::network::Target;
 use crate::network::guards::Guards;
-use crate::network::holdings::{Holders, HoldingWrites, is_blocked, is_recorded_wrongly};
+use crate::network::holdings::{HoldingWrites, is_blocked, is_recorded_wrongly};
 use crate::network::inputs::Inputs;
 use crate::network::intent::Intent;
-use crate::network::interfaces::Interfaces;
+use crate::network::interfaces::{Interfaces, Releases};
 use crate::network::writes::Writes;
+
+/// Whose holding has an address now.
+pub(super) type Holders<'a> = BTreeMap<IpAddr, Vec<&'a OwnerName>>;
 
 /// Who holds each of some addresses. Only those that change their place are asked for, which are few at a time.
 pub(super) fn holders<'a>(intents: &[Intent<'a>], addresses: &BTreeSet<IpAddr>) -> Holders<'a> {
@@ -25,6 +29,12 @@ pub(super) fn holders<'a>(intents: &[Intent<'a>], addresses: &BTreeSet<IpAddr>) 
         }
     }
     holders
+}
+
+/// When the holders of addresses let go of them.
+pub(super) fn releases(holders: &Holders<'_>, writes: &HoldingWrites<'_>) -> Releases {
+    let write = |owner: &&OwnerName| writes.of_owner.get(*owner).copied();
+    holders.iter().map(|(&address, owners)| (address, owners.iter().map(write).collect())).collect()
 }
 
 /// Writes NetNamespaces: from old to new addresses in one patch (R2).

@@ -34,7 +34,7 @@ pub(super) fn schedule(inputs: &Inputs<'_>, explained: Explained<'_>) -> Vec<Wri
     let carrier_writes = carry::before_holdings(inputs, &changes, &ranges, &guards, &mut writes);
     let holding_writes =
         holdings::write(inputs, &intents, &guards, &interfaces, &waiting, &carrier_writes, &mut writes);
-    let released = holding_writes.releases(&holders);
+    let released = holdings::releases(&holders, &holding_writes);
     let carrier_writes = carry::after_holdings(inputs, &changes, &released, carrier_writes, &mut writes);
     let before = Before { guards: &guards, unlisted: &carrier_writes.off, released: &released };
     interfaces.write(&unsettled, &before, &mut writes);
